@@ -1,0 +1,383 @@
+"""Settings: one set of typed definitions, with default, unit and one sentence each.
+
+Sources in order of weakness: the defaults below, a TOML file, the environment, flags. An unknown
+name is an error that names the nearest known one, and all problems are reported at once. What
+`hub config doc`, `default` and `check` print comes from these definitions alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from hub.core.errors import ConfigError
+
+_Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Hub(msgspec.Struct, frozen=True, kw_only=True):
+    """The processes."""
+
+    shards: Annotated[
+        int, Meta(ge=1, le=64, description="How many shard processes serve clients.")
+    ] = 4
+    feeds: Annotated[
+        list[str], Meta(min_length=1, description="Feeds to run; each in a process of its own.")
+    ] = msgspec.field(default_factory=lambda: ["bus"])
+    runtime_dir: Annotated[
+        str,
+        Meta(description="Directory (0700) of sockets and locks; empty picks one for this user."),
+    ] = ""
+    log_level: Annotated[
+        str,
+        Meta(
+            pattern="^(debug|info|warning|error)$",
+            description="Least severe message logged: debug, info, warning or error.",
+        ),
+    ] = "info"
+    stop_s: Annotated[
+        float,
+        Meta(ge=0.1, le=300, description="Longest time a process may take to drain.",
+             extra={"unit": "s"}),
+    ] = 5.0
+
+
+class Websocket(msgspec.Struct, frozen=True, kw_only=True):
+    """The clients' side."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address all shards listen on.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        _Port, Meta(description="Port all shards listen on; 0 picks a free one.")
+    ] = 8765
+    auth_window_s: Annotated[
+        float,
+        Meta(gt=0, description="Time from connect within which a client must authenticate; "
+             "else close code 4401.", extra={"unit": "s"}),
+    ] = 15.0
+    ping_interval_s: Annotated[
+        float, Meta(ge=1, description="Time between keep-alive pings.", extra={"unit": "s"})
+    ] = 20.0
+    ping_timeout_s: Annotated[
+        float,
+        Meta(ge=1, description="Time a pong may take; else close code 1011.",
+             extra={"unit": "s"}),
+    ] = 20.0
+    max_message_bytes: Annotated[
+        int,
+        Meta(ge=1024, description="Largest message a client may send; else close code 1009.",
+             extra={"unit": "bytes"}),
+    ] = 1 << 20
+    max_requests: Annotated[
+        int,
+        Meta(ge=1, description="Requests of one client that may wait; then its socket is "
+             "not read until some are answered."),
+    ] = 1024
+    max_symbols: Annotated[
+        int, Meta(ge=1, description="Symbols one client may hold.")
+    ] = 100_000
+    snapshot: Annotated[
+        bool, Meta(description="Send the last known value right after a subscribe reply.")
+    ] = True
+    outbox_bytes: Annotated[
+        int,
+        Meta(ge=4096, description="Unsent bytes of one client above which its ticks are "
+             "conflated to the newest per topic.", extra={"unit": "bytes"}),
+    ] = 4 << 20
+    max_order_updates: Annotated[
+        int,
+        Meta(ge=1, description="Unsent order updates of one client above which it is closed "
+             "(1013); they are never conflated."),
+    ] = 10_000
+    stall_s: Annotated[
+        float,
+        Meta(ge=1, description="Time without any progress after which a client that is behind "
+             "is closed (1013).", extra={"unit": "s"}),
+    ] = 30.0
+
+
+class Bus(msgspec.Struct, frozen=True, kw_only=True):
+    """The ZMQ bus that publishers connect to."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address the bus is bound to.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[_Port, Meta(description="Port of the bus; 0 picks a free one.")] = 5555
+    queue: Annotated[
+        int, Meta(ge=1, description="Messages the bus may hold per publisher.")
+    ] = 100_000
+    max_message_bytes: Annotated[
+        int,
+        Meta(ge=1024, description="Largest bus message accepted.", extra={"unit": "bytes"}),
+    ] = 1 << 20
+    max_topics: Annotated[
+        int, Meta(ge=1000, description="Topics the router remembers before it starts afresh.")
+    ] = 1_000_000
+
+
+class Flow(msgspec.Struct, frozen=True, kw_only=True):
+    """How ticks are batched on their way down."""
+
+    window_ms: Annotated[
+        float,
+        Meta(ge=0, le=50, description="Longest time a flush is held under load; an idle hub "
+             "flushes at once.", extra={"unit": "ms"}),
+    ] = 2.0
+    home_ms: Annotated[
+        float,
+        Meta(ge=1, le=1000, description="Longest time a tick nobody asked for waits on its way "
+             "to its home shard.", extra={"unit": "ms"}),
+    ] = 50.0
+    pipe: Annotated[
+        int, Meta(ge=10, description="Batches that may wait for one shard; more are dropped "
+             "and counted.")
+    ] = 2000
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """What feeds are asked for."""
+
+    linger_s: Annotated[
+        float,
+        Meta(ge=0, description="Time a symbol stays subscribed upstream after the last client "
+             "left it.", extra={"unit": "s"}),
+    ] = 5.0
+    answer_s: Annotated[
+        float,
+        Meta(gt=0, description="Time a feed may take to answer a subscribe.",
+             extra={"unit": "s"}),
+    ] = 8.0
+
+
+class Sim(msgspec.Struct, frozen=True, kw_only=True):
+    """The simulator, a feed for trying things out."""
+
+    symbols: Annotated[
+        int, Meta(ge=1, le=100_000, description="Instruments in its universe.")
+    ] = 10_000
+    rate: Annotated[
+        float, Meta(gt=0, le=1000, description="Ticks of each subscribed symbol.",
+                    extra={"unit": "1/s"})
+    ] = 1.0
+    seed: Annotated[int, Meta(ge=0, description="The same seed gives the same market.")] = 1
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """API keys."""
+
+    file: Annotated[
+        str, Meta(description="File (0600) of hashed API keys; empty picks one for this user.")
+    ] = ""
+    cache_s: Annotated[
+        float,
+        Meta(ge=0, le=60, description="Time a verified or refused key is remembered.",
+             extra={"unit": "s"}),
+    ] = 60.0
+    brokers: Annotated[
+        list[str],
+        Meta(description="What get_supported_brokers answers; empty means the feeds."),
+    ] = msgspec.field(default_factory=list)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, by section of the TOML file."""
+
+    hub: Hub = msgspec.field(default_factory=Hub)
+    websocket: Websocket = msgspec.field(default_factory=Websocket)
+    bus: Bus = msgspec.field(default_factory=Bus)
+    flow: Flow = msgspec.field(default_factory=Flow)
+    upstream: Upstream = msgspec.field(default_factory=Upstream)
+    sim: Sim = msgspec.field(default_factory=Sim)
+    keys: Keys = msgspec.field(default_factory=Keys)
+
+    def supported_brokers(self) -> list[str]:
+        """The broker names `get_supported_brokers` answers with."""
+        return list(self.keys.brokers or self.hub.feeds)
+
+    def ws_url(self) -> str:
+        """The address to paste into a client on this machine."""
+        host = self.websocket.host
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+        return f"ws://{shown}:{self.websocket.port}"
+
+
+class Definition(NamedTuple):
+    """One setting as documented: where it stands, what it means, what it is without being set."""
+
+    section: str
+    name: str
+    type: str
+    default: Any
+    unit: str
+    text: str
+
+    @property
+    def path(self) -> str:
+        """`section.name`, as in the TOML file and in error messages."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it; lists are written with commas."""
+        return env_name(self.section, self.name)
+
+
+def env_name(section: str, name: str) -> str:
+    """`HUB_SHARDS`, `HUB_WEBSOCKET_PORT`: the variable of one setting."""
+    return "_".join(part for part in ("HUB", "" if section == "hub" else section, name) if part
+                    ).upper()
+
+
+def definitions() -> Iterator[Definition]:
+    """Every setting in the order of the file."""
+    for section, struct in _sections().items():
+        hints = get_type_hints(struct, include_extras=True)
+        for field in msgspec.structs.fields(struct):
+            meta = _meta(hints[field.name])
+            yield Definition(
+                section, field.name, _type_name(hints[field.name]), _default(field),
+                meta.get("unit", ""), meta.get("text", ""),
+            )
+
+
+def load(
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read the settings from all sources.
+
+    `flags` maps `section.name` to a value; None means not given. Raises ConfigError with every
+    problem found, each naming its source.
+    """
+    problems: list[str] = []
+    values: dict[str, dict[str, Any]] = {section: {} for section in _sections()}
+    if file is not None:
+        _from_file(file, values, problems)
+    _from_environment(environ, values, problems)
+    for path, value in (flags or {}).items():
+        if value is not None:
+            section, _, name = path.partition(".")
+            _put(values, section, name, value, "flag", problems)
+    built = {section: msgspec.convert(given, _sections()[section])
+             for section, given in values.items()}
+    if problems:
+        raise ConfigError(problems)
+    return Settings(**built)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that make `load` return the same settings in a child process."""
+    variables = {}
+    for definition in definitions():
+        value = getattr(getattr(settings, definition.section), definition.name)
+        if value != definition.default:
+            variables[definition.variable] = _text(value)
+    return variables
+
+
+def as_toml(settings: Settings | None = None) -> str:
+    """A complete TOML file with a comment for each setting."""
+    lines = []
+    section = ""
+    for definition in definitions():
+        if definition.section != section:
+            section = definition.section
+            lines += ["", f"# {(_sections()[section].__doc__ or '').strip()}", f"[{section}]"]
+        value = definition.default
+        if settings is not None:
+            value = getattr(getattr(settings, section), definition.name)
+        unit = f" [{definition.unit}]" if definition.unit else ""
+        lines.append(f"# {definition.text}{unit}")
+        lines.append(f"{definition.name} = {msgspec.json.encode(value).decode()}")
+    return "\n".join(lines).lstrip() + "\n"
+
+
+def _sections() -> dict[str, Any]:
+    return {field.name: get_type_hints(Settings)[field.name]
+            for field in msgspec.structs.fields(Settings)}
+
+
+def _meta(hint: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for meta in getattr(hint, "__metadata__", ()):
+        if meta.description:
+            found["text"] = meta.description
+        found.update(meta.extra or {})
+    return found
+
+
+def _type_name(hint: Any) -> str:
+    base = getattr(hint, "__origin__", hint)
+    return {bool: "true or false", int: "integer", float: "number", str: "text"}.get(
+        base, "list of text"
+    )
+
+
+def _default(field: Any) -> Any:
+    return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+
+
+def _from_file(file: Path, values: dict[str, dict[str, Any]], problems: list[str]) -> None:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: cannot be read: {error.strerror}")
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: not a TOML file: {error}")
+        return
+    for section, given in document.items():
+        if not isinstance(given, dict):
+            problems.append(f"{file}: {section} stands outside a section such as [hub]")
+            continue
+        for name, value in given.items():
+            _put(values, section, name, value, str(file), problems)
+
+
+def _from_environment(
+    environ: Mapping[str, str], values: dict[str, dict[str, Any]], problems: list[str]
+) -> None:
+    known = {definition.variable: definition for definition in definitions()}
+    for variable, text in environ.items():
+        definition = known.get(variable)
+        if definition is not None:
+            value: Any = text
+            if definition.type == "list of text":
+                value = [part.strip() for part in text.split(",") if part.strip()]
+            _put(values, definition.section, definition.name, value, f"${variable}", problems)
+
+
+def _put(
+    values: dict[str, dict[str, Any]],
+    section: str, name: str, value: Any, source: str, problems: list[str],
+) -> None:
+    """Check one value and keep it; a problem is noted instead."""
+    struct = _sections().get(section)
+    fields = get_type_hints(struct, include_extras=True) if struct else {}
+    if name not in fields:
+        paths = [definition.path for definition in definitions()]
+        near = difflib.get_close_matches(f"{section}.{name}", paths, 1, 0.5)
+        hint = f"; did you mean {near[0]}?" if near else "; see `hub config doc`"
+        problems.append(f"{source}: there is no setting {section}.{name}{hint}")
+        return
+    try:
+        values[section][name] = msgspec.convert(
+            value, fields[name], strict=not isinstance(value, str)
+        )
+    except msgspec.ValidationError as error:
+        problems.append(f"{source}: {section}.{name} = {value!r}: {error}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,74 @@
+"""Every error the hub raises on purpose, in one tree.
+
+    HubError                    exit code 1
+    ├── ConfigError        78   settings that cannot be used; carries every problem found
+    ├── StartError         73   a port, a directory or a lock that cannot be had
+    ├── NotRunning         69   no hub answers at this runtime directory
+    ├── NoAnswer           69   a process did not answer in time; says which
+    ├── KeyStoreError      74   the file of API keys cannot be read or written
+    ├── Malformed               bytes from outside that do not follow their format
+    └── RequestError            a client's request that gets an error reply; carries its code
+
+Exit codes are those of sysexits(3). Across a process boundary travel codes, never exceptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HubError(Exception):
+    """Base of all errors below. The text is meant for the person at the terminal."""
+
+    exit_code = 1
+
+
+class ConfigError(HubError):
+    """Settings that cannot be used. `problems` holds one sentence for each."""
+
+    exit_code = 78
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class StartError(HubError):
+    """Something the hub needs to start is not to be had; the text says what to do."""
+
+    exit_code = 73
+
+
+class NotRunning(HubError):
+    """No hub runs at this runtime directory."""
+
+    exit_code = 69
+
+
+class NoAnswer(HubError):
+    """`who` did not answer within `waited_s` seconds."""
+
+    exit_code = 69
+
+    def __init__(self, who: str, waited_s: float) -> None:
+        super().__init__(f"{who} did not answer within {waited_s:g} s")
+        self.who = who
+        self.waited_s = waited_s
+
+
+class KeyStoreError(HubError):
+    """The file of API keys cannot be read or written."""
+
+    exit_code = 74
+
+
+class Malformed(HubError):
+    """Bytes from outside that do not follow their format."""
+
+
+class RequestError(HubError):
+    """A client's request that is answered with `{"status": "error", "code": code, ...}`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

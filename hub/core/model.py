@@ -1,0 +1,101 @@
+"""The nouns: modes, instruments, identities, and what is wanted of a feed."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class Mode(IntEnum):
+    """How much detail a tick carries. The numbers are those of the client protocol."""
+
+    LTP = 1
+    QUOTE = 2
+    DEPTH = 3
+
+    @property
+    def bit(self) -> int:
+        """This mode in a set of modes: LTP 1, QUOTE 2, DEPTH 4."""
+        return 1 << (self - 1)
+
+    @property
+    def label(self) -> str:
+        """The name replies to clients carry: `LTP`, `Quote`, `Depth`."""
+        return _LABELS[self]
+
+    @classmethod
+    def from_client(cls, value: object) -> Mode:
+        """The mode a client names: JSON 1, 2, 3 or a label in any case with blanks around.
+
+        Raises ValueError with a sentence for the client.
+        """
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 3:
+            return cls(value)
+        if isinstance(value, str):
+            mode = _BY_LABEL.get(value.strip().upper())
+            if mode is not None:
+                return mode
+        raise ValueError(f"mode {value!r} is not one of 1 (LTP), 2 (Quote), 3 (Depth)")
+
+
+_LABELS = {Mode.LTP: "LTP", Mode.QUOTE: "Quote", Mode.DEPTH: "Depth"}
+_BY_LABEL = {mode.name: mode for mode in Mode}
+
+
+def lowest(modes: int) -> int:
+    """The lowest mode number in a set of modes; 0 for the empty set."""
+    return (modes & -modes).bit_length()
+
+
+def highest_up_to(modes: int, mode: int) -> int:
+    """The highest mode number of the set that is <= `mode`; 0 when there is none.
+
+    This is the rule by which a tick of `mode` is tagged for a client that holds `modes`.
+    """
+    return (modes & ((1 << mode) - 1)).bit_length()
+
+
+class Instrument(NamedTuple):
+    """Exchange and symbol as the client wrote them. Never made by splitting a key."""
+
+    exchange: str
+    symbol: str
+
+    @property
+    def key(self) -> bytes:
+        """`EXCHANGE_SYMBOL`, the only thing that is hashed and looked up."""
+        return f"{self.exchange}_{self.symbol}".encode()
+
+
+class Want(NamedTuple):
+    """What somebody below wants of one key: the modes as a set of bits, 0 = nothing any more.
+
+    `depth` is the number of levels asked for in Depth mode (5 unless a client asked for more).
+    Exchange and symbol are empty for account keys.
+    """
+
+    key: bytes
+    modes: int
+    depth: int = 5
+    exchange: str = ""
+    symbol: str = ""
+
+
+class Result(NamedTuple):
+    """A feed's answer for one key and one set of modes.
+
+    `error` is empty on success, else a sentence for the client. `depth` is the number of levels
+    the feed really delivers, 0 when it does not say.
+    """
+
+    key: bytes
+    modes: int
+    error: str = ""
+    depth: int = 0
+
+
+class Identity(NamedTuple):
+    """Who a session is: the user (owner of account events) and the broker its ticks come from."""
+
+    user: str
+    broker: str

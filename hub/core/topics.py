@@ -1,0 +1,90 @@
+"""Keys and topics: how the names on the bus are read.
+
+1. The key of a tick is everything before the last underscore of its topic; the rest is the mode.
+2. Nobody splits a key: symbols and exchanges with underscores need no table of special cases.
+3. Topics that begin with `@` are the hub's own (`@orders:<user>`) and never come from outside.
+
+Source of the format: OpenAlgo's adapters, which publish `EXCHANGE_SYMBOL_MODE` with the mode as
+LTP, QUOTE or DEPTH, and Flask's `BROKER_USER_orders` and `CACHE_INVALIDATE_...` messages.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from hub.core.errors import Malformed
+from hub.core.model import Mode
+
+MAX_KEY_BYTES = 256
+"""Longest key accepted, from a client or the bus."""
+
+_MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
+_SUFFIX = {mode: f"_{mode.name}".encode() for mode in Mode}
+ORDERS = b"@orders:"
+
+
+class Kind(Enum):
+    """What a message on the bus is, told by its topic alone."""
+
+    TICK = "tick"
+    ORDERS = "orders"
+    INVALIDATE = "invalidate"
+    IGNORED = "ignored"
+
+
+class Topic(NamedTuple):
+    """A topic of market data, read."""
+
+    key: bytes
+    mode: Mode
+
+
+def kind(topic: bytes) -> Kind:
+    """Which of the four kinds of bus message a topic announces; the order is upstream's."""
+    if topic.startswith(b"CACHE_INVALIDATE"):
+        return Kind.INVALIDATE
+    if topic.endswith(b"_orders"):
+        return Kind.ORDERS
+    if topic.endswith((b"_positions", b"_margins")):
+        return Kind.IGNORED
+    return Kind.TICK
+
+
+def parse(topic: bytes) -> Topic:
+    """Read a market-data topic. Raises Malformed with the reason."""
+    key, _, label = topic.rpartition(b"_")
+    mode = _MODES.get(label.upper())
+    if mode is None:
+        raise Malformed(f"topic {topic[:80]!r} does not end in _LTP, _QUOTE or _DEPTH")
+    problem = key_problem(key)
+    if problem:
+        raise Malformed(f"topic {topic[:80]!r}: {problem}")
+    return Topic(key, mode)
+
+
+def key_problem(key: bytes) -> str:
+    """What is wrong with a key, in words; empty when nothing is."""
+    if len(key) > MAX_KEY_BYTES:
+        return f"exchange and symbol are longer than {MAX_KEY_BYTES} bytes"
+    exchange, separator, symbol = key.partition(b"_")
+    if not (separator and exchange and symbol):
+        return "it needs an exchange and a symbol"
+    if key.startswith(b"@"):
+        return "names that begin with @ are reserved"
+    if not key.isascii():
+        try:
+            key.decode()
+        except UnicodeDecodeError:
+            return "it is not UTF-8"
+    return ""
+
+
+def of(key: bytes, mode: int) -> bytes:
+    """The topic a tick of this key and mode is published under."""
+    return key + _SUFFIX[Mode(mode)]
+
+
+def orders(user: str) -> bytes:
+    """The key, and topic, of a user's order updates."""
+    return ORDERS + user.encode("utf-8", "surrogatepass")

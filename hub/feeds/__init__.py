@@ -1,0 +1,1 @@
+"""Sources of ticks. `base` is the interface, `host` the process that runs one of them."""

@@ -1,0 +1,76 @@
+"""What a feed is: the interface every source of ticks implements.
+
+1. A feed is told what is wanted as a whole; it works out for itself what to subscribe and release.
+2. It answers for every symbol it was asked for, once for each time it was asked.
+3. It publishes from the loop's thread, never waits for the hub, and knows no client and no shard.
+
+docs/writing-a-feed.md builds one step by step. Native broker feeds implement the same interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from hub.core.model import Result, Want
+
+
+class Limits(NamedTuple):
+    """What a broker allows; the host refuses what goes beyond before the feed is asked.
+
+    `symbols` is the number of keys one account may hold, 0 for no limit.
+    """
+
+    symbols: int = 0
+    depth_levels: tuple[int, ...] = (5,)
+
+
+class FeedState(Enum):
+    """Where a feed stands with its source."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+
+
+class FeedHealth(NamedTuple):
+    """A feed's own figures: `subscribed` keys upstream, ticks published since start, and a
+    sentence when something is wrong."""
+
+    state: FeedState
+    subscribed: int
+    ticks: int
+    problem: str = ""
+
+
+class Sink(Protocol):
+    """Where a feed puts what it has. Both calls return at once and never raise."""
+
+    def publish(self, pairs: Sequence[bytes]) -> None:
+        """Take ticks as `[topic, json, topic, json, ...]`; topics as in `hub.core.topics`,
+        JSON objects in UTF-8."""
+
+    def answer(self, results: Sequence[Result]) -> None:
+        """Take the outcome for keys that `apply` was given; late answers are welcome."""
+
+
+class Feed(Protocol):
+    """One source of ticks. All calls come from the loop of its host process."""
+
+    name: str
+    limits: Limits
+
+    async def start(self, sink: Sink) -> None:
+        """Begin; returns when the feed can take `apply`, connected or not."""
+
+    def apply(self, wants: Sequence[Want]) -> None:
+        """Take changes of what is wanted, one Want for each key: the modes are everything that
+        is wanted of that key from now on, none means release it. Returns at once; every want
+        with modes is answered through the sink."""
+
+    def health(self) -> FeedHealth:
+        """The figures `hub status` shows."""
+
+    async def stop(self) -> None:
+        """Release everything and leave."""
