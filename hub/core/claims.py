@@ -1,0 +1,197 @@
+"""What all shards together want of one feed, and what the feed has.
+
+1. A key is subscribed upstream exactly while a shard claims it, and `linger_s` longer.
+2. The feed is asked for the union of the modes claimed; it is asked again only for more.
+3. Every claim is answered once: at once when the feed has it, else when the feed answers.
+4. A failed ask takes nothing away from those who had the key in other modes before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from hub.core.model import Result, Want
+
+
+class Answer(NamedTuple):
+    """A result on its way to one shard."""
+
+    shard: int
+    result: Result
+
+
+class Work(NamedTuple):
+    """What follows from a change: wants for the feed, answers for shards."""
+
+    asks: list[Want]
+    answers: list[Answer]
+
+
+class _Claim:
+    """One key: who claims it, what was asked, what is there, who waits for an answer."""
+
+    __slots__ = ("asked", "depth", "exchange", "live", "release_at", "shards", "symbol", "waiting")
+
+    def __init__(self) -> None:
+        self.shards: dict[int, int] = {}
+        self.waiting: dict[int, int] = {}
+        self.asked = 0
+        self.live = 0
+        self.depth = 0
+        self.release_at: float | None = None
+        self.exchange = ""
+        self.symbol = ""
+
+    def union(self) -> int:
+        modes = 0
+        for wanted in self.shards.values():
+            modes |= wanted
+        return modes
+
+
+class Claims:
+    """The reference counts of one feed, by key and shard. `now` is in seconds."""
+
+    def __init__(self, linger_s: float) -> None:
+        self._linger_s = linger_s
+        self._claims: dict[bytes, _Claim] = {}
+        self._ending: dict[bytes, None] = {}
+        self._by_shard: dict[int, dict[bytes, None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Claims {len(self._claims)} keys, {len(self._ending)} lingering>"
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def shards(self) -> list[int]:
+        """The shards that claim something."""
+        return [shard for shard, keys in self._by_shard.items() if keys]
+
+    def apply(self, shard: int, wants: Iterable[Want], *, replace: bool, now: float) -> Work:
+        """Take a shard's word; `replace` means it is all the shard wants."""
+        work = Work([], [])
+        news = {want.key: want for want in wants}
+        if replace:
+            for key in [key for key in self._by_shard.get(shard, ()) if key not in news]:
+                self._end(shard, key, now)
+        for key, want in news.items():
+            if want.modes:
+                self._claim(shard, want, work, now)
+            else:
+                self._end(shard, key, now)
+        return work
+
+    def drop(self, shards: Collection[int], now: float) -> None:
+        """Forget shards that are gone."""
+        for shard in shards:
+            for key in list(self._by_shard.pop(shard, ())):
+                self._end(shard, key, now)
+
+    def settle(self, result: Result) -> list[Answer]:
+        """Take the feed's answer; the answers it means for the shards that wait."""
+        claim = self._claims.get(result.key)
+        if claim is None:
+            return []
+        if result.error:
+            return self._failed(claim, result)
+        claim.live |= result.modes & claim.asked
+        ready = [shard for shard, modes in claim.waiting.items() if not modes & ~claim.live]
+        return [
+            Answer(shard, Result(result.key, claim.waiting.pop(shard), "", result.depth))
+            for shard in ready
+        ]
+
+    def due(self, now: float) -> list[Want]:
+        """Keys whose time has come: to be released, or asked for in fewer modes."""
+        ended = []
+        for key in list(self._ending):
+            claim = self._claims[key]
+            if claim.release_at is not None and claim.release_at <= now:
+                ended.append(self._shrink(key, claim))
+        return ended
+
+    def wanted(self) -> list[Want]:
+        """All that the feed was asked for."""
+        return [_want(key, claim, claim.asked) for key, claim in self._claims.items()
+                if claim.asked]
+
+    def _claim(self, shard: int, want: Want, work: Work, now: float) -> None:
+        claim = self._claims.get(want.key)
+        if claim is None:
+            claim = self._claims[want.key] = _Claim()
+            claim.exchange, claim.symbol = want.exchange, want.symbol
+        claim.shards[shard] = want.modes
+        self._by_shard.setdefault(shard, {})[want.key] = None
+        deeper = want.depth > claim.depth
+        claim.depth = max(claim.depth, want.depth)
+        self._linger(want.key, claim, now)
+        if not deeper and not want.modes & ~claim.live:
+            work.answers.append(Answer(shard, Result(want.key, want.modes)))
+            claim.waiting.pop(shard, None)
+            return
+        claim.waiting[shard] = want.modes
+        if deeper or want.modes & ~claim.asked:
+            claim.asked |= claim.union()
+            work.asks.append(_want(want.key, claim, claim.asked))
+
+    def _end(self, shard: int, key: bytes, now: float) -> None:
+        claim = self._claims.get(key)
+        if claim is None or shard not in claim.shards:
+            return
+        del claim.shards[shard]
+        claim.waiting.pop(shard, None)
+        self._by_shard.get(shard, {}).pop(key, None)
+        self._linger(key, claim, now)
+
+    def _linger(self, key: bytes, claim: _Claim, now: float) -> None:
+        """Start, keep or stop the clock after which the feed is asked for less."""
+        if claim.asked & ~claim.union():
+            self._ending[key] = None
+            if claim.release_at is None:
+                claim.release_at = now + self._linger_s
+        else:
+            self._ending.pop(key, None)
+            claim.release_at = None
+            self._tidy(key, claim)
+
+    def _tidy(self, key: bytes, claim: _Claim) -> None:
+        if not claim.shards and not claim.asked:
+            del self._claims[key]
+
+    def _failed(self, claim: _Claim, result: Result) -> list[Answer]:
+        """Everyone who waits for a mode that is not there gets the error and loses that mode.
+
+        An error that nobody asked for (a lost subscription) leaves the claims as they are; the
+        next to claim the key makes the feed be asked again.
+        """
+        failed = claim.asked & ~claim.live
+        if not failed:
+            claim.asked = claim.live = 0
+            return []
+        claim.asked = claim.live
+        answers = [
+            Answer(shard, result._replace(modes=claim.waiting.pop(shard) & failed))
+            for shard in [shard for shard, modes in claim.waiting.items() if modes & failed]
+        ]
+        for shard, modes in list(claim.shards.items()):
+            claim.shards[shard] = modes & ~failed
+            if not claim.shards[shard]:
+                del claim.shards[shard]
+                self._by_shard.get(shard, {}).pop(result.key, None)
+        self._tidy(result.key, claim)
+        return answers
+
+    def _shrink(self, key: bytes, claim: _Claim) -> Want:
+        union = claim.union()
+        claim.asked &= union
+        claim.live &= union
+        claim.release_at = None
+        del self._ending[key]
+        self._tidy(key, claim)
+        return _want(key, claim, union)
+
+
+def _want(key: bytes, claim: _Claim, modes: int) -> Want:
+    return Want(key, modes, claim.depth, claim.exchange, claim.symbol)

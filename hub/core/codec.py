@@ -1,0 +1,79 @@
+"""Batches of ticks and control messages as bytes.
+
+A batch is one msgpack array `[topic, json, topic, json, ...]` of byte strings. A control message
+is one msgpack map with at least `t` (its type, text). Both are the hub's own formats; they never
+leave the runtime directory's sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgpack
+import msgspec
+
+from hub.core.errors import Malformed
+from hub.core.model import Result, Want
+
+Message = dict[str, Any]
+"""A control message: `t` is its type, `to` and `from` are roles, the rest belongs to the type."""
+
+_batch = msgspec.msgpack.Decoder(list[bytes])
+_packer = msgpack.Packer(autoreset=True)
+
+
+def pack(pairs: Sequence[bytes]) -> bytes:
+    """A batch as one frame."""
+    packed: bytes = _packer.pack(pairs)
+    return packed
+
+
+def unpack(frame: bytes) -> list[bytes]:
+    """The byte strings of a batch. Raises Malformed when it is not a whole number of pairs."""
+    try:
+        pairs = _batch.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed(f"not a batch of ticks: {error}") from None
+    if len(pairs) % 2:
+        raise Malformed(f"a batch of ticks holds {len(pairs)} parts; they come in pairs")
+    return pairs
+
+
+def encode(message: Message) -> bytes:
+    """A control message as one frame."""
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def decode(frame: bytes) -> Message:
+    """A control message. Raises Malformed when it is not a map with a type."""
+    try:
+        message = msgpack.unpackb(frame)
+    except Exception as error:  # msgpack raises many kinds; the bytes come from outside
+        raise Malformed(f"not a control message: {error}") from None
+    if not isinstance(message, dict) or not isinstance(message.get("t"), str):
+        raise Malformed("a control message is a map with a type")
+    return message
+
+
+def wants(message: Message) -> list[Want]:
+    """The wants a message carries. Raises Malformed when they are of another form."""
+    return _rows(message, "wants", Want)
+
+
+def results(message: Message) -> list[Result]:
+    """The results a message carries. Raises Malformed when they are of another form."""
+    return _rows(message, "results", Result)
+
+
+def keys(message: Message) -> list[bytes]:
+    """The keys a message carries. Raises Malformed when they are of another form."""
+    return _rows(message, "keys", bytes)
+
+
+def _rows(message: Message, name: str, row: type[Any]) -> list[Any]:
+    try:
+        return msgspec.convert(message.get(name), list[row])  # type: ignore[valid-type]  # row is a value here
+    except msgspec.ValidationError as error:
+        raise Malformed(f"{message['t']}: {name}: {error}") from None

@@ -1,0 +1,162 @@
+"""Who holds what on a shard: sessions by key, keys by session.
+
+1. The sessions of a key are parted by how they hold it (modes, names, broker): a variant each.
+   A session is in one variant of a key, so all topics of that key take the same way to it.
+2. Variants with the same sessions share one audience, whatever their keys: a tick is put down
+   once per audience, not once per session.
+3. An audience's name is the XOR of its members' names, so one more key costs one look-up.
+4. Sessions come and go between flushes: an audience's members never change, a new one is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
+
+from hub.core.latest import Line
+from hub.core.model import Instrument, Mode
+
+S = TypeVar("S", bound=Hashable)
+
+
+class Variant(NamedTuple):
+    """How a session holds a key: the set of modes, the names it used, the broker it is told."""
+
+    modes: int
+    exchange: str
+    symbol: str
+    broker: str
+
+
+class Audience(Generic[S]):
+    """Sessions that are sent the same, and what waits for their next flush.
+
+    `frames` and `lines` run side by side: the frame for those that keep up, the line it came
+    from for those that are behind.
+    """
+
+    __slots__ = ("frames", "lines", "members", "name", "variants")
+
+    def __init__(self, name: int, members: tuple[S, ...]) -> None:
+        self.name = name
+        self.members = members
+        self.variants = 0
+        self.frames: list[bytes] = []
+        self.lines: list[Line] = []
+
+    def __repr__(self) -> str:
+        return f"<Audience of {len(self.members)}, {len(self.frames)} frames waiting>"
+
+
+_NONE: Mapping[Variant, Audience[object]] = MappingProxyType({})
+
+
+class Index(Generic[S]):
+    """The subscription index."""
+
+    def __init__(self) -> None:
+        self._names: dict[S, int] = {}
+        self._held: dict[S, dict[bytes, Variant]] = {}
+        self._keys: dict[bytes, dict[Variant, Audience[S]]] = {}
+        self._audiences: dict[int, Audience[S]] = {}
+        self._born = 0
+
+    def __repr__(self) -> str:
+        return (f"<Index {len(self._keys)} keys, {len(self._held)} sessions, "
+                f"{len(self._audiences)} audiences>")
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._keys
+
+    def held(self, session: S) -> Mapping[bytes, Variant]:
+        """What a session holds, in the order it began."""
+        return self._held.get(session, {})
+
+    def modes(self, session: S, key: bytes) -> int:
+        """The set of modes in which a session holds a key."""
+        variant = self._held.get(session, {}).get(key)
+        return variant.modes if variant else 0
+
+    def audiences(self, key: bytes) -> Mapping[Variant, Audience[S]]:
+        """The sessions of a key, by how they hold it."""
+        return self._keys.get(key, _NONE)  # type: ignore[arg-type]  # empty for every session type
+
+    def add(self, session: S, instrument: Instrument, mode: Mode, broker: str) -> None:
+        """A session begins to hold a key in a mode; a no-op when it does already."""
+        key = instrument.key
+        held = self._held.setdefault(session, {})
+        before = held.get(key)
+        if before is not None and before.modes & mode.bit:
+            return
+        modes = (before.modes if before else 0) | mode.bit
+        after = Variant(modes, instrument.exchange, instrument.symbol, broker)
+        self._move(session, key, before, after)
+
+    def remove(self, session: S, key: bytes, mode: Mode) -> Variant | None:
+        """A session ceases to hold a key in a mode; how it held it, None if it did not."""
+        before = self._held.get(session, {}).get(key)
+        if before is None or not before.modes & mode.bit:
+            return None
+        modes = before.modes & ~mode.bit
+        self._move(session, key, before, before._replace(modes=modes) if modes else None)
+        return before
+
+    def drop(self, session: S) -> dict[bytes, Variant]:
+        """A session is gone; what it held."""
+        held = dict(self._held.get(session, {}))
+        for key, variant in held.items():
+            self._move(session, key, variant, None)
+        self._names.pop(session, None)
+        return held
+
+    def sessions(self) -> Iterator[S]:
+        """The sessions that hold something."""
+        return iter(self._held)
+
+    def _move(self, session: S, key: bytes, before: Variant | None, after: Variant | None) -> None:
+        variants = self._keys.setdefault(key, {})
+        if before is not None:
+            self._change(variants, before, session, joins=False)
+        if after is not None:
+            self._change(variants, after, session, joins=True)
+            self._held[session][key] = after
+        else:
+            del self._held[session][key]
+            if not self._held[session]:
+                del self._held[session]
+        if not variants:
+            del self._keys[key]
+
+    def _change(
+        self, variants: dict[Variant, Audience[S]], variant: Variant, session: S, *, joins: bool
+    ) -> None:
+        """Exchange a variant's audience for the one with, or without, this session."""
+        old = variants.pop(variant, None)
+        name = (old.name if old else 0) ^ self._name(session)
+        if name:
+            new = self._audiences.get(name)
+            if new is None:
+                members = old.members if old else ()
+                members = ((*members, session) if joins
+                           else tuple(member for member in members if member is not session))
+                new = self._audiences[name] = Audience(name, members)
+            new.variants += 1
+            variants[variant] = new
+        if old is not None:
+            old.variants -= 1
+            if not old.variants:
+                del self._audiences[old.name]
+
+    def _name(self, session: S) -> int:
+        """A session's name: 128 bits that no set of other names adds up to."""
+        name = self._names.get(session)
+        if name is None:
+            self._born += 1
+            digest = blake2b(self._born.to_bytes(8, "big"), digest_size=16).digest()
+            name = self._names[session] = int.from_bytes(digest, "big")
+        return name

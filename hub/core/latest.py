@@ -1,0 +1,93 @@
+"""Last values: what a shard knows of each topic, and in which order it came to know it.
+
+1. A line holds the newest payload of its topic; `seq` orders the lines of a shard by arrival.
+2. The newest value for a mode is the newest among the topics that a holder of that mode is sent.
+3. A snapshot is never older than what its receiver already has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hub.core import topics
+from hub.core.model import Mode, lowest
+
+Route = tuple[bytes, bytes, tuple[Any, ...]]
+"""Head and tail of a client frame, and the audiences that are sent it."""
+
+
+class Line:
+    """One topic on one shard: its last value, and the routes of its ticks once resolved."""
+
+    __slots__ = ("key", "mode", "payload", "routes", "seen_s", "seq")
+
+    def __init__(self, key: bytes, mode: int) -> None:
+        self.key = key
+        self.mode = mode  # 0 for account events, which have none and are never kept
+        self.payload: bytes | None = None
+        self.seq = 0
+        self.seen_s = 0.0  # when an unasked-for value came, by the shard's clock
+        self.routes: tuple[Route, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Line {self.key.decode(errors='replace')} mode {self.mode} seq {self.seq}>"
+
+
+class Latest:
+    """The lines of a shard, by topic."""
+
+    def __init__(self) -> None:
+        self.lines: dict[bytes, Line] = {}
+
+    def __repr__(self) -> str:
+        return f"<Latest {len(self.lines)} topics>"
+
+    def line(self, topic: bytes) -> Line:
+        """The line of a topic, made when there is none. Raises Malformed."""
+        line = self.lines.get(topic)
+        if line is None:
+            if topic.startswith(topics.ORDERS):
+                line = Line(topic, 0)
+            else:
+                line = Line(*topics.parse(topic))
+            self.lines[topic] = line
+        return line
+
+    def of(self, key: bytes) -> list[Line]:
+        """The lines of a key, lowest mode first."""
+        found = (self.lines.get(topics.of(key, mode)) for mode in Mode)
+        return [line for line in found if line is not None]
+
+    def newest(self, key: bytes, mode: int) -> Line | None:
+        """The line with the newest value that a holder of `mode` would have been sent."""
+        known = [line for line in self.of(key) if line.mode >= mode and line.payload is not None]
+        return max(known, key=lambda line: line.seq, default=None)
+
+    def snapshot(self, key: bytes, mode: int, held: int) -> Line | None:
+        """What a session that begins to hold `mode`, and already `held` a set of modes, is shown.
+
+        None when nothing is known, or when it would not be news: a session that holds the key
+        already is shown a value only if it is the newest of all that it was sent.
+        """
+        newest = self.newest(key, mode)
+        if held and newest is not self.newest(key, lowest(held)):
+            return None
+        return newest if not held or mode > lowest(held) else None
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Drop the values of these keys; their routes stay."""
+        for key in keys:
+            for line in self.of(key):
+                line.payload = None
+
+    def unresolve(self, key: bytes) -> None:
+        """Somebody began or ceased to hold this key: its routes are to be resolved anew."""
+        for line in self.of(key):
+            line.routes = None
+
+    def discard(self, key: bytes) -> None:
+        """Nothing here concerns this key any more."""
+        for mode in Mode:
+            self.lines.pop(topics.of(key, mode), None)
+        self.lines.pop(key, None)

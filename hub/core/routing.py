@@ -1,0 +1,143 @@
+"""Which shards a topic goes to, and what is pending for them.
+
+1. A tick goes once to every shard with a leg whose lowest mode is not above the tick's.
+2. A key's ticks always reach its home; when no leg takes them there, on the slow way.
+3. All topics of a key take the same group to a shard, so their order per key survives batching.
+4. A change of interest invalidates the resolution, never the data: flush first, then change.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from hub.core import codec, topics
+from hub.core.errors import Malformed
+from hub.core.interest import InterestTable
+from hub.core.model import Mode
+from hub.core.placement import home
+
+_SUFFIXES = (b"", *(f"_{mode.name}".encode() for mode in Mode))
+
+
+class Group:
+    """A set of shards that get the same ticks, and the pairs pending for them."""
+
+    __slots__ = ("dirty", "pairs", "shards")
+
+    def __init__(self, shards: tuple[int, ...], dirty: list[Group]) -> None:
+        self.shards = shards
+        self.pairs: list[bytes] = []
+        self.dirty = dirty  # where it registers when its first pair comes
+
+    def __repr__(self) -> str:
+        return f"<Group {self.shards} with {len(self.pairs) // 2} ticks>"
+
+
+Route = tuple[Group, ...]
+"""Where a topic goes: one group for each lowest mode among the legs, and home's slow one."""
+
+
+class Routing:
+    """Topics resolved to groups, and the ticks that wait for the next flush."""
+
+    def __init__(self, shards: int, interest: InterestTable, max_topics: int = 1_000_000) -> None:
+        self._shards = shards
+        self._interest = interest
+        self._max_topics = max_topics
+        self._routes: dict[bytes, Route] = {}
+        self._groups: dict[tuple[int, ...], Group] = {}
+        self._fast: list[Group] = []
+        self._slow: list[Group] = []
+        self._homes = [Group((shard,), self._slow) for shard in range(shards)]
+
+    def __repr__(self) -> str:
+        return f"<Routing {len(self._routes)} topics in {len(self._groups)} groups>"
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def offer(self, pairs: Sequence[bytes]) -> int:
+        """Take ticks `[topic, json, ...]` in their order; how many topics could not be read."""
+        bad = 0
+        routes = self._routes
+        parts = iter(pairs)
+        for topic, payload in zip(parts, parts, strict=True):
+            route = routes.get(topic)
+            if route is None:
+                try:
+                    topic, route = self._resolve(topic)  # noqa: PLW2901  # its canonical form
+                except Malformed:
+                    bad += 1
+                    continue
+            for group in route:
+                waiting = group.pairs
+                if not waiting:
+                    group.dirty.append(group)
+                waiting.append(topic)
+                waiting.append(payload)
+        return bad
+
+    def invalidate(self, keys: Iterable[bytes]) -> None:
+        """Interest in these keys has changed. Nothing may be pending: `flush` first."""
+        for key in keys:
+            for suffix in _SUFFIXES:
+                self._routes.pop(key + suffix, None)
+
+    @property
+    def pending_fast(self) -> bool:
+        """Whether ticks wait for shards that want them."""
+        return bool(self._fast)
+
+    @property
+    def pending_slow(self) -> bool:
+        """Whether ticks wait on their slow way home."""
+        return bool(self._slow)
+
+    def take_fast(self) -> dict[int, list[bytes]]:
+        """The pending batches of each shard that wants ticks."""
+        return self._take(self._fast)
+
+    def take_slow(self) -> dict[int, list[bytes]]:
+        """The pending batches of each home."""
+        return self._take(self._slow)
+
+    def _resolve(self, topic: bytes) -> tuple[bytes, Route]:
+        """The canonical topic and its route. Raises Malformed."""
+        key, mode = topics.parse(topic)
+        canonical = topics.of(key, mode)
+        route = self._routes.get(canonical)
+        if route is None:
+            if len(self._routes) >= self._max_topics:
+                self._routes.clear()
+            route = self._routes[canonical] = self._route(key, mode)
+        return canonical, route
+
+    def _route(self, key: bytes, mode: int) -> Route:
+        by_lowest: dict[int, list[int]] = defaultdict(list)
+        for shard, lowest in self._interest.legs(key).items():
+            if lowest <= mode:
+                by_lowest[lowest].append(shard)
+        groups = [self._group(tuple(sorted(shards))) for shards in by_lowest.values()]
+        home_shard = home(key, self._shards)
+        if not any(home_shard in group.shards for group in groups):
+            groups.append(self._homes[home_shard])
+        return tuple(groups)
+
+    def _group(self, shards: tuple[int, ...]) -> Group:
+        group = self._groups.get(shards)
+        if group is None:
+            group = self._groups[shards] = Group(shards, self._fast)
+        return group
+
+    @staticmethod
+    def _take(dirty: list[Group]) -> dict[int, list[bytes]]:
+        """Pack each group once; its frame goes to each of its shards."""
+        frames: dict[int, list[bytes]] = defaultdict(list)
+        for group in dirty:
+            packed = codec.pack(group.pairs)
+            group.pairs = []
+            for shard in group.shards:
+                frames[shard].append(packed)
+        dirty.clear()
+        return frames

@@ -1,0 +1,28 @@
+"""The stream from the router to a shard: the kinds of message on it, told by their first part.
+
+All that must keep its order relative to ticks rides in the same pipe as the ticks.
+"""
+
+TICKS = b"t"
+"""Batches of ticks the shard has legs for: one frame per group."""
+
+HOME = b"h"
+"""Batches of ticks the shard is only the home of."""
+
+ACCOUNT = b"a"
+"""One batch of account events; never dropped."""
+
+OPENED = b"o"
+"""Keys whose leg has just been opened: what the shard knew of them is void, unless it is home."""
+
+QUERY = b"q"
+"""Asks a home for last values: `[shard, live keys, other keys]`."""
+
+VALUES = b"v"
+"""A home's answer on its way to the shard that wants it: a batch, then the keys asked for."""
+
+FORGET = b"f"
+"""Keys that are no longer live upstream: their last values are void."""
+
+INVALIDATE = b"i"
+"""Somebody's credentials have changed: forget what was verified. Holds OpenAlgo's own message."""

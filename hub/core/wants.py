@@ -1,0 +1,114 @@
+"""What one shard wants of one feed: counted, told upward in batches, answered per key.
+
+1. A key is wanted in a mode exactly while something below holds or awaits it.
+2. What is told is the state, not the step: all modes wanted of a key from now on, none to end it.
+3. Only a difference from what was told last is told again, except after an error.
+"""
+
+from __future__ import annotations
+
+from hub.core.model import Mode, Result, Want
+
+
+class _Record:
+    """One key: how often each mode is wanted, what was told, what the feed has confirmed."""
+
+    __slots__ = ("confirmed", "counts", "depth", "exchange", "stale", "symbol", "told",
+                 "told_depth")
+
+    def __init__(self, exchange: str, symbol: str) -> None:
+        self.counts = [0, 0, 0]
+        self.exchange = exchange
+        self.symbol = symbol
+        self.depth = 0
+        self.told = 0
+        self.told_depth = 0
+        self.confirmed = 0
+        self.stale = False
+
+    def modes(self) -> int:
+        ltp, quote, depth = self.counts
+        return (ltp > 0) | (quote > 0) << 1 | (depth > 0) << 2
+
+
+class Wants:
+    """One shard's interest in the keys of one feed."""
+
+    def __init__(self) -> None:
+        self._records: dict[bytes, _Record] = {}
+        self._touched: dict[bytes, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Wants {len(self._records)} keys, {len(self._touched)} to tell>"
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(
+        self, key: bytes, mode: Mode, *, depth: int = 5, exchange: str = "", symbol: str = ""
+    ) -> bool:
+        """One more holder of a key in a mode. Returns whether the feed has confirmed it already;
+        if not, a result will come."""
+        record = self._records.get(key)
+        if record is None:
+            record = self._records[key] = _Record(exchange, symbol)
+        record.counts[mode - 1] += 1
+        record.depth = max(record.depth, depth)
+        if record.confirmed & mode.bit and record.depth == record.told_depth:
+            return True
+        self._touched[key] = None
+        return False
+
+    def remove(self, key: bytes, mode: Mode) -> None:
+        """One holder less."""
+        record = self._records[key]
+        record.counts[mode - 1] -= 1
+        self._touched[key] = None
+
+    def settle(self, result: Result) -> None:
+        """Take a feed's answer."""
+        record = self._records.get(result.key)
+        if record is None:
+            return
+        if result.error:
+            record.confirmed &= ~result.modes
+            record.stale = True
+        else:
+            record.confirmed |= result.modes & record.told
+
+    def take(self) -> list[Want]:
+        """What has changed since it was last told; from now on it counts as told."""
+        changes = []
+        for key in self._touched:
+            record = self._records[key]
+            modes = record.modes()
+            if modes != record.told or record.depth > record.told_depth or record.stale:
+                changes.append(self._tell(key, record, modes))
+            if not modes:
+                del self._records[key]
+        self._touched.clear()
+        return changes
+
+    def everything(self) -> list[Want]:
+        """All that is wanted, for a router that knows nothing; from now on it counts as told.
+
+        What was confirmed stays so: the feed behind a new router is mostly the old one.
+        """
+        self._touched.clear()
+        ended = [key for key, record in self._records.items() if not record.modes()]
+        for key in ended:
+            del self._records[key]
+        return [self._tell(key, record, record.modes()) for key, record in self._records.items()]
+
+    def doubt(self) -> None:
+        """The feed is gone: nothing is confirmed until it answers again."""
+        for record in self._records.values():
+            record.confirmed = 0
+
+    @staticmethod
+    def _tell(key: bytes, record: _Record, modes: int) -> Want:
+        record.told = modes
+        record.told_depth = record.depth
+        record.confirmed &= modes
+        record.stale = False
+        return Want(key, modes, record.depth, record.exchange, record.symbol)

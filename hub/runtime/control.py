@@ -1,0 +1,202 @@
+"""The control plane: every process's link to the router, and the router's switch.
+
+A process says `hello` with its epoch and gets a `welcome` with a lease. All it sends from then on
+carries the lease; a router that does not know it answers `who`, and the process says hello again
+and repeats its whole state. Heartbeats go both ways once a second (`beat`, `pulse`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from hub.core import codec
+from hub.core.codec import Message
+from hub.core.errors import Malformed, NoAnswer, NotRunning
+from hub.core.liveness import BEAT_S, MISSED_S
+from hub.core.window import Window
+from hub.runtime.links import Parts, Pump, bind, connect, ipc
+from hub.runtime.log import Seldom, log
+
+ADDRESS = "control"
+_QUEUE = 100_000
+
+
+class ControlLink:
+    """One process's link to the router.
+
+    `handlers` maps message types to calls; `welcomed` runs at every new stay at a router, the
+    place to repeat the whole state; `figures` makes the content of each heartbeat.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runtime_dir: Path,
+        *,
+        handlers: dict[str, Callable[[Message], None]],
+        welcomed: Callable[[], None] = lambda: None,
+        figures: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        self.name = name
+        self.epoch = time.time_ns()
+        self._handlers = handlers
+        self._welcomed = welcomed
+        self._figures = figures
+        self._lease = 0
+        self._pulse_s = 0.0
+        self._sock = connect(zmq.DEALER, ipc(runtime_dir, ADDRESS), queue=_QUEUE, identity=name)
+        self._pump = Pump(lambda: None, Window(0))
+        self._seldom = Seldom()
+        self._beats: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<ControlLink {self.name} {'welcome' if self.connected else 'alone'}>"
+
+    @property
+    def connected(self) -> bool:
+        """Whether a router has answered within the last three beats."""
+        return bool(self._lease) and time.monotonic() - self._pulse_s < MISSED_S
+
+    def start(self) -> None:
+        """Say hello and begin to beat."""
+        self._pump.add(self._sock, self._take)
+        self._beats = asyncio.create_task(self._beat())
+
+    def send(self, message: Message) -> None:
+        """Send a message; `to` names a role, the router unless given. Dropped while there is no
+        welcome: whoever welcomes us is told everything anyway."""
+        if self._lease:
+            self._send(message | {"lease": self._lease})
+
+    async def stop(self) -> None:
+        """Say goodbye and close."""
+        if self._beats is not None:
+            self._beats.cancel()
+        self._send({"t": "bye"})
+        self._pump.close()
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._sock.send(codec.encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            self._seldom.warning("full", "the router takes no messages; %s is lost", message["t"])
+        self._pump.poke()
+
+    async def _beat(self) -> None:
+        while True:
+            if self._lease:
+                self.send({"t": "beat", "pid": os.getpid(), "figures": self._figures()})
+            else:
+                self._hello()
+            await asyncio.sleep(BEAT_S)
+
+    def _hello(self) -> None:
+        self._send({"t": "hello", "epoch": self.epoch, "pid": os.getpid()})
+
+    def _take(self, parts: Parts) -> None:
+        try:
+            message = codec.decode(parts[-1])
+        except Malformed as error:
+            self._seldom.warning("malformed", "control: %s", error)
+            return
+        kind = message["t"]
+        if kind == "welcome":
+            self._take_welcome(message["lease"])
+        elif kind == "who":
+            self._lease = 0
+            self._hello()
+        elif kind in self._handlers:
+            self._handle(kind, message)
+        if kind in {"welcome", "pulse"}:
+            self._pulse_s = time.monotonic()
+
+    def _take_welcome(self, lease: int) -> None:
+        fresh = lease != self._lease
+        self._lease = lease
+        if fresh:
+            self._welcomed()
+
+    def _handle(self, kind: str, message: Message) -> None:
+        try:
+            self._handlers[kind](message)
+        except (Malformed, KeyError, TypeError, ValueError) as error:
+            self._seldom.warning(kind, "control: %s from %s cannot be used: %r", kind,
+                                 message.get("from"), error)
+
+
+class Switch:
+    """The router's end: reads everyone's messages, sends to anyone by name."""
+
+    def __init__(self, runtime_dir: Path, take: Callable[[str, Message], None]) -> None:
+        self._sock = bind(zmq.ROUTER, ipc(runtime_dir, ADDRESS), queue=_QUEUE, what="the router")
+        self._take_message = take
+        self._pump = Pump(lambda: None, Window(0))
+        self._seldom = Seldom()
+        self.malformed = 0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._pump.add(self._sock, self._take)
+
+    def send(self, to: str, message: Message) -> bool:
+        """Send to a process by name; False when it is not there."""
+        try:
+            self._sock.send_multipart([to.encode(), codec.encode(message)], zmq.NOBLOCK)
+        except zmq.ZMQError:  # unroutable or full
+            return False
+        finally:
+            self._pump.poke()
+        return True
+
+    def close(self) -> None:
+        """Read no more."""
+        self._pump.close()
+
+    def _take(self, parts: Parts) -> None:
+        try:
+            message = codec.decode(parts[-1])
+            sender = parts[0].decode()
+            self._take_message(sender, message)
+        except (Malformed, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            self.malformed += 1
+            self._seldom.warning("malformed", "control message dropped: %r", error)
+
+
+async def ask(
+    runtime_dir: Path, to: str, message: Message, timeout_s: float = 3.0
+) -> Message:
+    """Ask a process of a running hub one question, as the command line does.
+
+    Raises NotRunning when there is no hub, NoAnswer naming who was silent.
+    """
+    if not (runtime_dir / ADDRESS).exists():
+        raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
+    name = f"cli-{os.getpid()}-{time.monotonic_ns()}"
+    sock = connect(zmq.DEALER, ipc(runtime_dir, ADDRESS), queue=10, identity=name)
+    pump = Pump(lambda: None, Window(0))
+    answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    def take(parts: Parts) -> None:
+        reply = codec.decode(parts[-1])
+        if not answer.done():
+            answer.set_result(reply)
+
+    pump.add(sock, take)
+    sock.send(codec.encode(message | {"to": to}))
+    pump.poke()
+    try:
+        reply = await asyncio.wait_for(answer, timeout_s)
+    except TimeoutError:
+        raise NoAnswer(f"the hub's {to} at {runtime_dir}", timeout_s) from None
+    finally:
+        pump.close()
+    if reply["t"] == "absent":
+        raise NoAnswer(f"the hub's {to} (not running just now)", 0)
+    return reply

@@ -1,0 +1,217 @@
+"""ZMQ sockets: opening them, reading them in batches, writing without ever waiting.
+
+1. A socket's FD is edge-triggered: after every send or receive look at EVENTS again. A pump drains
+   until nothing is left, and looks again every 50 ms, so that no message sleeps in a queue.
+2. A pump reads at most `_BATCH` messages of a socket before it lets the loop breathe.
+3. A pipe never blocks: ticks that find no room are dropped and counted, everything else waits in
+   order until there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import zmq
+
+from hub.core.errors import StartError
+from hub.core.window import Window
+
+Parts = list[bytes]
+_BATCH = 2000
+_RECHECK_S = 0.05
+_SHORTEST_HOLD_S = 0.0005
+_KEPT = 100_000
+
+_context = zmq.Context.instance()
+
+
+def ipc(runtime_dir: Path, name: str) -> str:
+    """The address of one of the hub's own sockets."""
+    return f"ipc://{runtime_dir / name}"
+
+
+def bind(kind: int, address: str, *, queue: int = 0, what: str = "a socket") -> zmq.Socket[bytes]:
+    """Open a socket and bind it; `queue` bounds both directions, 0 means no bound.
+
+    Raises StartError naming `what` and the address when it cannot be had.
+    """
+    sock = _open(kind, queue)
+    try:
+        sock.bind(address)
+    except zmq.ZMQError as error:
+        sock.close()
+        raise StartError(f"{what} cannot listen on {address}: {error.strerror}") from None
+    return sock
+
+
+def connect(
+    kind: int, address: str, *, queue: int = 0, identity: str = ""
+) -> zmq.Socket[bytes]:
+    """Open a socket and connect it, now or whenever its peer appears."""
+    sock = _open(kind, queue)
+    if identity:
+        sock.setsockopt(zmq.IDENTITY, identity.encode())
+    sock.connect(address)
+    return sock
+
+
+def _open(kind: int, queue: int) -> zmq.Socket[bytes]:
+    sock: zmq.Socket[bytes] = _context.socket(kind)
+    sock.setsockopt(zmq.LINGER, 200)
+    sock.setsockopt(zmq.SNDHWM, queue)
+    sock.setsockopt(zmq.RCVHWM, queue)
+    sock.setsockopt(zmq.RECONNECT_IVL, 50)
+    sock.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+    if kind == zmq.ROUTER:
+        sock.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        sock.setsockopt(zmq.ROUTER_HANDOVER, 1)
+    if kind == zmq.SUB:
+        sock.setsockopt(zmq.SUBSCRIBE, b"")
+    return sock
+
+
+class Pump:
+    """Reads sockets: `take` gets each message's parts, `done` runs once after each batch.
+
+    While the window is wide the sockets are not watched but read when it ends: one wake-up per
+    window instead of one per message.
+    """
+
+    def __init__(self, done: Callable[[], None], window: Window) -> None:
+        self._done = done
+        self._window = window
+        self._inlets: list[tuple[zmq.Socket[bytes], Callable[[Parts], None]]] = []
+        self._loop = asyncio.get_running_loop()
+        self._holding = False
+        self._got = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def add(self, sock: zmq.Socket[bytes], take: Callable[[Parts], None]) -> None:
+        """Read this socket too."""
+        self._inlets.append((sock, take))
+        self._loop.add_reader(sock.fileno(), self._run)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
+        self._loop.call_soon(self._run)
+
+    def poke(self) -> None:
+        """One of the sockets was written to: look whether that made it readable."""
+        if not self._holding and any(sock.get(zmq.EVENTS) & zmq.POLLIN for sock, _ in self._inlets):
+            self._loop.call_soon(self._run)
+
+    def close(self) -> None:
+        """Read no more and close the sockets."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for sock, _ in self._inlets:
+            if not self._holding:
+                self._loop.remove_reader(sock.fileno())
+            sock.close()
+
+    def _run(self) -> None:
+        if self._holding or self._closed:
+            return
+        if self._drain():
+            self._loop.call_soon(self._run)
+        elif self._window.width_s >= _SHORTEST_HOLD_S:
+            self._hold()
+
+    def _drain(self) -> bool:
+        """Read what is there, a batch of each socket at most; whether something may be left."""
+        more = got = False
+        for sock, take in self._inlets:
+            for _ in range(_BATCH):
+                try:
+                    parts = sock.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                got = True
+                take(parts)
+            else:
+                more = True
+        if got:
+            self._done()
+        now = time.monotonic()
+        if self._window.due(now):
+            self._window.sample(now, time.process_time())
+        self._got = got
+        return more
+
+    def _hold(self) -> None:
+        self._holding = True
+        for sock, _ in self._inlets:
+            self._loop.remove_reader(sock.fileno())
+        self._loop.call_later(self._window.width_s, self._release)
+
+    def _release(self) -> None:
+        if self._closed:
+            return
+        if self._drain():
+            self._loop.call_soon(self._release)
+        elif self._got and self._window.width_s >= _SHORTEST_HOLD_S:
+            self._loop.call_later(self._window.width_s, self._release)
+        else:
+            self._holding = False
+            for sock, _ in self._inlets:
+                self._loop.add_reader(sock.fileno(), self._run)
+            self._loop.call_soon(self._run)
+
+    def _recheck(self) -> None:
+        self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
+        self._run()
+
+
+class Pipe:
+    """The way from the router to one shard: a PUSH socket that never makes its writer wait."""
+
+    def __init__(self, sock: zmq.Socket[bytes]) -> None:
+        self._sock = sock
+        self._kept: deque[Sequence[bytes]] = deque()
+        self.open = False
+        self.dropped = 0
+
+    def __repr__(self) -> str:
+        state = "open" if self.open else "closed"
+        return f"<Pipe {state}, {len(self._kept)} kept, {self.dropped} dropped>"
+
+    def send(self, parts: Sequence[bytes]) -> bool:
+        """Send if there is room; whether it was sent."""
+        if not self.open or (self._kept and not self.retry()):
+            return False
+        return self._try(parts)
+
+    def send_surely(self, parts: Sequence[bytes]) -> None:
+        """Send now, or in its turn as soon as there is room. A closed pipe takes nothing."""
+        if self.open and len(self._kept) < _KEPT:
+            self._kept.append(parts)
+            self.retry()
+
+    def retry(self) -> bool:
+        """Send what was kept; whether nothing is kept any more."""
+        while self._kept:
+            if not self._try(self._kept[0]):
+                return False
+            self._kept.popleft()
+        return True
+
+    def reset(self, *, open_: bool) -> None:
+        """The shard is new, or gone: what was kept for the old one is void."""
+        self._kept.clear()
+        self.open = open_
+
+    def close(self) -> None:
+        """Send no more."""
+        self._sock.close()
+
+    def _try(self, parts: Sequence[bytes]) -> bool:
+        try:
+            self._sock.send_multipart(parts, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True

@@ -1,0 +1,52 @@
+"""Where a hub keeps its sockets and locks, and who may look there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from hub.core.config import Settings
+from hub.core.errors import StartError
+
+_LONGEST_SOCKET_PATH = 107
+_LONGEST_NAME = 20
+
+
+def runtime_dir(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
+    """The runtime directory of these settings, whether or not it exists."""
+    if settings.hub.runtime_dir:
+        return Path(settings.hub.runtime_dir)
+    if environ.get("RUNTIME_DIRECTORY"):  # set by systemd's RuntimeDirectory=
+        return Path(environ["RUNTIME_DIRECTORY"].split(":")[0])
+    if environ.get("XDG_RUNTIME_DIR") and Path(environ["XDG_RUNTIME_DIR"]).is_dir():
+        return Path(environ["XDG_RUNTIME_DIR"]) / "shardhub"
+    return Path(tempfile.gettempdir()) / f"shardhub-{os.getuid()}"
+
+
+def make_runtime_dir(settings: Settings) -> Path:
+    """Make the runtime directory if need be and see that it is ours alone.
+
+    Raises StartError with a sentence that says what to do.
+    """
+    path = runtime_dir(settings)
+    if len(os.fsencode(path)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
+        raise StartError(f"the runtime directory {path} has too long a name for sockets; "
+                         "set hub.runtime_dir to a shorter one")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError as error:
+        raise StartError(f"the runtime directory {path} cannot be made: {error.strerror}; "
+                         "set hub.runtime_dir to one you may write") from None
+    if found.st_uid != os.getuid():
+        raise StartError(f"the runtime directory {path} belongs to another user; "
+                         "set hub.runtime_dir to one of your own")
+    if found.st_mode & 0o077:
+        raise StartError(f"others may enter the runtime directory {path}; "
+                         f"run `chmod 700 {path}`")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StartError(f"the runtime directory {path} may not be written; "
+                         "set hub.runtime_dir to one you may write")
+    return path

@@ -1,0 +1,127 @@
+"""What every process of the hub has in common: a loop, a leash, signals, readiness, heartbeats.
+
+1. The child's stdin is a leash: when it ends, the parent is gone, and so is the child soon after.
+2. Heartbeats and the watchdog are fed from the role's own loop, so a stuck loop falls silent.
+3. SIGTERM and SIGINT drain: nothing new in, what is pending out, then leave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from hub.core.config import Settings
+from hub.core.errors import HubError
+from hub.runtime.log import log, setup
+from hub.runtime.notify import notify
+from hub.runtime.paths import make_runtime_dir
+
+LEASH = "HUB_LEASH"
+"""Set to 1 in the environment of a child whose stdin is its parent's leash."""
+
+_LAG_S = 0.1
+_WATCHDOG_S = 1.0
+
+
+class Role:
+    """A process of the hub. Subclasses open their doors in `start` and close them in `drain`."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self.name = name
+        self.settings = settings
+        self.runtime_dir: Path = make_runtime_dir(settings)
+        self.started_s = time.time()
+        self._lag_s = 0.0
+        self._leave = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open everything; returns when the role can serve."""
+        raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Take nothing new in, send what is pending, close."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Begin to leave."""
+        self._leave.set()
+
+    def lag_s(self) -> float:
+        """The longest time the loop kept a timer waiting since this was last asked."""
+        lag, self._lag_s = self._lag_s, 0.0
+        return lag
+
+    def common_figures(self) -> dict[str, Any]:
+        """What each role's heartbeat says beside its own figures."""
+        return {"started_s": self.started_s, "lag_ms": round(self.lag_s() * 1000, 3)}
+
+    async def live(self) -> None:
+        """From start to leave."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        if os.environ.get(LEASH) == "1":
+            _hold_leash(loop, self.stop, self.settings.hub.stop_s)
+        await self.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        notify("READY=1", f"STATUS={self.name} is ready")
+        log.info("ready")
+        pulse = asyncio.create_task(self._pulse())
+        await self._leave.wait()
+        notify("STOPPING=1")
+        pulse.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.drain(), self.settings.hub.stop_s)
+        log.info("gone")
+
+    async def _pulse(self) -> None:
+        """Feed the watchdog, and measure how late this loop is."""
+        fed_s = 0.0
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_LAG_S)
+            now = time.monotonic()
+            self._lag_s = max(self._lag_s, now - before - _LAG_S)
+            if now - fed_s >= _WATCHDOG_S:
+                notify("WATCHDOG=1")
+                fed_s = now
+
+
+def run(name: str, settings: Settings, make: Any) -> None:
+    """Run the role that `make(name, settings)` gives until it leaves; exits with its code."""
+    setup(name, settings.hub.log_level)
+
+    async def main() -> None:
+        await make(name, settings).live()
+
+    try:
+        uvloop.run(main())
+    except HubError as error:
+        log.error("%s", error)
+        sys.exit(error.exit_code)
+
+
+def _hold_leash(loop: asyncio.AbstractEventLoop, stop: Any, patience_s: float) -> None:
+    """Leave when stdin ends; by force when the loop does not follow within `patience_s`."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop)
+        time.sleep(patience_s + 1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="leash", daemon=True).start()
