@@ -14,15 +14,14 @@ import time
 from collections import Counter, defaultdict
 from typing import Any
 
-import zmq
-
 from hub.core import codec, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Settings
+from hub.core.config import Settings, load
 from hub.core.errors import Malformed
 from hub.core.interest import Change, InterestTable
 from hub.core.liveness import BEAT_S, Peers
 from hub.core.model import Result
+from hub.core.names import INGEST, pipe_name
 from hub.core.placement import home
 from hub.core.routing import Routing
 from hub.core.topics import Kind
@@ -30,16 +29,10 @@ from hub.core.window import Window
 from hub.runtime import links
 from hub.runtime.control import Switch
 from hub.runtime.log import Seldom, log
-from hub.runtime.role import Role
+from hub.runtime.role import Role, run
 
-INGEST = "ingest"
 _INGEST_QUEUE = 1000
 _PARTS_ON_BUS = 2
-
-
-def pipe_name(shard: int) -> str:
-    """The socket a shard reads its ticks from."""
-    return f"ticks-{shard}"
 
 
 class Router(Role):
@@ -64,15 +57,22 @@ class Router(Role):
         self._pump = links.Pump(self._flush, window)
         self._window = window
         self._switch = Switch(self.runtime_dir, self._take_control)
-        ingest = links.bind(zmq.PULL, links.ipc(self.runtime_dir, INGEST), queue=_INGEST_QUEUE,
-                            what="the router")
+        ingest = links.bind(
+            links.PULL, links.ipc(self.runtime_dir, INGEST), queue=_INGEST_QUEUE, what="the router"
+        )
         self._pipes = [
-            links.Pipe(links.bind(zmq.PUSH, links.ipc(self.runtime_dir, pipe_name(shard)),
-                                  queue=flow.pipe, what="the router"))
+            links.Pipe(
+                links.bind(
+                    links.PUSH,
+                    links.ipc(self.runtime_dir, pipe_name(shard)),
+                    queue=flow.pipe,
+                    what="the router",
+                )
+            )
             for shard in range(self.settings.hub.shards)
         ]
         address = f"tcp://{bus.host}:{bus.port}"
-        sub = links.bind(zmq.SUB, address, queue=bus.queue, what="the bus")
+        sub = links.bind(links.SUB, address, queue=bus.queue, what="the bus")
         self._pump.add(sub, self._take_bus)
         self._pump.add(ingest, self._take_ingest)
         self._switch.start()
@@ -176,8 +176,9 @@ class Router(Role):
             elif self._pipes[shard].open:
                 lost = sum(len(codec.unpack(batch)) // 2 for batch in batches)
                 self._pipes[shard].dropped += lost
-                self._seldom.warning(f"shard-{shard}", "shard-%d does not keep up; %d ticks "
-                                     "dropped", shard, lost)
+                self._seldom.warning(
+                    f"shard-{shard}", "shard-%d does not keep up; %d ticks dropped", shard, lost
+                )
 
     def _tell_all(self, parts: list[bytes]) -> None:
         self._flush()
@@ -211,12 +212,16 @@ class Router(Role):
             return
         live.update((want.key, None) for want in wants if want.modes)
         if feed not in self.settings.hub.feeds:
-            text = f"there is no feed {feed} here; the hub runs {', '.join(self.settings.hub.feeds)}"
+            text = (
+                f"there is no feed {feed} here; the hub runs {', '.join(self.settings.hub.feeds)}"
+            )
             results = [Result(want.key, want.modes, text) for want in wants if want.modes]
             self._switch.send(sender, {"t": "results", "feed": feed, "results": results})
         elif f"feed-{feed}" in self._peers:
-            self._switch.send(f"feed-{feed}", {
-                "t": "interest", "shard": shard, "wants": wants, "replace": message["replace"]})
+            self._switch.send(
+                f"feed-{feed}",
+                {"t": "interest", "shard": shard, "wants": wants, "replace": message["replace"]},
+            )
 
     def _open(self, shard: int, change: Change, fresh: set[bytes]) -> None:
         """Let the routes follow a change, and fetch last values for what was opened.
@@ -227,14 +232,19 @@ class Router(Role):
         self._routing.invalidate(change.keys)
         if not change.opened:
             return
-        self._pipes[shard].send_surely([stream.OPENED, codec.encode(
-            {"t": "opened", "keys": change.opened})])
+        self._pipes[shard].send_surely(
+            [stream.OPENED, codec.encode({"t": "opened", "keys": change.opened})]
+        )
         asked: dict[int, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
         for key in change.opened:
             asked[home(key, len(self._pipes))][key in fresh].append(key)
         for home_shard, (live, other) in asked.items():
-            self._pipes[home_shard].send_surely([stream.QUERY, codec.encode(
-                {"t": "query", "shard": shard, "live": live, "other": other})])
+            self._pipes[home_shard].send_surely(
+                [
+                    stream.QUERY,
+                    codec.encode({"t": "query", "shard": shard, "live": live, "other": other}),
+                ]
+            )
 
     def _take_released(self, sender: str, message: Message) -> None:
         """A feed has released keys: their last values are no longer live."""
@@ -266,11 +276,12 @@ class Router(Role):
         elif kind == "released":
             self._take_released(sender, message)
         elif kind == "beat":
-            self._switch.send(sender, self._pulse())
+            self._switch.send(sender, self._presence())
             self._pass_on(sender, message | {"to": "monitor"})
         elif kind == "status":
-            self._switch.send(sender, {"t": "status", "peers": self._peers.names(),
-                                       "figures": self._figures()})
+            self._switch.send(
+                sender, {"t": "status", "peers": self._peers.names(), "figures": self._figures()}
+            )
 
     def _take_lease(self, sender: str, message: Message, now: float) -> bool:
         peer = self._peers.get(sender)
@@ -296,8 +307,9 @@ class Router(Role):
         feed = sender.removeprefix("feed-")
         for shard, wants in self._interest.of_feed(feed):
             self._live[feed].update((want.key, None) for want in wants)
-            self._switch.send(sender, {"t": "interest", "shard": shard, "wants": wants,
-                                       "replace": True})
+            self._switch.send(
+                sender, {"t": "interest", "shard": shard, "wants": wants, "replace": True}
+            )
 
     def _gone(self, name: str) -> None:
         """A process has left or fallen silent: what hung on it goes with it."""
@@ -309,8 +321,9 @@ class Router(Role):
             self._routing.invalidate(self._interest.drop(shard).keys)
             self._pipes[shard].reset(open_=False)
             for feed in feeds:
-                self._switch.send(f"feed-{feed}", {
-                    "t": "interest", "shard": shard, "wants": [], "replace": True})
+                self._switch.send(
+                    f"feed-{feed}", {"t": "interest", "shard": shard, "wants": [], "replace": True}
+                )
         elif name.startswith("feed-"):
             self._forget(list(self._live.pop(name.removeprefix("feed-"), ())))
             self._announce()
@@ -321,14 +334,15 @@ class Router(Role):
         if not self._switch.send(to, message | {"from": sender}) and sender.startswith("cli-"):
             self._switch.send(sender, {"t": "absent", "who": to})
 
-    def _pulse(self) -> Message:
-        feeds = [name.removeprefix("feed-") for name in self._peers.names()
-                 if name.startswith("feed-")]
+    def _presence(self) -> Message:
+        feeds = [
+            name.removeprefix("feed-") for name in self._peers.names() if name.startswith("feed-")
+        ]
         return {"t": "pulse", "feeds": feeds}
 
     def _announce(self) -> None:
         """Tell the shards at once which feeds are there."""
-        pulse = self._pulse()
+        pulse = self._presence()
         for name in self._peers.names():
             if name.startswith("shard-"):
                 self._switch.send(name, pulse)
@@ -345,12 +359,23 @@ class Router(Role):
             await asyncio.sleep(BEAT_S)
             for peer in self._peers.gone(time.monotonic()):
                 self._gone(peer.name)
-            self._switch.send("monitor", {"t": "beat", "from": "router", "pid": os.getpid(),
-                                          "figures": self._figures()})
+            self._switch.send(
+                "monitor",
+                {"t": "beat", "from": "router", "pid": os.getpid(), "figures": self._figures()},
+            )
 
     def _figures(self) -> dict[str, Any]:
-        return self.common_figures() | dict(self._counts) | {
-            "topics": len(self._routing), "symbols": len(self._interest),
-            "dropped": sum(pipe.dropped for pipe in self._pipes),
-            "window_ms": self._window.width_s * 1000,
-        }
+        return (
+            self.common_figures()
+            | dict(self._counts)
+            | {
+                "topics": len(self._routing),
+                "symbols": len(self._interest),
+                "dropped": sum(pipe.dropped for pipe in self._pipes),
+                "window_ms": self._window.width_s * 1000,
+            }
+        )
+
+
+if __name__ == "__main__":
+    run("router", load(), Router)

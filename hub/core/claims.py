@@ -65,6 +65,9 @@ class Claims:
     def __len__(self) -> int:
         return len(self._claims)
 
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._claims
+
     def shards(self) -> list[int]:
         """The shards that claim something."""
         return [shard for shard, keys in self._by_shard.items() if keys]
@@ -114,8 +117,9 @@ class Claims:
 
     def wanted(self) -> list[Want]:
         """All that the feed was asked for."""
-        return [_want(key, claim, claim.asked) for key, claim in self._claims.items()
-                if claim.asked]
+        return [
+            _want(key, claim, claim.asked) for key, claim in self._claims.items() if claim.asked
+        ]
 
     def _claim(self, shard: int, want: Want, work: Work, now: float) -> None:
         claim = self._claims.get(want.key)

@@ -50,7 +50,7 @@ def decode(frame: bytes) -> Message:
     """A control message. Raises Malformed when it is not a map with a type."""
     try:
         message = msgpack.unpackb(frame)
-    except Exception as error:  # msgpack raises many kinds; the bytes come from outside
+    except Exception as error:  # noqa: BLE001  # msgpack raises many kinds; the bytes come from outside
         raise Malformed(f"not a control message: {error}") from None
     if not isinstance(message, dict) or not isinstance(message.get("t"), str):
         raise Malformed("a control message is a map with a type")

@@ -44,8 +44,12 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     ] = "info"
     stop_s: Annotated[
         float,
-        Meta(ge=0.1, le=300, description="Longest time a process may take to drain.",
-             extra={"unit": "s"}),
+        Meta(
+            ge=0.1,
+            le=300,
+            description="Longest time a process may take to drain.",
+            extra={"unit": "s"},
+        ),
     ] = 5.0
 
 
@@ -55,52 +59,70 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, description="Address all shards listen on.")] = (
         "127.0.0.1"
     )
-    port: Annotated[
-        _Port, Meta(description="Port all shards listen on; 0 picks a free one.")
-    ] = 8765
+    port: Annotated[_Port, Meta(description="Port all shards listen on; 0 picks a free one.")] = (
+        8765
+    )
     auth_window_s: Annotated[
         float,
-        Meta(gt=0, description="Time from connect within which a client must authenticate; "
-             "else close code 4401.", extra={"unit": "s"}),
+        Meta(
+            gt=0,
+            description="Time from connect within which a client must authenticate; "
+            "else close code 4401.",
+            extra={"unit": "s"},
+        ),
     ] = 15.0
     ping_interval_s: Annotated[
         float, Meta(ge=1, description="Time between keep-alive pings.", extra={"unit": "s"})
     ] = 20.0
     ping_timeout_s: Annotated[
         float,
-        Meta(ge=1, description="Time a pong may take; else close code 1011.",
-             extra={"unit": "s"}),
+        Meta(ge=1, description="Time a pong may take; else close code 1011.", extra={"unit": "s"}),
     ] = 20.0
     max_message_bytes: Annotated[
         int,
-        Meta(ge=1024, description="Largest message a client may send; else close code 1009.",
-             extra={"unit": "bytes"}),
+        Meta(
+            ge=1024,
+            description="Largest message a client may send; else close code 1009.",
+            extra={"unit": "bytes"},
+        ),
     ] = 1 << 20
     max_requests: Annotated[
         int,
-        Meta(ge=1, description="Requests of one client that may wait; then its socket is "
-             "not read until some are answered."),
+        Meta(
+            ge=1,
+            description="Requests of one client that may wait; then its socket is "
+            "not read until some are answered.",
+        ),
     ] = 1024
-    max_symbols: Annotated[
-        int, Meta(ge=1, description="Symbols one client may hold.")
-    ] = 100_000
+    max_symbols: Annotated[int, Meta(ge=1, description="Symbols one client may hold.")] = 100_000
     snapshot: Annotated[
         bool, Meta(description="Send the last known value right after a subscribe reply.")
     ] = True
     outbox_bytes: Annotated[
         int,
-        Meta(ge=4096, description="Unsent bytes of one client above which its ticks are "
-             "conflated to the newest per topic.", extra={"unit": "bytes"}),
+        Meta(
+            ge=4096,
+            description="Unsent bytes of one client above which its ticks are "
+            "conflated to the newest per topic.",
+            extra={"unit": "bytes"},
+        ),
     ] = 4 << 20
     max_order_updates: Annotated[
         int,
-        Meta(ge=1, description="Unsent order updates of one client above which it is closed "
-             "(1013); they are never conflated."),
+        Meta(
+            ge=1,
+            description="Unsent order updates of one client above which it is closed "
+            "(1013); they are never conflated.",
+        ),
     ] = 10_000
     stall_s: Annotated[
         float,
-        Meta(ge=1, description="Time without any progress after which a client that is behind "
-             "is closed (1013).", extra={"unit": "s"}),
+        Meta(
+            ge=1,
+            description="Time without any progress after which a client that is behind "
+            "is closed (1013).",
+            extra={"unit": "s"},
+        ),
     ] = 30.0
 
 
@@ -111,9 +133,9 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
         "127.0.0.1"
     )
     port: Annotated[_Port, Meta(description="Port of the bus; 0 picks a free one.")] = 5555
-    queue: Annotated[
-        int, Meta(ge=1, description="Messages the bus may hold per publisher.")
-    ] = 100_000
+    queue: Annotated[int, Meta(ge=1, description="Messages the bus may hold per publisher.")] = (
+        100_000
+    )
     max_message_bytes: Annotated[
         int,
         Meta(ge=1024, description="Largest bus message accepted.", extra={"unit": "bytes"}),
@@ -128,17 +150,27 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     window_ms: Annotated[
         float,
-        Meta(ge=0, le=50, description="Longest time a flush is held under load; an idle hub "
-             "flushes at once.", extra={"unit": "ms"}),
+        Meta(
+            ge=0,
+            le=50,
+            description="Longest time a flush is held under load; an idle hub flushes at once.",
+            extra={"unit": "ms"},
+        ),
     ] = 2.0
     home_ms: Annotated[
         float,
-        Meta(ge=1, le=1000, description="Longest time a tick nobody asked for waits on its way "
-             "to its home shard.", extra={"unit": "ms"}),
+        Meta(
+            ge=1,
+            le=1000,
+            description="Longest time a tick nobody asked for waits on its way to its home shard.",
+            extra={"unit": "ms"},
+        ),
     ] = 50.0
     pipe: Annotated[
-        int, Meta(ge=10, description="Batches that may wait for one shard; more are dropped "
-             "and counted.")
+        int,
+        Meta(
+            ge=10, description="Batches that may wait for one shard; more are dropped and counted."
+        ),
     ] = 2000
 
 
@@ -147,25 +179,27 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
     linger_s: Annotated[
         float,
-        Meta(ge=0, description="Time a symbol stays subscribed upstream after the last client "
-             "left it.", extra={"unit": "s"}),
+        Meta(
+            ge=0,
+            description="Time a symbol stays subscribed upstream after the last client left it.",
+            extra={"unit": "s"},
+        ),
     ] = 5.0
     answer_s: Annotated[
         float,
-        Meta(gt=0, description="Time a feed may take to answer a subscribe.",
-             extra={"unit": "s"}),
+        Meta(gt=0, description="Time a feed may take to answer a subscribe.", extra={"unit": "s"}),
     ] = 8.0
 
 
 class Sim(msgspec.Struct, frozen=True, kw_only=True):
     """The simulator, a feed for trying things out."""
 
-    symbols: Annotated[
-        int, Meta(ge=1, le=100_000, description="Instruments in its universe.")
-    ] = 10_000
+    symbols: Annotated[int, Meta(ge=1, le=100_000, description="Instruments in its universe.")] = (
+        10_000
+    )
     rate: Annotated[
-        float, Meta(gt=0, le=1000, description="Ticks of each subscribed symbol.",
-                    extra={"unit": "1/s"})
+        float,
+        Meta(gt=0, le=1000, description="Ticks of each subscribed symbol.", extra={"unit": "1/s"}),
     ] = 1.0
     seed: Annotated[int, Meta(ge=0, description="The same seed gives the same market.")] = 1
 
@@ -178,8 +212,12 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     cache_s: Annotated[
         float,
-        Meta(ge=0, le=60, description="Time a verified or refused key is remembered.",
-             extra={"unit": "s"}),
+        Meta(
+            ge=0,
+            le=60,
+            description="Time a verified or refused key is remembered.",
+            extra={"unit": "s"},
+        ),
     ] = 60.0
     brokers: Annotated[
         list[str],
@@ -232,8 +270,9 @@ class Definition(NamedTuple):
 
 def env_name(section: str, name: str) -> str:
     """`HUB_SHARDS`, `HUB_WEBSOCKET_PORT`: the variable of one setting."""
-    return "_".join(part for part in ("HUB", "" if section == "hub" else section, name) if part
-                    ).upper()
+    return "_".join(
+        part for part in ("HUB", "" if section == "hub" else section, name) if part
+    ).upper()
 
 
 def definitions() -> Iterator[Definition]:
@@ -243,8 +282,12 @@ def definitions() -> Iterator[Definition]:
         for field in msgspec.structs.fields(struct):
             meta = _meta(hints[field.name])
             yield Definition(
-                section, field.name, _type_name(hints[field.name]), _default(field),
-                meta.get("unit", ""), meta.get("text", ""),
+                section,
+                field.name,
+                _type_name(hints[field.name]),
+                _default(field),
+                meta.get("unit", ""),
+                meta.get("text", ""),
             )
 
 
@@ -267,8 +310,9 @@ def load(
         if value is not None:
             section, _, name = path.partition(".")
             _put(values, section, name, value, "flag", problems)
-    built = {section: msgspec.convert(given, _sections()[section])
-             for section, given in values.items()}
+    built = {
+        section: msgspec.convert(given, _sections()[section]) for section, given in values.items()
+    }
     if problems:
         raise ConfigError(problems)
     return Settings(**built)
@@ -302,8 +346,10 @@ def as_toml(settings: Settings | None = None) -> str:
 
 
 def _sections() -> dict[str, Any]:
-    return {field.name: get_type_hints(Settings)[field.name]
-            for field in msgspec.structs.fields(Settings)}
+    return {
+        field.name: get_type_hints(Settings)[field.name]
+        for field in msgspec.structs.fields(Settings)
+    }
 
 
 def _meta(hint: Any) -> dict[str, Any]:
@@ -358,7 +404,11 @@ def _from_environment(
 
 def _put(
     values: dict[str, dict[str, Any]],
-    section: str, name: str, value: Any, source: str, problems: list[str],
+    section: str,
+    name: str,
+    value: Any,
+    source: str,
+    problems: list[str],
 ) -> None:
     """Check one value and keep it; a problem is noted instead."""
     struct = _sections().get(section)

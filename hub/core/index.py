@@ -64,8 +64,10 @@ class Index(Generic[S]):
         self._born = 0
 
     def __repr__(self) -> str:
-        return (f"<Index {len(self._keys)} keys, {len(self._held)} sessions, "
-                f"{len(self._audiences)} audiences>")
+        return (
+            f"<Index {len(self._keys)} keys, {len(self._held)} sessions, "
+            f"{len(self._audiences)} audiences>"
+        )
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -142,8 +144,11 @@ class Index(Generic[S]):
             new = self._audiences.get(name)
             if new is None:
                 members = old.members if old else ()
-                members = ((*members, session) if joins
-                           else tuple(member for member in members if member is not session))
+                members = (
+                    (*members, session)
+                    if joins
+                    else tuple(member for member in members if member is not session)
+                )
                 new = self._audiences[name] = Audience(name, members)
             new.variants += 1
             variants[variant] = new

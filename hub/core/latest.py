@@ -24,7 +24,7 @@ class Line:
 
     def __init__(self, key: bytes, mode: int) -> None:
         self.key = key
-        self.mode = mode  # 0 for account events, which have none and are never kept
+        self.mode = mode
         self.payload: bytes | None = None
         self.seq = 0
         self.seen_s = 0.0  # when an unasked-for value came, by the shard's clock
@@ -42,17 +42,6 @@ class Latest:
 
     def __repr__(self) -> str:
         return f"<Latest {len(self.lines)} topics>"
-
-    def line(self, topic: bytes) -> Line:
-        """The line of a topic, made when there is none. Raises Malformed."""
-        line = self.lines.get(topic)
-        if line is None:
-            if topic.startswith(topics.ORDERS):
-                line = Line(topic, 0)
-            else:
-                line = Line(*topics.parse(topic))
-            self.lines[topic] = line
-        return line
 
     def of(self, key: bytes) -> list[Line]:
         """The lines of a key, lowest mode first."""
@@ -90,4 +79,3 @@ class Latest:
         """Nothing here concerns this key any more."""
         for mode in Mode:
             self.lines.pop(topics.of(key, mode), None)
-        self.lines.pop(key, None)

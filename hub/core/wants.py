@@ -13,8 +13,16 @@ from hub.core.model import Mode, Result, Want
 class _Record:
     """One key: how often each mode is wanted, what was told, what the feed has confirmed."""
 
-    __slots__ = ("confirmed", "counts", "depth", "exchange", "stale", "symbol", "told",
-                 "told_depth")
+    __slots__ = (
+        "confirmed",
+        "counts",
+        "depth",
+        "exchange",
+        "stale",
+        "symbol",
+        "told",
+        "told_depth",
+    )
 
     def __init__(self, exchange: str, symbol: str) -> None:
         self.counts = [0, 0, 0]
@@ -43,6 +51,14 @@ class Wants:
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._records
+
+    def told(self, key: bytes) -> int:
+        """The set of modes in which the router was last told that this key is wanted."""
+        record = self._records.get(key)
+        return record.told if record else 0
 
     def add(
         self, key: bytes, mode: Mode, *, depth: int = 5, exchange: str = "", symbol: str = ""

@@ -20,11 +20,11 @@ from hub.core import codec
 from hub.core.codec import Message
 from hub.core.errors import Malformed, NoAnswer, NotRunning
 from hub.core.liveness import BEAT_S, MISSED_S
+from hub.core.names import CONTROL
 from hub.core.window import Window
 from hub.runtime.links import Parts, Pump, bind, connect, ipc
-from hub.runtime.log import Seldom, log
+from hub.runtime.log import Seldom
 
-ADDRESS = "control"
 _QUEUE = 100_000
 
 
@@ -51,7 +51,7 @@ class ControlLink:
         self._figures = figures
         self._lease = 0
         self._pulse_s = 0.0
-        self._sock = connect(zmq.DEALER, ipc(runtime_dir, ADDRESS), queue=_QUEUE, identity=name)
+        self._sock = connect(zmq.DEALER, ipc(runtime_dir, CONTROL), queue=_QUEUE, identity=name)
         self._pump = Pump(lambda: None, Window(0))
         self._seldom = Seldom()
         self._beats: asyncio.Task[None] | None = None
@@ -127,15 +127,16 @@ class ControlLink:
         try:
             self._handlers[kind](message)
         except (Malformed, KeyError, TypeError, ValueError) as error:
-            self._seldom.warning(kind, "control: %s from %s cannot be used: %r", kind,
-                                 message.get("from"), error)
+            self._seldom.warning(
+                kind, "control: %s from %s cannot be used: %r", kind, message.get("from"), error
+            )
 
 
 class Switch:
     """The router's end: reads everyone's messages, sends to anyone by name."""
 
     def __init__(self, runtime_dir: Path, take: Callable[[str, Message], None]) -> None:
-        self._sock = bind(zmq.ROUTER, ipc(runtime_dir, ADDRESS), queue=_QUEUE, what="the router")
+        self._sock = bind(zmq.ROUTER, ipc(runtime_dir, CONTROL), queue=_QUEUE, what="the router")
         self._take_message = take
         self._pump = Pump(lambda: None, Window(0))
         self._seldom = Seldom()
@@ -169,17 +170,15 @@ class Switch:
             self._seldom.warning("malformed", "control message dropped: %r", error)
 
 
-async def ask(
-    runtime_dir: Path, to: str, message: Message, timeout_s: float = 3.0
-) -> Message:
+async def ask(runtime_dir: Path, to: str, message: Message, timeout_s: float = 3.0) -> Message:
     """Ask a process of a running hub one question, as the command line does.
 
     Raises NotRunning when there is no hub, NoAnswer naming who was silent.
     """
-    if not (runtime_dir / ADDRESS).exists():
+    if not (runtime_dir / CONTROL).exists():
         raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
     name = f"cli-{os.getpid()}-{time.monotonic_ns()}"
-    sock = connect(zmq.DEALER, ipc(runtime_dir, ADDRESS), queue=10, identity=name)
+    sock = connect(zmq.DEALER, ipc(runtime_dir, CONTROL), queue=10, identity=name)
     pump = Pump(lambda: None, Window(0))
     answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 

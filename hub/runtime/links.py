@@ -21,12 +21,13 @@ from hub.core.errors import StartError
 from hub.core.window import Window
 
 Parts = list[bytes]
+PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
 _BATCH = 2000
 _RECHECK_S = 0.05
 _SHORTEST_HOLD_S = 0.0005
 _KEPT = 100_000
 
-_context = zmq.Context.instance()
+_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
 
 
 def ipc(runtime_dir: Path, name: str) -> str:
@@ -48,9 +49,7 @@ def bind(kind: int, address: str, *, queue: int = 0, what: str = "a socket") -> 
     return sock
 
 
-def connect(
-    kind: int, address: str, *, queue: int = 0, identity: str = ""
-) -> zmq.Socket[bytes]:
+def connect(kind: int, address: str, *, queue: int = 0, identity: str = "") -> zmq.Socket[bytes]:
     """Open a socket and connect it, now or whenever its peer appears."""
     sock = _open(kind, queue)
     if identity:
@@ -101,7 +100,7 @@ class Pump:
 
     def poke(self) -> None:
         """One of the sockets was written to: look whether that made it readable."""
-        if not self._holding and any(sock.get(zmq.EVENTS) & zmq.POLLIN for sock, _ in self._inlets):
+        if not self._holding and any(_readable(sock) for sock, _ in self._inlets):
             self._loop.call_soon(self._run)
 
     def close(self) -> None:
@@ -165,6 +164,11 @@ class Pump:
     def _recheck(self) -> None:
         self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
         self._run()
+
+
+def _readable(sock: zmq.Socket[bytes]) -> bool:
+    events = sock.getsockopt(zmq.EVENTS)
+    return isinstance(events, int) and bool(events & zmq.POLLIN)
 
 
 class Pipe:

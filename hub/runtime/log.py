@@ -26,8 +26,9 @@ class Seldom:
         if len(self._last) > 1000:
             self._last.clear()
         self._last[source] = (now, 0)
-        suffix = f" ({held} more like it held back)" if held else ""
-        log.warning(text + suffix, *args)
+        if held:
+            text = f"{text} ({held} more like it held back)"
+        log.warning(text, *args)
 
 
 def setup(role: str, level: str) -> None:

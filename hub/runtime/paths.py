@@ -32,21 +32,28 @@ def make_runtime_dir(settings: Settings) -> Path:
     """
     path = runtime_dir(settings)
     if len(os.fsencode(path)) + _LONGEST_NAME > _LONGEST_SOCKET_PATH:
-        raise StartError(f"the runtime directory {path} has too long a name for sockets; "
-                         "set hub.runtime_dir to a shorter one")
+        raise StartError(
+            f"the runtime directory {path} has too long a name for sockets; "
+            "set hub.runtime_dir to a shorter one"
+        )
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.stat()
     except OSError as error:
-        raise StartError(f"the runtime directory {path} cannot be made: {error.strerror}; "
-                         "set hub.runtime_dir to one you may write") from None
+        raise StartError(
+            f"the runtime directory {path} cannot be made: {error.strerror}; "
+            "set hub.runtime_dir to one you may write"
+        ) from None
     if found.st_uid != os.getuid():
-        raise StartError(f"the runtime directory {path} belongs to another user; "
-                         "set hub.runtime_dir to one of your own")
+        raise StartError(
+            f"the runtime directory {path} belongs to another user; "
+            "set hub.runtime_dir to one of your own"
+        )
     if found.st_mode & 0o077:
-        raise StartError(f"others may enter the runtime directory {path}; "
-                         f"run `chmod 700 {path}`")
+        raise StartError(f"others may enter the runtime directory {path}; run `chmod 700 {path}`")
     if not os.access(path, os.W_OK | os.X_OK):
-        raise StartError(f"the runtime directory {path} may not be written; "
-                         "set hub.runtime_dir to one you may write")
+        raise StartError(
+            f"the runtime directory {path} may not be written; "
+            "set hub.runtime_dir to one you may write"
+        )
     return path

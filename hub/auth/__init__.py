@@ -1,0 +1,5 @@
+"""Who a client is.
+
+`records` says what a key is and how the file of keys reads; `keystore` keeps that file;
+`verifier` answers, fast and often, whose key a client presents.
+"""

@@ -1,0 +1,23 @@
+"""The names of the hub's own sockets and files in its runtime directory."""
+
+from __future__ import annotations
+
+CONTROL = "control"
+"""Everybody's control link to the router."""
+
+INGEST = "ingest"
+"""Where feeds put their ticks, and homes the values they were asked for."""
+
+LOCK = "hub.lock"
+"""Held by the supervisor for as long as it lives; holds its pid."""
+
+NOTIFY = "notify"
+"""Where children tell the supervisor that they are ready."""
+
+DEMO_KEY = "demo.key"
+"""The throw-away API key of `--demo`, for `hub tail`."""
+
+
+def pipe_name(shard: int) -> str:
+    """Where a shard reads its stream from the router."""
+    return f"ticks-{shard}"

@@ -1,0 +1,153 @@
+"""The process that runs one feed: reference counts below it, ticks and answers out of it.
+
+Ticks go to the router's ingest in batches; wants come over the control link, answers go back the
+same way to the shard that asked. The feed itself never sees a shard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from hub.core import codec
+from hub.core.claims import Answer, Claims
+from hub.core.codec import Message
+from hub.core.config import Settings, load
+from hub.core.model import Result
+from hub.core.names import INGEST
+from hub.feeds import catalogue
+from hub.runtime import links
+from hub.runtime.control import ControlLink
+from hub.runtime.log import Seldom
+from hub.runtime.role import Role, run
+
+_INGEST_QUEUE = 1000
+_TICK_S = 0.25
+_GRACE_S = 10.0
+_LARGEST_BATCH = 2000
+
+
+class FeedHost(Role):
+    """Runs the feed that its name (`feed-sim`) names."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(name, settings)
+        self._feed = catalogue.make(name.removeprefix("feed-"), settings)
+        self._claims = Claims(settings.upstream.linger_s)
+        self._heard: set[int] = set()
+        self._forget_at = float("inf")
+        self._dropped = 0
+        self._seldom = Seldom()
+
+    async def start(self) -> None:
+        """Start the feed, then report for work."""
+        self._ingest = links.Pipe(
+            links.connect(links.PUSH, links.ipc(self.runtime_dir, INGEST), queue=_INGEST_QUEUE)
+        )
+        self._ingest.reset(open_=True)
+        self._control = ControlLink(
+            self.name,
+            self.runtime_dir,
+            welcomed=self._welcomed,
+            figures=self._figures,
+            handlers={"interest": self._take_interest},
+        )
+        await self._feed.start(self)
+        self._control.start()
+        self._tender = asyncio.create_task(self._tend())
+
+    async def drain(self) -> None:
+        """Leave the source, then the hub."""
+        self._tender.cancel()
+        await self._feed.stop()
+        await self._control.stop()
+        self._ingest.close()
+
+    # What the feed is given as its sink.
+
+    def publish(self, pairs: Sequence[bytes]) -> None:
+        """Ticks on their way to the router; dropped and counted when it takes none."""
+        for start in range(0, len(pairs), _LARGEST_BATCH):
+            batch = pairs[start : start + _LARGEST_BATCH]
+            if not self._ingest.send([codec.pack(batch)]):
+                self._dropped += len(batch) // 2
+                self._seldom.warning(
+                    "ingest", "the router takes no ticks; %d dropped", len(batch) // 2
+                )
+
+    def answer(self, results: Sequence[Result]) -> None:
+        """The feed's answers, handed to the shards that wait for them."""
+        for result in results:
+            if result.error:
+                self._seldom.warning("refused", "%s: %s", result.key.decode(), result.error)
+        self._send([answer for result in results for answer in self._claims.settle(result)])
+        self._released(
+            [result.key for result in results if result.error and result.key not in self._claims]
+        )
+
+    # What the router tells.
+
+    def _welcomed(self) -> None:
+        """A new stay at the router: shards that do not come back in time are forgotten."""
+        self._heard.clear()
+        self._forget_at = time.monotonic() + _GRACE_S
+
+    def _take_interest(self, message: Message) -> None:
+        shard, wants = int(message["shard"]), codec.wants(message)
+        self._heard.add(shard)
+        work = self._claims.apply(
+            shard, wants, replace=bool(message["replace"]), now=time.monotonic()
+        )
+        self._send(work.answers)
+        if work.asks:
+            self._feed.apply(work.asks)
+
+    def _send(self, answers: list[Answer]) -> None:
+        by_shard: dict[int, list[Result]] = defaultdict(list)
+        for shard, result in answers:
+            by_shard[shard].append(result)
+        for shard, results in by_shard.items():
+            self._control.send(
+                {
+                    "t": "results",
+                    "to": f"shard-{shard}",
+                    "feed": self._feed.name,
+                    "results": results,
+                }
+            )
+
+    async def _tend(self) -> None:
+        """Release what has lingered long enough; forget shards that did not come back."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = time.monotonic()
+            if now >= self._forget_at:
+                self._forget_at = float("inf")
+                self._claims.drop(set(self._claims.shards()) - self._heard, now)
+            ended = self._claims.due(now)
+            if ended:
+                self._feed.apply(ended)
+                self._released([want.key for want in ended if not want.modes])
+
+    def _released(self, keys: list[bytes]) -> None:
+        if keys:
+            self._control.send({"t": "released", "keys": keys})
+
+    def _figures(self) -> dict[str, Any]:
+        health = self._feed.health()
+        return self.common_figures() | {
+            "out": health.ticks,
+            "dropped": self._dropped,
+            "symbols": health.subscribed,
+            "feed_state": health.state.value,
+            "problem": health.problem,
+            "limit": self._feed.limits.symbols,
+        }
+
+
+if __name__ == "__main__":
+    run(f"feed-{sys.argv[1]}", load(), FeedHost)

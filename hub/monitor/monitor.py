@@ -1,0 +1,105 @@
+"""The monitor's process: hears heartbeats, measures with psutil once a second, answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from typing import Any
+
+import psutil
+
+import hub
+from hub.core.codec import Message
+from hub.core.config import Settings
+from hub.core.liveness import BEAT_S
+from hub.monitor.record import Figures, Record
+from hub.runtime.control import ControlLink
+from hub.runtime.role import Role
+
+
+class Monitor(Role):
+    """Sits beside the tick path; its death costs nobody a tick."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(name, settings)
+        self._record = Record()
+        self._processes: dict[int, psutil.Process] = {}
+
+    async def start(self) -> None:
+        """Report for work and begin to measure."""
+        self._control = ControlLink(
+            self.name,
+            self.runtime_dir,
+            figures=self.common_figures,
+            handlers={"beat": self._take_beat, "status": self._status, "usage": self._usage},
+        )
+        self._control.start()
+        self._sampler = asyncio.create_task(self._sample())
+
+    async def drain(self) -> None:
+        """Leave."""
+        self._sampler.cancel()
+        await self._control.stop()
+
+    def _take_beat(self, message: Message) -> None:
+        self._record.heard(
+            str(message["from"]), int(message["pid"]), message["figures"], time.monotonic()
+        )
+
+    async def _sample(self) -> None:
+        while True:
+            now_s = time.monotonic()
+            self._record.heard(self.name, os.getpid(), self.common_figures(), now_s)
+            measured = {}
+            for name, pid in self._record.pids().items():
+                figures = self._measure(pid)
+                if figures is not None:
+                    measured[name] = figures
+            self._record.take(measured, now_s)
+            await asyncio.sleep(BEAT_S - (time.monotonic() - now_s) % BEAT_S)
+
+    def _measure(self, pid: int) -> Figures | None:
+        """A process's figures by psutil, None when it is gone."""
+        with contextlib.suppress(psutil.Error):
+            process = self._processes.get(pid)
+            if process is None:
+                process = self._processes[pid] = psutil.Process(pid)
+            with process.oneshot():
+                times, switches = process.cpu_times(), process.num_ctx_switches()
+                return {
+                    "cpu_s": times.user + times.system,
+                    "rss": process.memory_info().rss,
+                    "threads": process.num_threads(),
+                    "switches_voluntary": switches.voluntary,
+                    "switches_involuntary": switches.involuntary,
+                    "age_s": time.time() - process.create_time(),
+                }
+        self._processes.pop(pid, None)
+        return None
+
+    def _status(self, message: Message) -> None:
+        settings = self.settings
+        self._answer(
+            message,
+            {
+                "t": "status",
+                "version": hub.__version__,
+                "at": time.time(),
+                "hub": {
+                    "url": settings.ws_url(),
+                    "bus": f"tcp://{settings.bus.host}:{settings.bus.port}",
+                    "shards": settings.hub.shards,
+                    "feeds": settings.hub.feeds,
+                },
+                "processes": self._record.status(time.monotonic(), time.time()),
+            },
+        )
+
+    def _usage(self, message: Message) -> None:
+        before, after = self._record.usage(float(message["over_s"]))
+        self._answer(message, {"t": "usage", "before": before, "after": after})
+
+    def _answer(self, question: Message, answer: dict[str, Any]) -> None:
+        self._control.send(answer | {"to": question["from"]})

@@ -1,0 +1,125 @@
+"""What the monitor has heard and measured, and what it answers. Pure.
+
+A snapshot is `{"at_s": monotonic seconds, "processes": {name: figures}}` with, per process, `pid`,
+`cpu_s` (user and system time so far), `rss` (bytes), `threads`, `switches_voluntary`,
+`switches_involuntary`, and the counters and gauges of its last heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from hub.core.liveness import MISSED_S
+
+Figures = dict[str, Any]
+_KEPT = 601
+_RATES = {"in": "in_s", "out": "out_s"}
+
+
+class Record:
+    """Heartbeats by process, and a history of snapshots, one a second."""
+
+    def __init__(self) -> None:
+        self._beats: dict[str, tuple[float, int, Figures]] = {}
+        self._history: deque[Figures] = deque(maxlen=_KEPT)
+
+    def __repr__(self) -> str:
+        return f"<Record {len(self._beats)} processes, {len(self._history)} snapshots>"
+
+    def heard(self, name: str, pid: int, figures: Figures, now_s: float) -> None:
+        """A heartbeat has come."""
+        self._beats[name] = (now_s, pid, figures)
+
+    def pids(self) -> dict[str, int]:
+        """Whom to measure."""
+        return {name: pid for name, (_, pid, _) in self._beats.items()}
+
+    def take(self, measured: dict[str, Figures], now_s: float) -> None:
+        """Keep a snapshot: what was measured just now beside what was heard last."""
+        processes = {}
+        for name, figures in measured.items():
+            _, pid, beat = self._beats[name]
+            plain = {key: value for key, value in beat.items() if not isinstance(value, dict)}
+            processes[name] = plain | figures | {"pid": pid}
+        self._history.append({"at_s": now_s, "processes": processes})
+
+    def usage(self, over_s: float) -> tuple[Figures, Figures]:
+        """The newest snapshot and the one `over_s` before it, or as old as there is.
+
+        Right after the start the older one is empty and as old as the newest process, since a
+        process that is missing from it was at zero then.
+        """
+        if not self._history:
+            return {"at_s": 0.0, "processes": {}}, {"at_s": 0.0, "processes": {}}
+        after = self._history[-1]
+        before = after
+        for before in reversed(self._history):
+            if after["at_s"] - before["at_s"] >= over_s - 0.05:  # the clock jitters
+                break
+        if before is after:
+            ages = [figures["age_s"] for figures in after["processes"].values()]
+            return {"at_s": after["at_s"] - max(ages, default=1.0), "processes": {}}, after
+        return before, after
+
+    def status(self, now_s: float, now_epoch_s: float) -> list[Figures]:
+        """One row for each process that was ever heard of."""
+        before, after = self.usage(2.0)
+        children = self._beats.get("supervisor", (0.0, 0, {}))[2].get("children", {})
+        names = list(dict.fromkeys([*children, *self._beats]))
+        names.sort(key=lambda name: (_ORDER.get(name.partition("-")[0], 9), _number(name)))
+        return [
+            self._row(name, children.get(name, {}), before, after, now_s, now_epoch_s)
+            for name in names
+        ]
+
+    def _row(
+        self,
+        name: str,
+        child: Figures,
+        before: Figures,
+        after: Figures,
+        now_s: float,
+        now_epoch_s: float,
+    ) -> Figures:
+        heard_s, pid, beat = self._beats.get(name, (0.0, child.get("pid", 0), {}))
+        age_s = now_s - heard_s if heard_s else None
+        silent = age_s is None or age_s > MISSED_S
+        state = child.get("state", "ready")
+        row = {
+            key: value
+            for key, value in beat.items()
+            if key not in {"children", "started_s", *_RATES}
+        }
+        row |= {
+            "name": name,
+            "role": name.partition("-")[0],
+            "pid": child.get("pid") or pid,
+            "state": "silent" if silent and state == "ready" else state,
+            "uptime_s": max(0.0, now_epoch_s - beat.get("started_s", now_epoch_s)),
+            "restarts": child.get("restarts", 0),
+            "beat_age_s": age_s,
+        }
+        elapsed_s = after["at_s"] - before["at_s"]
+        for counter, rate in _RATES.items():
+            if counter in beat and elapsed_s > 0:
+                row[rate] = _rate(
+                    counter, before["processes"].get(name), after["processes"].get(name), elapsed_s
+                )
+        return row
+
+
+_ORDER = {"supervisor": 0, "router": 1, "feed": 2, "shard": 3, "monitor": 4}
+
+
+def _number(name: str) -> tuple[int, str]:
+    tail = name.rpartition("-")[2]
+    return (int(tail), "") if tail.isdigit() else (0, tail)
+
+
+def _rate(counter: str, before: Figures | None, after: Figures | None, elapsed_s: float) -> float:
+    if after is None:
+        return 0.0
+    same = before is not None and before["pid"] == after["pid"]
+    start = before.get(counter, 0) if same and before else 0
+    return float(max(0.0, (after.get(counter, 0) - start) / elapsed_s))

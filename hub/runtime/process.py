@@ -1,0 +1,147 @@
+"""Child processes, the lock of a hub, and the ports it is about to use."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from hub.core.errors import StartError
+from hub.core.names import LOCK, NOTIFY
+from hub.runtime.role import LEASH
+
+_CREDENTIALS_BYTES = 12  # pid, uid and gid as C ints: struct ucred of unix(7)
+
+
+class Lock:
+    """Held for as long as a hub runs at this runtime directory. Raises StartError when one does."""
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self._file = (runtime_dir / LOCK).open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            raise StartError(
+                f"a hub runs already at {runtime_dir} (pid {self._file.read().strip() or '?'}); "
+                "stop it with `hub stop`, or set hub.runtime_dir for a second one"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """The hub is gone."""
+        self._file.truncate(0)
+        self._file.close()
+
+
+class Notifications:
+    """The socket on which children say how they are, as they would to systemd."""
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self.path = runtime_dir / NOTIFY
+        self.path.unlink(missing_ok=True)
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._sock.bind(str(self.path))
+        self._sock.setblocking(False)
+
+    def fileno(self) -> int:
+        """For the loop to watch."""
+        return self._sock.fileno()
+
+    def read(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """What has come: the sender's pid and its lines."""
+        with suppress(BlockingIOError):
+            while True:
+                data, extra, _, _ = self._sock.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS_BYTES))
+                lines = data.decode(errors="replace").splitlines()
+                for _, kind, credentials in extra:
+                    if kind == socket.SCM_CREDENTIALS:
+                        pid = int.from_bytes(credentials[:4], sys.byteorder)
+                        yield pid, dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._sock.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Processes:
+    """The children of one supervisor, by name."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = {**os.environ, **environment, LEASH: "1"}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[str]) -> int:
+        """Start a process on a leash; its pid. It hears no signals of the terminal."""
+        process = subprocess.Popen(  # noqa: S603  # the command is our own
+            command, stdin=subprocess.PIPE, env=self._environment, start_new_session=True
+        )
+        self._running[name] = process
+        return process.pid
+
+    def ended(self) -> list[tuple[str, int]]:
+        """Those that have ended since this was last asked, with exit codes (-signal if killed)."""
+        codes = [(name, process.poll()) for name, process in self._running.items()]
+        gone = [(name, code) for name, code in codes if code is not None]
+        for name, _ in gone:
+            stdin = self._running.pop(name).stdin
+            if stdin is not None:
+                stdin.close()
+        return gone
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a child that still runs."""
+        process = self._running.get(name)
+        if process is not None:
+            process.send_signal(number)
+
+
+def reserve_port(host: str, port: int, what: str) -> tuple[socket.socket, int]:
+    """See that nobody listens on a port and keep it for children that share it.
+
+    Returns the socket to hold on to, and the port (a free one for 0). Raises StartError that
+    names who has it, as far as that can be seen.
+    """
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            port = probe.getsockname()[1]
+        sock = socket.socket(family, kind, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((address[0], port, *address[2:]))
+    except OSError as error:
+        raise StartError(
+            f"{what} cannot use {host}:{port}: {error.strerror}{_holder(port)}"
+        ) from None
+    return sock, port
+
+
+def free_port(host: str, port: int, what: str) -> int:
+    """A port that nobody listens on: this one, or any for 0. Raises StartError."""
+    sock, port = reserve_port(host, port, what)
+    sock.close()
+    return port
+
+
+def _holder(port: int) -> str:
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,):
+                name = psutil.Process(connection.pid).name() if connection.pid else "a process"
+                return f" ({name}, pid {connection.pid}, listens there)"
+    return ""

@@ -1,0 +1,168 @@
+"""The supervisor: starts the hub's processes, keeps them running, ends them together.
+
+It compares what is wanted with what is there and does the difference (core/supervision). Signals
+are data: they only set what is wanted. It carries no data, and no process outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from hub.core import config, supervision
+from hub.core.config import Settings
+from hub.core.supervision import Child, Do
+from hub.runtime.control import ControlLink
+from hub.runtime.log import log, setup
+from hub.runtime.paths import make_runtime_dir
+from hub.runtime.process import Lock, Notifications, Processes, free_port, reserve_port
+
+_STEP_S = 0.1
+_PERHAPS = {-9: " (killed; perhaps out of memory?)"}
+
+
+class Supervisor:
+    """Runs one hub. `report` is called with all children whenever the state of one changes.
+
+    Raises StartError when the hub cannot be had: a second hub, ports in use, no permission.
+    `settings` are as given, with port 0 replaced by the port that was picked.
+    """
+
+    def __init__(
+        self, settings: Settings, report: Callable[[Sequence[Child]], None] = lambda _: None
+    ) -> None:
+        self._report = report
+        self.runtime_dir = make_runtime_dir(settings)
+        self._lock = Lock(self.runtime_dir)
+        ws, bus = settings.websocket, settings.bus
+        self._port, ws_port = reserve_port(ws.host, ws.port, "websocket.port")
+        bus_port = free_port(bus.host, bus.port, "bus.port")
+        replace = msgspec.structs.replace
+        self.settings = replace(
+            settings,
+            websocket=replace(ws, port=ws_port),
+            bus=replace(bus, port=bus_port),
+            hub=replace(settings.hub, runtime_dir=str(self.runtime_dir)),
+        )
+        self.children = supervision.wanted(self.settings)
+        self._leaving = False
+        self._seen: list[object] = []
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {self.children!r}>"
+
+    def run(self) -> int:
+        """Run the hub until it is told to stop; the exit code."""
+        setup("supervisor", self.settings.hub.log_level)
+        try:
+            return asyncio.run(self._live())
+        finally:
+            self._port.close()
+            self._lock.release()
+
+    async def _live(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop, number)
+        self._notifications = Notifications(self.runtime_dir)
+        self._processes = Processes(
+            config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)}
+        )
+        loop.add_reader(self._notifications, self._read_notifications)
+        control = ControlLink("supervisor", self.runtime_dir, handlers={}, figures=self._figures)
+        control.start()
+        try:
+            return await self._reconcile()
+        finally:
+            await control.stop()
+            loop.remove_reader(self._notifications)
+            self._notifications.close()
+
+    async def _reconcile(self) -> int:
+        """The loop: look, plan, do. Ends when everybody has left."""
+        clock, code = asyncio.get_running_loop().time, 0
+        patience_s = self.settings.hub.stop_s + 1
+        while True:
+            self._bury(clock())
+            culprit = supervision.hopeless(self.children)
+            if culprit is not None and not self._leaving:
+                log.error("%s cannot start; the hub stops", culprit.name)
+                code, self._leaving = culprit.last_code or 1, True
+            if self._leaving:
+                actions = supervision.plan_leaving(self.children, clock(), patience_s)
+                if not actions and not any(child.alive for child in self.children):
+                    self._tell()
+                    return max(code, 0) or (1 if code else 0)
+            else:
+                actions = supervision.plan(self.children, clock())
+            for what, child in actions:
+                self._do(what, child, clock())
+            self._tell()
+            await asyncio.sleep(_STEP_S)
+
+    def _bury(self, now_s: float) -> None:
+        """Take note of children that have ended."""
+        by_name = {child.name: child for child in self.children}
+        for name, code in self._processes.ended():
+            child = by_name[name]
+            supervision.ended(child, code, now_s)
+            if child.state is not supervision.State.GONE:
+                log.warning(
+                    "%s ended with code %d%s; again in %.1f s",
+                    name,
+                    code,
+                    _PERHAPS.get(code, ""),
+                    child.backoff_s,
+                )
+
+    def _do(self, what: Do, child: Child, now_s: float) -> None:
+        if what is Do.START:
+            pid = self._processes.start(child.name, supervision.command(child.name))
+            supervision.started(child, pid, now_s)
+        elif what is Do.TERMINATE:
+            child.state, child.since_s = supervision.State.LEAVING, now_s
+            self._processes.signal(child.name, signal.SIGTERM)
+            self._processes.signal(child.name, signal.SIGCONT)
+        else:
+            log.warning("%s does not answer; killed", child.name)
+            child.killed = True
+            self._processes.signal(child.name, signal.SIGKILL)
+
+    def _read_notifications(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        by_pid = {child.pid: child for child in self.children if child.alive}
+        for pid, lines in self._notifications.read():
+            if pid in by_pid:
+                supervision.notified(by_pid[pid], lines, now_s)
+        self._tell()
+
+    def _stop(self, number: signal.Signals) -> None:
+        if not self._leaving:
+            log.info("%s: stopping", signal.Signals(number).name)
+        self._leaving = True
+
+    def _tell(self) -> None:
+        """Report if anything has changed."""
+        seen: list[object] = [(child.name, child.state, child.pid) for child in self.children]
+        if seen != self._seen:
+            self._seen = seen
+            self._report(self.children)
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "children": {
+                child.name: {
+                    "state": child.state.value,
+                    "pid": child.pid,
+                    "restarts": child.restarts,
+                    "last_code": child.last_code,
+                }
+                for child in self.children
+            },
+        }

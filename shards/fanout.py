@@ -1,0 +1,164 @@
+"""Ticks in, frames out: the hot path of a shard.
+
+1. A tick becomes one frame per tag and spelling, and is put down once per audience.
+2. A client gets at most one frame of a tick, tagged with its highest mode not above the tick's.
+3. Between two flushes nobody joins or leaves: whatever changes the index flushes first.
+4. A malformed payload is dropped and counted; it disturbs nobody.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from hub.core import frames, topics
+from hub.core.errors import Malformed
+from hub.core.index import Audience, Index, Variant
+from hub.core.latest import Latest, Line, Route
+from hub.core.model import highest_up_to
+
+
+class Receiver(Hashable, Protocol):
+    """What the fan-out needs of a session."""
+
+    def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
+        """Take whole frames; `lines` are where they came from, for a session that is behind."""
+
+
+R = TypeVar("R", bound=Receiver)
+_HEADERS = frames.HEADERS
+_CACHED = len(frames.HEADERS)
+
+
+class Fanout(Generic[R]):
+    """Turns ticks into frames for audiences and hands them over at each flush.
+
+    `admits` tells whether a key concerns this shard at all.
+    """
+
+    def __init__(self, index: Index[R], latest: Latest, admits: Callable[[bytes], bool]) -> None:
+        self._index = index
+        self._latest = latest
+        self._admits = admits
+        self._dirty: list[Audience[R]] = []
+        self.seq = 0
+        self.delivered = 0
+        self.malformed = 0
+
+    def __repr__(self) -> str:
+        return f"<Fanout {self.seq} ticks in, {self.delivered} frames out>"
+
+    def offer(self, pairs: Sequence[bytes]) -> None:
+        """Take ticks `[topic, json, ...]` in their order."""
+        lines = self._latest.lines
+        dirty = self._dirty
+        clean = frames.clean
+        parts = iter(pairs)
+        seq = self.seq
+        for topic, raw in zip(parts, parts, strict=True):
+            line = lines.get(topic) or self._admit(topic)
+            if line is None:
+                continue
+            try:
+                payload = clean(raw)
+            except Malformed:
+                self.malformed += 1
+                continue
+            seq += 1
+            line.seq = seq
+            line.payload = payload
+            routes = line.routes
+            if routes is None:
+                routes = self._resolve(line)
+            for head, tail, audiences in routes:
+                size = len(head) + len(payload) + len(tail)
+                header = _HEADERS[size] if size < _CACHED else frames.header(size)
+                frame = b"".join((header, head, payload, tail))
+                for audience in audiences:
+                    if not audience.frames:
+                        dirty.append(audience)
+                    audience.frames.append(frame)
+                    audience.lines.append(line)
+        self.seq = seq
+
+    def remember(self, pairs: Sequence[bytes]) -> None:
+        """Take last values for topics that nothing is known of; they are not news to anyone."""
+        parts = iter(pairs)
+        for topic, payload in zip(parts, parts, strict=True):
+            line = self._latest.lines.get(topic) or self._admit(topic)
+            if line is not None and line.payload is None:
+                self.seq += 1
+                line.seq = self.seq
+                line.payload = payload
+
+    @property
+    def pending(self) -> bool:
+        """Whether frames wait for the next flush."""
+        return bool(self._dirty)
+
+    def flush(self) -> None:
+        """Hand over what is pending: the same bytes to all members of an audience, and to each
+        session all of its audiences' at once."""
+        dirty = self._dirty
+        if not dirty:
+            return
+        self._dirty = []
+        if len(dirty) == 1:
+            self._flush_one(dirty[0])
+        else:
+            self._flush_many(dirty)
+
+    def _flush_one(self, audience: Audience[R]) -> None:
+        data, lines = self._take(audience)
+        for member in audience.members:
+            member.deliver(data, lines)
+
+    def _flush_many(self, dirty: list[Audience[R]]) -> None:
+        waiting: dict[R, tuple[list[bytes], list[Line]]] = defaultdict(lambda: ([], []))
+        for audience in dirty:
+            data, lines = self._take(audience)
+            for member in audience.members:
+                parts, all_lines = waiting[member]
+                parts.append(data)
+                all_lines += lines
+        for member, (parts, lines) in waiting.items():
+            member.deliver(b"".join(parts), lines)
+
+    def _take(self, audience: Audience[R]) -> tuple[bytes, list[Line]]:
+        waiting, lines = audience.frames, audience.lines
+        audience.frames, audience.lines = [], []
+        self.delivered += len(waiting) * len(audience.members)
+        return b"".join(waiting), lines
+
+    def _admit(self, topic: bytes) -> Line | None:
+        """A topic that is new here: its line, None when it does not concern this shard."""
+        try:
+            line = Line(*topics.parse(topic))
+        except Malformed:
+            self.malformed += 1
+            return None
+        if not self._admits(line.key):
+            return None
+        self._latest.lines[topic] = line
+        return line
+
+    def _resolve(self, line: Line) -> tuple[Route, ...]:
+        """The frames a line's ticks become, and the audiences of each."""
+        by_frame: dict[tuple[bytes, bytes], list[Audience[R]]] = defaultdict(list)
+        for variant, audience in self._index.audiences(line.key).items():
+            tag = highest_up_to(variant.modes, line.mode)
+            if tag:
+                by_frame[frames.market_data(variant, tag)].append(audience)
+        line.routes = tuple((head, tail, tuple(found)) for (head, tail), found in by_frame.items())
+        return line.routes
+
+
+def frame(line: Line, variant: Variant) -> bytes | None:
+    """A line's newest value as the frame for one way of holding its key; None if that way gets
+    no such ticks, or nothing is known."""
+    tag = highest_up_to(variant.modes, line.mode)
+    if not tag or line.payload is None:
+        return None
+    head, tail = frames.market_data(variant, tag)
+    return frames.tick(head, line.payload, tail)

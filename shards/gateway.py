@@ -1,0 +1,159 @@
+"""The door for clients: listening, spreading accepted sockets, looking after connections."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hub.core.config import Settings
+from hub.core.errors import StartError
+from hub.runtime.log import Seldom
+from shards import protocol
+from shards.balance import Balance
+from shards.connection import Connection
+from shards.session import Session
+
+_BACKLOG = 4096
+_BATCH = 100
+_FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_REST_S = 0.5
+
+
+class Gateway:
+    """All connections of one shard."""
+
+    def __init__(
+        self,
+        shard: int,
+        settings: Settings,
+        runtime_dir: Path,
+        make_session: Callable[[Connection], Session],
+    ) -> None:
+        self._settings = settings
+        self._make_session = make_session
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._seldom = Seldom()
+        self.accepted = 0
+        self.refused = 0
+        self.stalled = 0
+        self._balance = Balance(
+            runtime_dir,
+            shard,
+            settings.hub.shards,
+            adopt=self._adopt,
+            watch=self._loop.add_reader,
+            unwatch=self._loop.remove_reader,
+        )
+        self._listener = _listen(settings.websocket.host, settings.websocket.port)
+        self._loop.add_reader(self._listener, self._accept)
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __repr__(self) -> str:
+        return f"<Gateway {len(self)} connections, {self.accepted} accepted>"
+
+    def joined(self, connection: Connection) -> None:
+        """A connection has begun."""
+        self._connections.add(connection)
+
+    def left(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self._connections.discard(connection)
+        self._balance.loads.add(-1)
+
+    def tend(self) -> None:
+        """Once a second: keep-alive and stalled clients."""
+        now_s = self._loop.time()
+        for connection in list(self._connections):
+            if now_s >= connection.due_s:
+                connection.tend(now_s)
+
+    def behind(self) -> int:
+        """How many clients are behind just now."""
+        return sum(
+            1
+            for connection in self._connections
+            if connection.session and connection.session.outbox.behind
+        )
+
+    def conflated(self) -> int:
+        """How many ticks present clients were spared."""
+        return sum(
+            connection.session.outbox.conflated
+            for connection in self._connections
+            if connection.session
+        )
+
+    async def drain(self) -> None:
+        """Take nobody new, say goodbye to everybody."""
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.close(protocol.GOING_AWAY, "the server is going away")
+        until_s = time.monotonic() + 1.5
+        while self._connections and time.monotonic() < until_s:
+            await asyncio.sleep(0.02)
+        self._balance.close()
+
+    def _accept(self) -> None:
+        for _ in range(_BATCH):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _FULL:
+                    self._rest(error)
+                    return
+                continue
+            self.accepted += 1
+            self._balance.place(sock)
+
+    def _adopt(self, sock: socket.socket) -> None:
+        """A socket is this shard's own."""
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._balance.loads.add(1)
+        task: asyncio.Task[object] = asyncio.ensure_future(self._open(sock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self, self._settings.websocket, self._make_session), sock
+            )
+        except OSError:  # it went away before it was ours
+            self._balance.loads.add(-1)
+            sock.close()
+
+    def _rest(self, error: OSError) -> None:
+        """No descriptor or memory left: those who are here live on, new ones wait a little."""
+        self.refused += 1
+        self._seldom.warning("full", "no new client can be taken: %s", error.strerror)
+        self._loop.remove_reader(self._listener)
+        self._loop.call_later(_REST_S, self._loop.add_reader, self._listener, self._accept)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket on the port that all shards share. Raises StartError."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        raise StartError(f"clients cannot be served on {host}:{port}: {error.strerror}") from None
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,86 @@
+"""What is pending for one client that cannot take it yet.
+
+1. A client that keeps up has nothing here: its frames go straight to its socket.
+2. Behind, it is owed lines, not frames: the newest value of each topic when its turn comes, so
+   memory is bounded by its own subscriptions and it never gets an old value after a newer one.
+3. Order updates are kept whole and in order; past the limit the client is closed, not skipped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from hub.core.latest import Line
+
+
+class Outbox:
+    """The lines and order updates that one session is owed."""
+
+    __slots__ = ("_events", "_lines", "_max_events", "behind", "behind_since_s", "conflated")
+
+    def __init__(self, max_events: int) -> None:
+        self.behind = False
+        self.behind_since_s = 0.0
+        self.conflated = 0
+        self._lines: dict[Line, None] = {}
+        self._events: deque[bytes] = deque()
+        self._max_events = max_events
+
+    def __repr__(self) -> str:
+        state = "behind" if self.behind else "in step"
+        return (
+            f"<Outbox {state}, {len(self._lines)} lines and {len(self._events)} order "
+            f"updates owed, {self.conflated} conflated>"
+        )
+
+    def __len__(self) -> int:
+        return len(self._lines) + len(self._events)
+
+    def fall_behind(self, now_s: float) -> None:
+        """The socket takes no more for now."""
+        self.behind = True
+        self.behind_since_s = now_s
+
+    def owe(self, lines: Iterable[Line]) -> None:
+        """Ticks of these lines have come while the session is behind."""
+        owed = self._lines
+        for line in lines:
+            if line in owed:
+                self.conflated += 1
+            else:
+                owed[line] = None
+
+    def owe_event(self, frame: bytes) -> bool:
+        """An order update has come; False when there are too many and the session must go."""
+        if len(self._events) >= self._max_events:
+            return False
+        self._events.append(frame)
+        return True
+
+    def cancel(self, lines: Iterable[Line]) -> None:
+        """The session does not hold these any more."""
+        for line in lines:
+            self._lines.pop(line, None)
+
+    def settle(self, frame_of: Callable[[Line], bytes | None], budget_bytes: int) -> list[bytes]:
+        """Frames to send now that there is room, about `budget_bytes` of them: order updates
+        first, then the lines in the order their newest values came.
+
+        `frame_of` makes the frame of a line as it is now, None when the session no longer gets
+        it. When nothing is left the session is in step again.
+        """
+        frames: list[bytes] = []
+        while self._events and budget_bytes > 0:
+            frames.append(self._events.popleft())
+            budget_bytes -= len(frames[-1])
+        for line in sorted(self._lines, key=lambda line: line.seq):
+            if budget_bytes <= 0:
+                break
+            del self._lines[line]
+            frame = frame_of(line)
+            if frame is not None:
+                frames.append(frame)
+                budget_bytes -= len(frame)
+        self.behind = bool(self._lines or self._events)
+        return frames

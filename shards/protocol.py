@@ -1,0 +1,381 @@
+"""The client protocol: requests read, replies written. Pure; no session, no socket.
+
+Source: OpenAlgo's websocket_proxy as its clients know it. A request is a JSON object whose action
+is `action` if that is set, else `type`. An error reply has exactly three keys and closes nothing.
+docs/protocol.md lists every message.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from hub.core import topics
+from hub.core.errors import RequestError
+from hub.core.index import Variant
+from hub.core.model import Identity, Instrument, Mode
+
+Request = dict[str, Any]
+
+# Error codes. Clients match on these and on nothing else in an error.
+INVALID_JSON = "INVALID_JSON"
+INVALID_ACTION = "INVALID_ACTION"
+SERVER_ERROR = "SERVER_ERROR"
+AUTHENTICATION_ERROR = "AUTHENTICATION_ERROR"
+BROKER_ERROR = "BROKER_ERROR"
+NOT_AUTHENTICATED = "NOT_AUTHENTICATED"
+INVALID_MODE = "INVALID_MODE"
+INVALID_PARAMETERS = "INVALID_PARAMETERS"
+
+# Close codes (RFC 6455, 7.4; 4000 and up are the protocol's own).
+GOING_AWAY = 1001
+INVALID_DATA = 1007
+KEEPALIVE_TIMEOUT = 1011
+TRY_AGAIN_LATER = 1013
+AUTH_TIMEOUT = 4401
+
+_ACTIONS = {
+    "authenticate": "authenticate",
+    "auth": "authenticate",
+    "subscribe": "subscribe",
+    "unsubscribe": "unsubscribe",
+    "unsubscribe_all": "unsubscribe",
+    "subscribe_orders": "orders",
+    "unsubscribe_orders": "orders",
+    "get_broker_info": "get_broker_info",
+    "get_supported_brokers": "get_supported_brokers",
+    "ping": "ping",
+}
+OPEN_TO_ALL = frozenset({"authenticate", "ping", "get_supported_brokers"})
+"""What a client may ask before it has authenticated."""
+
+_DEEPEST = 200
+
+
+class Subscribe(NamedTuple):
+    """A subscribe: one mode and depth for all entries; each is an instrument and why it cannot
+    be subscribed, empty when it can."""
+
+    entries: list[tuple[Instrument, str]]
+    mode: Mode
+    depth: Any
+    snapshot: bool
+
+
+class Drop(NamedTuple):
+    """One entry of an unsubscribe. `mode` None means Quote, or all there is if that is not held;
+    `problem` is set instead when the entry's own mode cannot be read."""
+
+    instrument: Instrument
+    mode: Mode | None
+    problem: str = ""
+
+
+def read(text: str | bytes) -> Request:
+    """A message as a JSON object. Raises RequestError."""
+    try:
+        request = json.loads(text)
+    except RecursionError:
+        raise RequestError(INVALID_JSON, "the message is nested too deeply") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(INVALID_JSON, f"the message is not JSON: {error}") from None
+    except ValueError as error:  # numbers of more digits than Python reads
+        raise RequestError(SERVER_ERROR, str(error)) from None
+    if not isinstance(request, dict):
+        raise RequestError(SERVER_ERROR, f"the message is a JSON {_kind(request)}, not an object")
+    return request
+
+
+def action(request: Request) -> str:
+    """What a request asks for. Raises RequestError for what nobody knows."""
+    asked = request.get("action") or request.get("type")
+    known = _ACTIONS.get(asked) if isinstance(asked, str) else None
+    if known is None:
+        raise RequestError(INVALID_ACTION, f"there is no action {_shown(asked)}")
+    return known
+
+
+def wants_snapshots(request: Request, *, default: bool) -> bool:
+    """Whether an authenticate leaves snapshots on."""
+    return _flag(request, "snapshot", default=default)
+
+
+def api_key(request: Request) -> str:
+    """The key of an authenticate. Raises RequestError."""
+    key = request.get("api_key") or request.get("apikey")
+    if not key:
+        raise RequestError(AUTHENTICATION_ERROR, "an api_key is required")
+    if not isinstance(key, str):
+        raise RequestError(SERVER_ERROR, f"the api_key is a JSON {_kind(key)}, not text")
+    return key
+
+
+def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
+    """Read a subscribe; `snapshot` is the session's default. Raises RequestError."""
+    symbols = _symbols(request)
+    mode = _mode(request.get("mode", "Quote"))
+    if not symbols:
+        raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
+    instruments = (_instrument(entry) for entry in _entries(symbols))
+    return Subscribe(
+        [(instrument, _problem(instrument)) for instrument in instruments if instrument],
+        mode,
+        request.get("depth", 5),
+        _flag(request, "snapshot", default=snapshot),
+    )
+
+
+def unsubscribe(request: Request) -> list[Drop] | None:
+    """Read an unsubscribe; None means everything. Raises RequestError."""
+    if "unsubscribe_all" in (request.get("action"), request.get("type")):
+        return None
+    symbols = request.get("symbols")
+    if not symbols and request.get("symbol") and request.get("exchange"):
+        mode = _mode(request["mode"]) if "mode" in request else None
+        instrument = _instrument(request)
+        return [Drop(instrument, mode)] if instrument else []
+    if not symbols:
+        raise RequestError(INVALID_PARAMETERS, "symbols or unsubscribe_all is required")
+    fallback = _mode_or_none(request.get("mode"))
+    drops = []
+    for entry in _entries(symbols):
+        instrument = _instrument(entry)
+        if instrument is not None:
+            drops.append(_drop(instrument, entry, fallback))
+    return drops
+
+
+def wants_orders(request: Request) -> bool:
+    """Whether an orders request subscribes; else it unsubscribes."""
+    return bool((request.get("action") or request.get("type")) == "subscribe_orders")
+
+
+# Replies.
+
+
+def error(code: str, message: str) -> bytes:
+    """An error reply."""
+    return _text({"status": "error", "code": code, "message": message})
+
+
+def authenticated(identity: Identity) -> bytes:
+    """The reply to a successful authenticate."""
+    return _text(
+        {
+            "type": "auth",
+            "status": "success",
+            "message": "Authentication successful",
+            "broker": identity.broker,
+            "user_id": identity.user,
+            "supported_features": {"ltp": True, "quote": True, "depth": True},
+        }
+    )
+
+
+def subscribed(request: Request, rows: list[dict[str, Any]], broker: str) -> bytes:
+    """The reply to a subscribe: `partial` as soon as one row failed."""
+    failed = any(row["status"] != "success" for row in rows)
+    return _text(
+        _echo(
+            request,
+            {
+                "type": "subscribe",
+                "status": "partial" if failed else "success",
+                "subscriptions": rows,
+                "message": "Subscription processing complete",
+                "broker": broker,
+            },
+        )
+    )
+
+
+def subscribed_row(instrument: Instrument, mode: Mode, depth: Any, broker: str) -> dict[str, Any]:
+    """One symbol that is subscribed. The mode is its label here, a number in ticks."""
+    return {
+        "symbol": instrument.symbol,
+        "exchange": instrument.exchange,
+        "status": "success",
+        "mode": mode.label,
+        "depth": depth,
+        "broker": broker,
+    }
+
+
+def failed_row(instrument: Instrument, problem: str, broker: str) -> dict[str, Any]:
+    """One symbol that is not."""
+    return {
+        "symbol": instrument.symbol,
+        "exchange": instrument.exchange,
+        "status": "error",
+        "message": problem,
+        "broker": broker,
+    }
+
+
+def unsubscribed(
+    request: Request, dropped: Iterable[Instrument], failed: list[dict[str, Any]], broker: str
+) -> bytes:
+    """The reply to an unsubscribe."""
+    rows = [
+        {
+            "symbol": instrument.symbol,
+            "exchange": instrument.exchange,
+            "status": "success",
+            "broker": broker,
+        }
+        for instrument in dropped
+    ]
+    status = "success" if not failed else "partial" if rows else "error"
+    return _text(
+        _echo(
+            request,
+            {
+                "type": "unsubscribe",
+                "status": status,
+                "message": "Unsubscription processing complete",
+                "successful": rows,
+                "failed": failed,
+                "broker": broker,
+            },
+        )
+    )
+
+
+def orders(request: Request, *, on: bool) -> bytes:
+    """The reply to subscribe_orders and unsubscribe_orders."""
+    kind, done = (
+        ("subscribe_orders", "Subscribed to") if on else ("unsubscribe_orders", "Unsubscribed from")
+    )
+    return _text(
+        _echo(request, {"type": kind, "status": "success", "message": f"{done} order updates"})
+    )
+
+
+def broker_info(identity: Identity, *, connected: bool) -> bytes:
+    """The reply to get_broker_info."""
+    return _text(
+        {
+            "type": "broker_info",
+            "status": "success",
+            "broker": identity.broker,
+            "adapter_status": "connected" if connected else "disconnected",
+            "user_id": identity.user,
+        }
+    )
+
+
+def supported_brokers(brokers: list[str]) -> bytes:
+    """The reply to get_supported_brokers."""
+    return _text(
+        {
+            "type": "supported_brokers",
+            "status": "success",
+            "brokers": brokers,
+            "count": len(brokers),
+        }
+    )
+
+
+def pong(request: Request, now_ms: int) -> bytes:
+    """The reply to ping; what the client sent along is echoed unless it is null."""
+    reply = {"type": "pong", "status": "success", "server_timestamp": now_ms}
+    if request.get("timestamp") is not None:
+        reply["client_timestamp"] = request["timestamp"]
+    if request.get("_pingId") is not None:
+        reply["_pingId"] = request["_pingId"]
+    return _text(reply)
+
+
+def names(variant: Variant) -> Instrument:
+    """The names under which a session holds a key."""
+    return Instrument(variant.exchange, variant.symbol)
+
+
+def _text(reply: dict[str, Any]) -> bytes:
+    return json.dumps(reply).encode()
+
+
+def _echo(request: Request, reply: dict[str, Any]) -> dict[str, Any]:
+    if request.get("request_id") is not None:
+        reply["request_id"] = request["request_id"]
+    return reply
+
+
+def _symbols(request: Request) -> Any:
+    symbols = request.get("symbols")
+    if not symbols and request.get("symbol") and request.get("exchange"):
+        return [{"symbol": request["symbol"], "exchange": request["exchange"]}]
+    return symbols
+
+
+def _entries(symbols: Any) -> Iterable[Request]:
+    if not isinstance(symbols, list):
+        raise RequestError(SERVER_ERROR, f"symbols is a JSON {_kind(symbols)}, not an array")
+    for entry in symbols:
+        if not isinstance(entry, dict):
+            raise RequestError(
+                SERVER_ERROR, f"an entry of symbols is a JSON {_kind(entry)}, not an object"
+            )
+    return symbols
+
+
+def _instrument(entry: Request) -> Instrument | None:
+    """The instrument of an entry; None when it names none, which is passed over in silence."""
+    symbol, exchange = entry.get("symbol"), entry.get("exchange")
+    return Instrument(exchange, symbol) if symbol and exchange else None
+
+
+def _problem(instrument: Instrument) -> str:
+    """Why an instrument cannot be subscribed; empty when it can."""
+    if not all(isinstance(name, str) for name in instrument):
+        return "symbol and exchange must be text"
+    try:
+        return topics.key_problem(instrument.key)
+    except UnicodeEncodeError:
+        return "symbol and exchange must be valid text"
+
+
+def _mode(value: Any) -> Mode:
+    try:
+        return Mode.from_client(value)
+    except ValueError as problem:
+        raise RequestError(INVALID_MODE, str(problem)) from None
+
+
+def _mode_or_none(value: Any) -> Mode | None:
+    try:
+        return Mode.from_client(value)
+    except ValueError:
+        return None
+
+
+def _drop(instrument: Instrument, entry: Request, fallback: Mode | None) -> Drop:
+    if "mode" not in entry:
+        return Drop(instrument, fallback)
+    try:
+        return Drop(instrument, Mode.from_client(entry["mode"]))
+    except ValueError as problem:
+        return Drop(instrument, None, str(problem))
+
+
+def _flag(request: Request, name: str, *, default: bool) -> bool:
+    value = request.get(name)
+    return value if isinstance(value, bool) else default
+
+
+def _kind(value: Any) -> str:
+    names = {
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        dict: "object",
+    }
+    return names.get(type(value), "null")
+
+
+def _shown(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _DEEPEST else text[:_DEEPEST] + "…"

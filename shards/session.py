@@ -1,0 +1,260 @@
+"""One client: who it is, what it has asked, what it is owed.
+
+1. Requests are handled in their order, one at a time; replies leave in that order too.
+2. Only subscribes may run side by side, so a burst of them becomes a few requests upstream.
+3. A session that is behind gets the newest value per topic, and every order update.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from hub.core import frames
+from hub.core.config import Settings
+from hub.core.errors import KeyStoreError, RequestError
+from hub.core.latest import Line
+from hub.core.model import Identity
+from hub.runtime.log import log
+from shards import protocol
+from shards.desk import Desk, Ticket
+from shards.fanout import frame
+from shards.outbox import Outbox
+
+Verify = Callable[[str], Awaitable[Identity | None]]
+
+
+class Wire(Protocol):
+    """What a session needs of its connection."""
+
+    def write(self, data: bytes) -> None:
+        """Send whole frames."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a code and a reason."""
+
+    def hold(self, *, reading: bool) -> None:
+        """Read the client's messages, or leave them where they are."""
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run something that takes time, as long as the connection lives."""
+
+
+class Session:
+    """One client's conversation."""
+
+    __slots__ = (
+        "_busy",
+        "_desk",
+        "_held",
+        "_requests",
+        "_settings",
+        "_tell",
+        "_tickets",
+        "_verify",
+        "_wire",
+        "identity",
+        "outbox",
+        "snapshot",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        desk: Desk,
+        settings: Settings,
+        verify: Verify,
+        tell: Callable[[], None],
+    ) -> None:
+        self.identity: Identity | None = None
+        self.outbox = Outbox(settings.websocket.max_order_updates)
+        self.snapshot = settings.websocket.snapshot
+        self._wire = wire
+        self._desk = desk
+        self._settings = settings
+        self._verify = verify
+        self._tell = tell
+        self._requests: deque[protocol.Request | RequestError] = deque()
+        self._tickets: deque[Ticket] = deque()
+        self._busy = False
+        self._held = False
+
+    def __repr__(self) -> str:
+        who = self.identity.user if self.identity else "unknown"
+        return f"<Session {who}, {len(self._desk.index.held(self))} symbols, {self.outbox!r}>"
+
+    # From the client.
+
+    def receive(self, text: str | bytes) -> None:
+        """A message has come."""
+        try:
+            self._requests.append(protocol.read(text))
+        except RequestError as error:
+            self._requests.append(error)
+        self._work()
+        if len(self._requests) >= self._settings.websocket.max_requests and not self._held:
+            self._held = True
+            self._wire.hold(reading=False)
+
+    def gone(self) -> None:
+        """The connection has ended."""
+        self._busy = True
+        self._requests.clear()
+        for ticket in self._tickets:
+            self._desk.cancel(ticket)
+        self._tickets.clear()
+        self._desk.leave(self)
+        self._tell()
+
+    # From the desk.
+
+    def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
+        """Ticks: straight to the socket, or owed while it takes no more."""
+        if self.outbox.behind:
+            self.outbox.owe(lines)
+        else:
+            self._wire.write(data)
+
+    def deliver_event(self, frame: bytes) -> None:
+        """An order update, which is never skipped."""
+        if not self.outbox.behind:
+            self._wire.write(frame)
+        elif not self.outbox.owe_event(frame):
+            self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
+
+    def answered(self) -> None:
+        """A ticket is complete: send the replies whose turn has come, then work on."""
+        self._send_replies()
+        self._work()
+
+    # From the socket.
+
+    def blocked(self) -> None:
+        """The socket takes no more for now."""
+        self.outbox.fall_behind(time.monotonic())
+
+    def unblocked(self, budget_bytes: int) -> None:
+        """There is room again: pay what is owed."""
+        data = self.outbox.settle(self._frame_of, budget_bytes)
+        if data:
+            self._wire.write(b"".join(data))
+
+    # Below: details.
+
+    def _work(self) -> None:
+        """Handle requests until one has to wait."""
+        while self._requests and not self._busy:
+            request = self._requests[0]
+            if self._tickets and not _is_subscribe(request):
+                break
+            self._requests.popleft()
+            try:
+                self._handle(request)
+            except RequestError as error:
+                self._reply(protocol.error(error.code, str(error)))
+        if self._held and len(self._requests) < self._settings.websocket.max_requests // 2:
+            self._held = False
+            self._wire.hold(reading=True)
+
+    def _send_replies(self) -> None:
+        while self._tickets and self._tickets[0].complete:
+            ticket = self._tickets.popleft()
+            shown = self._desk.confirm(ticket)
+            self._reply(ticket.reply())
+            if shown:
+                self._wire.write(b"".join(shown))
+
+    def _handle(self, request: protocol.Request | RequestError) -> None:
+        if isinstance(request, RequestError):
+            raise request
+        action = protocol.action(request)
+        if self.identity is None and action not in protocol.OPEN_TO_ALL:
+            raise RequestError(protocol.NOT_AUTHENTICATED, "authenticate first")
+        self._handlers()[action](request)
+        self._tell()
+
+    def _handlers(self) -> dict[str, Callable[[protocol.Request], None]]:
+        return {
+            "authenticate": self._authenticate,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "orders": self._follow_orders,
+            "get_broker_info": self._broker_info,
+            "get_supported_brokers": self._supported_brokers,
+            "ping": self._ping,
+        }
+
+    def _reply(self, text: bytes) -> None:
+        self._wire.write(frames.text(text))
+
+    def _frame_of(self, line: Line) -> bytes | None:
+        variant = self._desk.index.held(self).get(line.key)
+        return frame(line, variant) if variant else None
+
+    def _identity_and_feed(self) -> Identity:
+        """Who this is, if some feed serves it. Raises RequestError."""
+        identity = self.identity
+        if identity is None or not self._desk.feed_of(identity.broker):
+            raise RequestError(protocol.BROKER_ERROR, "no feed serves this user's broker")
+        return identity
+
+    def _authenticate(self, request: protocol.Request) -> None:
+        key = protocol.api_key(request)
+        self._busy = True
+        self._wire.spawn(self._check(request, key))
+
+    async def _check(self, request: protocol.Request, key: str) -> None:
+        """Verify a key off the loop; the requests behind it wait meanwhile."""
+        try:
+            identity = await self._verify(key)
+            if identity is None:
+                raise RequestError(protocol.AUTHENTICATION_ERROR, "the API key is not valid")
+            self.identity = identity
+            self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
+            self._reply(protocol.authenticated(self._identity_and_feed()))
+        except RequestError as error:
+            self._reply(protocol.error(error.code, str(error)))
+        except KeyStoreError as error:
+            log.error("API keys: %s", error)
+            self._reply(protocol.error(protocol.SERVER_ERROR, "API keys cannot be checked now"))
+        self._busy = False
+        self._work()
+
+    def _subscribe(self, request: protocol.Request) -> None:
+        asked = protocol.subscribe(request, snapshot=self.snapshot)
+        identity = self._identity_and_feed()
+        ticket = self._desk.subscribe(self, request, identity, asked, time.monotonic())
+        self._tickets.append(ticket)
+        self._send_replies()
+
+    def _unsubscribe(self, request: protocol.Request) -> None:
+        drops = protocol.unsubscribe(request)
+        broker = self._identity_and_feed().broker
+        dropped, failed = self._desk.unsubscribe(self, drops, broker)
+        self._reply(protocol.unsubscribed(request, dropped, failed, broker))
+
+    def _follow_orders(self, request: protocol.Request) -> None:
+        on = protocol.wants_orders(request)
+        if self.identity is not None:
+            self._desk.follow_orders(self, self.identity.user, on=on)
+        self._reply(protocol.orders(request, on=on))
+
+    def _broker_info(self, _: protocol.Request) -> None:
+        identity = self._identity_and_feed()
+        connected = self._desk.feed_of(identity.broker) in self._desk.feeds_up
+        self._reply(protocol.broker_info(identity, connected=connected))
+
+    def _supported_brokers(self, _: protocol.Request) -> None:
+        self._reply(protocol.supported_brokers(self._settings.supported_brokers()))
+
+    def _ping(self, request: protocol.Request) -> None:
+        self._reply(protocol.pong(request, time.time_ns() // 1_000_000))
+
+
+def _is_subscribe(request: protocol.Request | RequestError) -> bool:
+    try:
+        return not isinstance(request, RequestError) and protocol.action(request) == "subscribe"
+    except RequestError:
+        return False

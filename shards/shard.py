@@ -1,0 +1,195 @@
+"""A shard's process: reads the stream from the router, tells interest, runs the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hub.auth.keystore import default_path
+from hub.auth.verifier import Verifier
+from hub.core import codec, stream
+from hub.core.codec import Message
+from hub.core.config import Settings, load
+from hub.core.errors import Malformed
+from hub.core.liveness import BEAT_S
+from hub.core.names import INGEST, pipe_name
+from hub.core.window import Window
+from hub.runtime import links
+from hub.runtime.control import ControlLink
+from hub.runtime.log import Seldom, log
+from hub.runtime.role import Role, run
+from shards.connection import Connection
+from shards.desk import Desk
+from shards.gateway import Gateway
+from shards.session import Session
+
+_LARGEST_TELL = 1000
+
+
+class Shard(Role):
+    """Wires the desk to the router on one side and to the gateway on the other."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(name, settings)
+        self.shard = int(name.removeprefix("shard-"))
+        self._desk = Desk(self.shard, settings)
+        self._verifier = Verifier(
+            Path(settings.keys.file) if settings.keys.file else default_path(os.environ),
+            settings.keys.cache_s,
+        )
+        self._window = Window(settings.flow.window_ms / 1000)
+        self._seldom = Seldom()
+        self._telling = False
+
+    async def start(self) -> None:
+        """Open the pipe from the router, report for work, then let clients in."""
+        self._pump = links.Pump(self._desk.fanout.flush, self._window)
+        self._pump.add(
+            links.connect(
+                links.PULL,
+                links.ipc(self.runtime_dir, pipe_name(self.shard)),
+                queue=self.settings.flow.pipe,
+            ),
+            self._take,
+        )
+        self._ingest = links.Pipe(
+            links.connect(
+                links.PUSH, links.ipc(self.runtime_dir, INGEST), queue=self.settings.flow.pipe
+            )
+        )
+        self._ingest.reset(open_=True)
+        self._control = ControlLink(
+            self.name,
+            self.runtime_dir,
+            welcomed=self._welcomed,
+            figures=self._figures,
+            handlers={"results": self._take_results, "pulse": self._take_pulse},
+        )
+        self._control.start()
+        self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
+        self._tender = asyncio.create_task(self._tend())
+        log.info("clients on %s", self.settings.ws_url())
+
+    async def drain(self) -> None:
+        """Say goodbye to the clients, then to the router."""
+        self._tender.cancel()
+        self._desk.fanout.flush()
+        await self._gateway.drain()
+        await self._control.stop()
+        self._pump.close()
+        self._ingest.close()
+        self._verifier.close()
+
+    # Ticks fall.
+
+    def _take(self, parts: links.Parts) -> None:
+        """A message of the stream."""
+        try:
+            self._take_kind(parts[0], parts[1:])
+        except (Malformed, KeyError, IndexError, ValueError) as error:
+            self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
+
+    def _take_kind(self, kind: bytes, rest: links.Parts) -> None:
+        desk = self._desk
+        match kind:
+            case stream.TICKS:
+                for batch in rest:
+                    desk.offer(codec.unpack(batch))
+            case stream.HOME:
+                now_s = time.monotonic()
+                for batch in rest:
+                    desk.offer_home(codec.unpack(batch), now_s)
+            case stream.ACCOUNT:
+                desk.offer_account(codec.unpack(rest[0]))
+            case stream.OPENED:
+                desk.opened(codec.keys(codec.decode(rest[0])))
+            case stream.QUERY:
+                self._take_query(codec.decode(rest[0]))
+            case stream.VALUES:
+                desk.values(codec.unpack(rest[0]), codec.keys(codec.decode(rest[1])))
+            case stream.FORGET:
+                desk.forget(codec.keys(codec.decode(rest[0])))
+            case stream.INVALIDATE:
+                self._verifier.forget()
+
+    def _take_query(self, query: Message) -> None:
+        """Last values are asked of this shard as their home."""
+        pairs = self._desk.query(query["live"], query["other"], time.monotonic())
+        keys = [*query["live"], *query["other"]]
+        if query["shard"] == self.shard:
+            self._desk.values([], keys)
+        else:
+            self._ingest.send_surely(
+                [
+                    stream.VALUES,
+                    str(query["shard"]).encode(),
+                    codec.pack(pairs),
+                    codec.encode({"t": "values", "keys": keys}),
+                ]
+            )
+
+    # Interest climbs.
+
+    def _make_session(self, connection: Connection) -> Session:
+        return Session(connection, self._desk, self.settings, self._verifier.verify, self._tell)
+
+    def _tell(self) -> None:
+        """Something is wanted, or no more: tell the router once this burst is over."""
+        if not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._telling = False
+        for feed, wants in self._desk.tell():
+            for start in range(0, len(wants), _LARGEST_TELL):
+                self._send_interest(feed, wants[start : start + _LARGEST_TELL], replace=False)
+
+    def _welcomed(self) -> None:
+        """The router knows nothing of this shard: tell it everything."""
+        for feed, wants in self._desk.tell_all():
+            self._send_interest(feed, wants, replace=True)
+
+    def _send_interest(self, feed: str, wants: list[Any], *, replace: bool) -> None:
+        self._control.send({"t": "interest", "feed": feed, "wants": wants, "replace": replace})
+
+    def _take_results(self, message: Message) -> None:
+        self._desk.take_results(str(message["feed"]), codec.results(message))
+        self._tell()
+
+    def _take_pulse(self, message: Message) -> None:
+        self._desk.take_feeds(message["feeds"])
+
+    async def _tend(self) -> None:
+        """Once a second: late answers, keep-alive, values that found no room."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._desk.expire(time.monotonic())
+            self._gateway.tend()
+            self._ingest.retry()
+            self._tell()
+
+    def _figures(self) -> dict[str, Any]:
+        fanout, gateway = self._desk.fanout, self._gateway
+        return self.common_figures() | {
+            "in": fanout.seq,
+            "out": fanout.delivered,
+            "clients": len(gateway),
+            "symbols": self._desk.symbols(),
+            "topics": len(self._desk.latest.lines),
+            "malformed": fanout.malformed,
+            "behind": gateway.behind(),
+            "conflated": gateway.conflated(),
+            "stalled": gateway.stalled,
+            "accepted": gateway.accepted,
+            "refused": gateway.refused,
+            "window_ms": self._window.width_s * 1000,
+        }
+
+
+if __name__ == "__main__":
+    run(f"shard-{int(sys.argv[1])}", load(), Shard)
