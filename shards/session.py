@@ -19,9 +19,10 @@ from hub.core.latest import Line
 from hub.core.model import Identity
 from hub.runtime.log import log
 from shards import protocol
-from shards.desk import Desk, Ticket
+from shards.desk import Desk
 from shards.fanout import frame
 from shards.outbox import Outbox
+from shards.tickets import OrdersTicket, Ticket
 
 Verify = Callable[[str], Awaitable[Identity | None]]
 
@@ -77,7 +78,7 @@ class Session:
         self._verify = verify
         self._tell = tell
         self._requests: deque[protocol.Request | RequestError] = deque()
-        self._tickets: deque[Ticket] = deque()
+        self._tickets: deque[Ticket | OrdersTicket] = deque()
         self._busy = False
         self._held = False
 
@@ -103,7 +104,10 @@ class Session:
         self._busy = True
         self._requests.clear()
         for ticket in self._tickets:
-            self._desk.cancel(ticket)
+            if isinstance(ticket, Ticket):
+                self._desk.cancel(ticket)
+            else:
+                self._desk.accounts.cancel(ticket)
         self._tickets.clear()
         self._desk.leave(self)
         self._tell()
@@ -161,7 +165,11 @@ class Session:
     def _send_replies(self) -> None:
         while self._tickets and self._tickets[0].complete:
             ticket = self._tickets.popleft()
-            shown = self._desk.confirm(ticket)
+            shown = []
+            if isinstance(ticket, Ticket):
+                shown = self._desk.confirm(ticket)
+            else:
+                self._desk.accounts.confirm(ticket)
             self._reply(ticket.reply())
             if shown:
                 self._wire.write(b"".join(shown))
@@ -170,8 +178,8 @@ class Session:
         if isinstance(request, RequestError):
             raise request
         action = protocol.action(request)
-        if self.identity is None and action not in protocol.OPEN_TO_ALL:
-            raise RequestError(protocol.NOT_AUTHENTICATED, "authenticate first")
+        if action not in protocol.OPEN_TO_ALL:
+            self._known()
         self._handlers()[action](request)
         self._tell()
 
@@ -193,11 +201,17 @@ class Session:
         variant = self._desk.index.held(self).get(line.key)
         return frame(line, variant) if variant else None
 
-    def _identity_and_feed(self) -> Identity:
+    def _known(self) -> Identity:
+        """Who this is. Raises RequestError."""
+        if self.identity is None:
+            raise RequestError(protocol.NOT_AUTHENTICATED, "authenticate first")
+        return self.identity
+
+    def _served(self) -> Identity:
         """Who this is, if some feed serves it. Raises RequestError."""
-        identity = self.identity
-        if identity is None or not self._desk.feed_of(identity.broker):
-            raise RequestError(protocol.BROKER_ERROR, "no feed serves this user's broker")
+        identity = self._known()
+        if not self._desk.feed_of(identity.broker):
+            raise RequestError(protocol.BROKER_ERROR, f"no feed serves broker {identity.broker}")
         return identity
 
     def _authenticate(self, request: protocol.Request) -> None:
@@ -213,7 +227,7 @@ class Session:
                 raise RequestError(protocol.AUTHENTICATION_ERROR, "the API key is not valid")
             self.identity = identity
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
-            self._reply(protocol.authenticated(self._identity_and_feed()))
+            self._reply(protocol.authenticated(self._served()))
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
         except KeyStoreError as error:
@@ -224,25 +238,29 @@ class Session:
 
     def _subscribe(self, request: protocol.Request) -> None:
         asked = protocol.subscribe(request, snapshot=self.snapshot)
-        identity = self._identity_and_feed()
+        identity = self._served()
         ticket = self._desk.subscribe(self, request, identity, asked, time.monotonic())
         self._tickets.append(ticket)
         self._send_replies()
 
     def _unsubscribe(self, request: protocol.Request) -> None:
         drops = protocol.unsubscribe(request)
-        broker = self._identity_and_feed().broker
+        broker = self._served().broker
         dropped, failed = self._desk.unsubscribe(self, drops, broker)
         self._reply(protocol.unsubscribed(request, dropped, failed, broker))
 
     def _follow_orders(self, request: protocol.Request) -> None:
-        on = protocol.wants_orders(request)
-        if self.identity is not None:
-            self._desk.follow_orders(self, self.identity.user, on=on)
-        self._reply(protocol.orders(request, on=on))
+        identity, accounts = self._known(), self._desk.accounts
+        if protocol.wants_orders(request):
+            deadline_s = self._desk.deadline(time.monotonic())
+            self._tickets.append(accounts.follow(self, request, identity.user, deadline_s))
+            self._send_replies()
+        else:
+            accounts.unfollow(self, identity.user)
+            self._reply(protocol.orders(request, on=False))
 
     def _broker_info(self, _: protocol.Request) -> None:
-        identity = self._identity_and_feed()
+        identity = self._served()
         connected = self._desk.feed_of(identity.broker) in self._desk.feeds_up
         self._reply(protocol.broker_info(identity, connected=connected))
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,15 @@ class Shard(Role):
         self._window = Window(settings.flow.window_ms / 1000)
         self._seldom = Seldom()
         self._telling = False
+        self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
+            stream.HOME: self._take_home,
+            stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
+            stream.OPENED: lambda rest: self._desk.snapshots.opened(_keys(rest[0])),
+            stream.QUERY: self._take_query,
+            stream.VALUES: self._take_values,
+            stream.FORGET: lambda rest: self._desk.latest.forget(_keys(rest[0])),
+            stream.INVALIDATE: lambda _: self._verifier.forget(),
+        }
 
     async def start(self) -> None:
         """Open the pipe from the router, report for work, then let clients in."""
@@ -88,40 +98,28 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
+        kind, *rest = parts
         try:
-            self._take_kind(parts[0], parts[1:])
+            if kind == stream.TICKS:
+                for batch in rest:
+                    self._desk.fanout.offer(codec.unpack(batch))
+            else:
+                self._kinds[kind](rest)
         except (Malformed, KeyError, IndexError, ValueError) as error:
             self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
 
-    def _take_kind(self, kind: bytes, rest: links.Parts) -> None:
-        desk = self._desk
-        match kind:
-            case stream.TICKS:
-                for batch in rest:
-                    desk.offer(codec.unpack(batch))
-            case stream.HOME:
-                now_s = time.monotonic()
-                for batch in rest:
-                    desk.offer_home(codec.unpack(batch), now_s)
-            case stream.ACCOUNT:
-                desk.offer_account(codec.unpack(rest[0]))
-            case stream.OPENED:
-                desk.opened(codec.keys(codec.decode(rest[0])))
-            case stream.QUERY:
-                self._take_query(codec.decode(rest[0]))
-            case stream.VALUES:
-                desk.values(codec.unpack(rest[0]), codec.keys(codec.decode(rest[1])))
-            case stream.FORGET:
-                desk.forget(codec.keys(codec.decode(rest[0])))
-            case stream.INVALIDATE:
-                self._verifier.forget()
+    def _take_home(self, rest: links.Parts) -> None:
+        now_s = time.monotonic()
+        for batch in rest:
+            self._desk.offer_home(codec.unpack(batch), now_s)
 
-    def _take_query(self, query: Message) -> None:
+    def _take_query(self, rest: links.Parts) -> None:
         """Last values are asked of this shard as their home."""
-        pairs = self._desk.query(query["live"], query["other"], time.monotonic())
+        query = codec.decode(rest[0])
+        pairs = self._desk.snapshots.query(query["live"], query["other"], time.monotonic())
         keys = [*query["live"], *query["other"]]
         if query["shard"] == self.shard:
-            self._desk.values([], keys)
+            self._desk.snapshots.values([], keys)
         else:
             self._ingest.send_surely(
                 [
@@ -131,6 +129,9 @@ class Shard(Role):
                     codec.encode({"t": "values", "keys": keys}),
                 ]
             )
+
+    def _take_values(self, rest: links.Parts) -> None:
+        self._desk.snapshots.values(codec.unpack(rest[0]), _keys(rest[1]))
 
     # Interest climbs.
 
@@ -158,7 +159,7 @@ class Shard(Role):
         self._control.send({"t": "interest", "feed": feed, "wants": wants, "replace": replace})
 
     def _take_results(self, message: Message) -> None:
-        self._desk.take_results(str(message["feed"]), codec.results(message))
+        self._desk.take_results(str(message["feed"]), codec.results(message), time.monotonic())
         self._tell()
 
     def _take_pulse(self, message: Message) -> None:
@@ -181,7 +182,7 @@ class Shard(Role):
             "clients": len(gateway),
             "symbols": self._desk.symbols(),
             "topics": len(self._desk.latest.lines),
-            "malformed": fanout.malformed,
+            "malformed": fanout.malformed + self._desk.accounts.malformed,
             "behind": gateway.behind(),
             "conflated": gateway.conflated(),
             "stalled": gateway.stalled,
@@ -189,6 +190,10 @@ class Shard(Role):
             "refused": gateway.refused,
             "window_ms": self._window.width_s * 1000,
         }
+
+
+def _keys(frame: bytes) -> list[bytes]:
+    return codec.keys(codec.decode(frame))
 
 
 if __name__ == "__main__":

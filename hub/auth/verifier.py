@@ -131,11 +131,10 @@ class Verifier:
         try:
             if self._store.stamp() == self._contents.stamp and not self._trouble:
                 return
-            self.forget()
             self._contents, self._trouble = self._store.load(), ""
         except KeyStoreError as error:
-            self.forget()
             self._contents, self._trouble = Contents(None, {}), str(error)
+        self.forget()
 
     def _take_off(
         self, digest: bytes, entry: Entry, api_key: str

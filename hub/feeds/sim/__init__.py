@@ -128,8 +128,8 @@ class Wheel:
         does not put the others behind.
         """
         self._now = now
-        if not self._rest:
-            self._rest = self._next_slot(self._slot_at(now))
+        while len(self._rest) < BATCH and (more := self._next_slot(self._slot_at(now))):
+            self._rest[:0] = more
         batch = _cut(self._rest, BATCH - min(len(self._firsts), BATCH // 5))
         batch += _cut(self._firsts, BATCH - len(batch))
         return [stream for stream in batch if stream.modes]

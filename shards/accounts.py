@@ -1,0 +1,92 @@
+"""Order updates on a shard: who follows which user's, and the way to them.
+
+1. An update reaches exactly the clients that follow its user, in order, each once.
+2. A client follows from its reply on; the reply waits until the router knows, so that an update
+   that comes right after it is not missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hub.core import frames, topics
+from hub.core.errors import Malformed
+from hub.core.model import Mode
+from hub.core.wants import Wants
+from shards import protocol
+from shards.tickets import Client, OrdersTicket
+
+
+class Accounts:
+    """The followers of each account, and the shard's interest in those accounts."""
+
+    def __init__(self) -> None:
+        self.wants = Wants()
+        self.malformed = 0
+        self._followers: dict[bytes, dict[Client, None]] = {}
+        self._waiting: dict[OrdersTicket, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<Accounts {len(self._followers)} followed, {len(self._waiting)} tickets>"
+
+    def follow(
+        self, client: Client, request: protocol.Request, user: str, deadline_s: float
+    ) -> OrdersTicket:
+        """A client wants a user's order updates; the ticket may be complete already."""
+        ticket = OrdersTicket(client, request, topics.orders(user), deadline_s)
+        ticket.complete = self.wants.add(ticket.key, Mode.LTP)
+        if not ticket.complete:
+            self._waiting[ticket] = None
+        return ticket
+
+    def confirm(self, ticket: OrdersTicket) -> None:
+        """The reply is being sent: the client follows from now on."""
+        followers = self._followers.setdefault(ticket.key, {})
+        if ticket.client in followers:
+            self.wants.remove(ticket.key, Mode.LTP)
+        followers[ticket.client] = None
+
+    def cancel(self, ticket: OrdersTicket) -> None:
+        """The client has gone before its reply."""
+        self._waiting.pop(ticket, None)
+        self.wants.remove(ticket.key, Mode.LTP)
+
+    def unfollow(self, client: Client, user: str) -> None:
+        """A client wants a user's order updates no more."""
+        self._unfollow(client, topics.orders(user))
+
+    def leave(self, client: Client) -> None:
+        """A client is gone."""
+        for key in [key for key, clients in self._followers.items() if client in clients]:
+            self._unfollow(client, key)
+
+    def settle(self, keys: set[bytes], now_s: float) -> list[Client]:
+        """The router knows of these keys; also, it has had time enough for tickets that are due
+        (it is told again when it comes back). The clients whose tickets are complete now."""
+        ready = [
+            ticket for ticket in self._waiting if ticket.key in keys or ticket.deadline_s <= now_s
+        ]
+        for ticket in ready:
+            ticket.complete = True
+            del self._waiting[ticket]
+        return [ticket.client for ticket in ready]
+
+    def offer(self, pairs: Sequence[bytes]) -> None:
+        """Account events `[key, json, ...]`, in their order."""
+        parts = iter(pairs)
+        for key, payload in zip(parts, parts, strict=True):
+            try:
+                update = frames.text(frames.clean(payload))
+            except Malformed:
+                self.malformed += 1
+                continue
+            for client in list(self._followers.get(key, ())):
+                client.deliver_event(update)
+
+    def _unfollow(self, client: Client, key: bytes) -> None:
+        followers = self._followers.get(key, {})
+        if client in followers:
+            del followers[client]
+            self.wants.remove(key, Mode.LTP)
+        if not followers:
+            self._followers.pop(key, None)

@@ -1,0 +1,118 @@
+"""First values: what a client is shown of a symbol it has just begun to hold.
+
+1. A value is shown once, right after the reply, or as soon as the home has sent it.
+2. A tick that was faster takes its place: a client never gets an old value after a newer one.
+3. While a leg is opening, what the shard knew before is void; the home knows better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from hub.core import topics
+from hub.core.index import Index
+from hub.core.latest import Latest
+from hub.core.model import Mode
+from shards.fanout import Fanout, frame
+from shards.tickets import Client
+
+FRESH_S = 60.0
+"""Age up to which a value that came unasked counts as live."""
+
+
+class _Awaiting(NamedTuple):
+    """A client that is owed a first value; `seq` is the last tick it cannot have been sent."""
+
+    client: Client
+    mode: Mode
+    seq: int
+
+
+class Snapshots:
+    """Which keys are opening, and who waits for a first value of them."""
+
+    def __init__(
+        self,
+        index: Index[Client],
+        latest: Latest,
+        fanout: Fanout[Client],
+        is_home: Callable[[bytes], bool],
+    ) -> None:
+        self._index = index
+        self._latest = latest
+        self._fanout = fanout
+        self._is_home = is_home
+        self._opening: dict[bytes, bool] = {}  # told to the router; True once it has said so
+        self._awaiting: dict[bytes, list[_Awaiting]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Snapshots {len(self._opening)} opening, {len(self._awaiting)} awaited>"
+
+    def opening(self, key: bytes) -> None:
+        """The router is told to open a leg for this key."""
+        self._opening[key] = False
+
+    def ended(self, key: bytes) -> None:
+        """Nobody here wants this key any more."""
+        self._opening.pop(key, None)
+        self._awaiting.pop(key, None)
+
+    def opened(self, keys: Iterable[bytes]) -> None:
+        """The legs of these keys begin here in the stream: what was known before is void, except
+        at home, which has seen every tick."""
+        for key in keys:
+            if key in self._opening:
+                self._opening[key] = True
+            if not self._is_home(key):
+                self._latest.forget([key])
+
+    def first(self, client: Client, key: bytes, mode: Mode, held: int) -> bytes | None:
+        """The frame to show a client that begins to hold a key and already `held` some modes of
+        it; None when nothing is known, or when it has to wait."""
+        opened = self._opening.get(key)
+        if opened is None or (opened and not self._is_home(key)):
+            line = self._latest.snapshot(key, mode, held)
+            if line is not None:
+                return frame(line, self._index.held(client)[key])
+        if opened is not None and not held:
+            waiting = self._awaiting.setdefault(key, [])
+            waiting.append(_Awaiting(client, mode, self._fanout.seq))
+        return None
+
+    def query(self, live: Sequence[bytes], other: Sequence[bytes], now_s: float) -> list[bytes]:
+        """The last values of these keys as pairs, for the shard that asks their home. Of `other`
+        keys, which were not live upstream, only what has just come counts."""
+        for key in other:
+            for line in self._latest.of(key):
+                if now_s - line.seen_s > FRESH_S:
+                    line.payload = None
+        pairs: list[bytes] = []
+        for key in (*live, *other):
+            for line in sorted(self._latest.of(key), key=lambda line: line.seq):
+                if line.payload is not None:
+                    pairs += (topics.of(key, line.mode), line.payload)
+        return pairs
+
+    def values(self, pairs: Sequence[bytes], keys: Iterable[bytes]) -> None:
+        """A home has answered for these keys: show those who wait what is news to them."""
+        self._fanout.flush()
+        owed = [(key, waiting) for key in keys for waiting in self._settle(key)]
+        self._fanout.remember(pairs)
+        for key, (client, mode, _) in owed:
+            variant = self._index.held(client).get(key)
+            line = self._latest.newest(key, mode)
+            if variant is not None and variant.modes & mode.bit and line is not None:
+                shown = frame(line, variant)
+                if shown is not None:
+                    client.deliver(shown, [line])
+
+    def _settle(self, key: bytes) -> list[_Awaiting]:
+        """The key is open: those who wait for it and have been sent no tick since."""
+        self._opening.pop(key, None)
+        owed = []
+        for waiting in self._awaiting.pop(key, ()):
+            newest = self._latest.newest(key, waiting.mode)
+            if newest is None or newest.seq <= waiting.seq:
+                owed.append(waiting)
+        return owed
