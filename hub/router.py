@@ -209,6 +209,8 @@ class Router(Role):
         change = self._interest.apply(shard, feed, wants, replace=bool(message["replace"]))
         self._open(shard, change, fresh)
         if not feed:
+            results = [Result(want.key, want.modes) for want in wants if want.modes]
+            self._switch.send(sender, {"t": "results", "feed": feed, "results": results})
             return
         live.update((want.key, None) for want in wants if want.modes)
         if feed not in self.settings.hub.feeds:

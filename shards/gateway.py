@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +21,7 @@ _BACKLOG = 4096
 _BATCH = 100
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REST_S = 0.5
+_GOODBYE_S = 1.5
 
 
 class Gateway:
@@ -39,6 +40,7 @@ class Gateway:
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[object]] = set()
         self._seldom = Seldom()
+        self._empty = asyncio.Event()
         self.accepted = 0
         self.refused = 0
         self.stalled = 0
@@ -67,6 +69,8 @@ class Gateway:
         """A connection has ended."""
         self._connections.discard(connection)
         self._balance.loads.add(-1)
+        if not self._connections:
+            self._empty.set()
 
     def tend(self) -> None:
         """Once a second: keep-alive and stalled clients."""
@@ -97,9 +101,10 @@ class Gateway:
         self._listener.close()
         for connection in list(self._connections):
             connection.close(protocol.GOING_AWAY, "the server is going away")
-        until_s = time.monotonic() + 1.5
-        while self._connections and time.monotonic() < until_s:
-            await asyncio.sleep(0.02)
+        if self._connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), _GOODBYE_S)
         self._balance.close()
 
     def _accept(self) -> None:

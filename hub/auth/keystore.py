@@ -156,9 +156,11 @@ def _named(entries: Mapping[str, Entry], name: str) -> Entry | None:
 
 
 def _already(entry: Entry) -> str:
-    return (f"there is already a key named {entry.name!r} (id {entry.id}, user {entry.user!r}, "
-            f"broker {entry.broker!r}); choose another name, or type "
-            f"`hub keys revoke {shlex.quote(entry.name)}` first")
+    return (
+        f"there is already a key named {entry.name!r} (id {entry.id}, user {entry.user!r}, "
+        f"broker {entry.broker!r}); choose another name, or type "
+        f"`hub keys revoke {shlex.quote(entry.name)}` first"
+    )
 
 
 def _unknown(name: str, names: Sequence[str]) -> str:

@@ -121,8 +121,9 @@ def _check_safe(path: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise KeyStoreError(_not_ours(path, status.st_uid))
     if status.st_mode & 0o077:
-        raise KeyStoreError(f"{path} is open to other users; "
-                            f"type `chmod 600 {shlex.quote(str(path))}`")
+        raise KeyStoreError(
+            f"{path} is open to other users; type `chmod 600 {shlex.quote(str(path))}`"
+        )
 
 
 def _not_ours(path: Path, owner: int) -> str:

@@ -79,9 +79,11 @@ class Verifier:
 
     def __repr__(self) -> str:
         trouble = ", unreadable" if self._trouble else ""
-        return (f"<Verifier {len(self._contents.entries)} keys{trouble}, {len(self._answers)} "
-                f"answers, {len(self._waiting)} waiting, {self.checked} checked, "
-                f"{self.remembered} remembered, {self.overrun} overrun>")
+        return (
+            f"<Verifier {len(self._contents.entries)} keys{trouble}, {len(self._answers)} "
+            f"answers, {len(self._waiting)} waiting, {self.checked} checked, "
+            f"{self.remembered} remembered, {self.overrun} overrun>"
+        )
 
     async def verify(self, api_key: str) -> Identity | None:
         """Tell whose key this is; None for no one's, and for one too many at a time.
@@ -136,9 +138,7 @@ class Verifier:
             self._contents, self._trouble = Contents(None, {}), str(error)
         self.forget()
 
-    def _take_off(
-        self, digest: bytes, entry: Entry, api_key: str
-    ) -> asyncio.Future[bool] | None:
+    def _take_off(self, digest: bytes, entry: Entry, api_key: str) -> asyncio.Future[bool] | None:
         """Start a verification that others may join; None when there are too many."""
         if self._closed or len(self._waiting) >= self._max_waiting:
             self.overrun += 1

@@ -243,7 +243,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def ws_url(self) -> str:
         """The address to paste into a client on this machine."""
         host = self.websocket.host
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names it, binds nothing
+        shown = everywhere.get(host, host)
         return f"ws://{shown}:{self.websocket.port}"
 
 

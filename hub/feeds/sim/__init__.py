@@ -150,8 +150,10 @@ class Wheel:
         if not self._size or self._now - self._skipped_at > self._recent:
             return ""
         rate = 1 / (self._width * self._count)
-        return (f"cannot keep up: {self.skipped} rounds left out lately; {self._size} symbols at "
-                f"{rate:g}/s are {self._size * rate:,.0f} updates a second")
+        return (
+            f"cannot keep up: {self.skipped} rounds left out lately; {self._size} symbols at "
+            f"{rate:g}/s are {self._size * rate:,.0f} updates a second"
+        )
 
     def _slot_at(self, now: float) -> int:
         """The number of the slot due at `now`; a timer that is a little early is on time."""
@@ -210,8 +212,10 @@ class SimFeed:
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
-        return (f"<SimFeed {self._state.value}, {len(self._wheel)} of {len(self.listings)} symbols "
-                f"at {self._rate:g}/s, {self._ticks} ticks>")
+        return (
+            f"<SimFeed {self._state.value}, {len(self._wheel)} of {len(self.listings)} symbols "
+            f"at {self._rate:g}/s, {self._ticks} ticks>"
+        )
 
     async def start(self, sink: Sink) -> None:
         """Begin; there is nothing to connect to."""

@@ -36,8 +36,24 @@ class Walk:
     """
 
     __slots__ = (
-        "_band", "_bits", "_close", "_contract", "_most", "_names", "_state", "_stride", "_tick",
-        "_turnover", "_unit", "_write", "high", "last_quantity", "low", "ltp", "oi", "open",
+        "_band",
+        "_bits",
+        "_close",
+        "_contract",
+        "_most",
+        "_names",
+        "_state",
+        "_stride",
+        "_tick",
+        "_turnover",
+        "_unit",
+        "_write",
+        "high",
+        "last_quantity",
+        "low",
+        "ltp",
+        "oi",
+        "open",
         "volume",
     )
 
@@ -100,13 +116,26 @@ class Walk:
         bid, ask = self._touch()
         change = ltp - close
         text = self._write.quote % (
-            ltp * tick, now_ms, self._names, mode, now_ms, self.volume,
-            self.open * tick, self.high * tick, self.low * tick, close * tick,
-            self.last_quantity, self._turnover / self.volume * tick if unit else 0.0,
-            unit * (1000 + (bits >> 32 & 1023)), unit * (1000 + (bits >> 42 & 1023)),
-            change * tick, round(change * 10_000 / close) / 100,
-            bid * tick, ask * tick,
-            unit * (1 + (bits >> _BUY & 31)), unit * (1 + (bits >> _SELL & 31)),
+            ltp * tick,
+            now_ms,
+            self._names,
+            mode,
+            now_ms,
+            self.volume,
+            self.open * tick,
+            self.high * tick,
+            self.low * tick,
+            close * tick,
+            self.last_quantity,
+            self._turnover / self.volume * tick if unit else 0.0,
+            unit * (1000 + (bits >> 32 & 1023)),
+            unit * (1000 + (bits >> 42 & 1023)),
+            change * tick,
+            round(change * 10_000 / close) / 100,
+            bid * tick,
+            ask * tick,
+            unit * (1 + (bits >> _BUY & 31)),
+            unit * (1 + (bits >> _SELL & 31)),
         )
         return b'%b, "oi": %d' % (text, self.oi) if self._contract else text
 
@@ -143,15 +172,14 @@ class _Templates:
         level = b'{"price": $, "quantity": %d, "orders": %d}'
         side = b"[%b]" % b", ".join([level] * LEVELS)
         self.book = _priced(b'{"buy": %b, "sell": %b}' % (side, side), decimals)
-        self.ltp = _priced(
-            b'{"ltp": $, "ltt": %d, %b, "mode": 1, "timestamp": %d}', decimals
-        )
+        self.ltp = _priced(b'{"ltp": $, "ltt": %d, %b, "mode": 1, "timestamp": %d}', decimals)
         self.quote = _priced(
             b'{"ltp": $, "ltt": %d, %b, "mode": %d, "timestamp": %d, "volume": %d, '
             b'"open": $, "high": $, "low": $, "close": $, "last_trade_quantity": %d, '
             b'"average_price": $, "total_buy_quantity": %d, "total_sell_quantity": %d, '
             b'"change": $, "change_percent": %.2f, "bid_price": $, "ask_price": $, '
-            b'"bid_size": %d, "ask_size": %d', decimals
+            b'"bid_size": %d, "ask_size": %d',
+            decimals,
         )
 
 

@@ -148,17 +148,18 @@ def _options(
 ) -> Iterator[Listing]:
     """Calls and puts whose strikes are `distance` steps from the one nearest to the spot."""
     middle = round(underlying.spot / underlying.step)
-    dates = (_weekly(today, expiries) if underlying.name == "NIFTY"
-             else _monthly(underlying.exchange, today, expiries))
+    dates = (
+        _weekly(today, expiries)
+        if underlying.name == "NIFTY"
+        else _monthly(underlying.exchange, today, expiries)
+    )
     for steps in sorted({middle - distance, middle + distance}):
         if steps > 0:
             for expiry in dates:
                 yield from _pair(underlying, steps * underlying.step, expiry, today)
 
 
-def _pair(
-    underlying: _Underlying, strike: float, expiry: date, today: date
-) -> Iterator[Listing]:
+def _pair(underlying: _Underlying, strike: float, expiry: date, today: date) -> Iterator[Listing]:
     """The call and the put of one strike, by Bachelier's formula without interest."""
     years = (expiry - today).days / 365
     spread = underlying.spot * underlying.volatility * math.sqrt(years)

@@ -1,0 +1,191 @@
+"""The systemd units: how they start, stop and restart, what they share, what they may do.
+
+1. Every role is told by systemd to start, to stop and that it is stuck, and comes back by itself.
+2. They stand and fall with hub.target, but not with each other: nothing requires the router.
+3. They share one directory of sockets, which a restart of one of them leaves alone.
+4. They may do what the hub needs, in the same words in each unit, and no more.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parent.parent / "systemd"
+HUB = "/opt/shardhub/scripts/hub"
+SERVICES = {
+    "hub-router.service": "router",
+    "hub-shard@.service": "shard %i",
+    "hub-feed@.service": "feed %i",
+    "hub-monitor.service": "monitor",
+}
+BELOW_ROUTER = [name for name in SERVICES if name != "hub-router.service"]
+WORST_EXPOSURE = 3.0
+ANALYZE = shutil.which("systemd-analyze")
+
+Unit = dict[str, dict[str, list[str]]]
+
+
+def read(name: str) -> Unit:
+    """Sections of a unit, each with its settings and all values given to each."""
+    unit: Unit = {}
+    section: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = unit[line.strip("[]")] = defaultdict(list)
+        elif line and not line.startswith("#"):
+            setting, _, value = line.partition("=")
+            section[setting].append(value)
+    return unit
+
+
+def words(values: list[str]) -> set[str]:
+    """Lists may be given in parts."""
+    return set(" ".join(values).split())
+
+
+def seconds(value: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(ms|s|)", value).groups()  # type: ignore[union-attr]  # else it fails, as it should
+    return float(number) / (1000 if unit == "ms" else 1)
+
+
+def hardening(name: str) -> str:
+    text = (UNITS / name).read_text(encoding="utf-8")
+    return text[text.index("UMask=") : text.index("[Install]")]
+
+
+def test_there_are_these_units_and_no_others() -> None:
+    assert {path.name for path in UNITS.iterdir()} == {"hub.target", *SERVICES}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_runs_its_role(name: str) -> None:
+    service = read(name)["Service"]
+    assert service["ExecStart"] == [f"{HUB} {SERVICES[name]}"]
+    assert service["User"] == service["Group"] == ["shardhub"]
+    assert service["Environment"] == ["HUB_CONFIG=/etc/shardhub/hub.toml"]
+    assert service["LimitNOFILE"] == ["1048576"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_systemd_knows_when_a_role_is_ready_stuck_or_draining(name: str) -> None:
+    service = read(name)["Service"]
+    assert service["Type"] == ["notify"]
+    assert service["NotifyAccess"] == ["main"]
+    assert service["WatchdogSec"] == ["30"]
+    assert service["KillSignal"] == ["SIGTERM"]
+    assert seconds(service["TimeoutStopSec"][0]) > 5, "longer than a drain takes"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_role_comes_back_soon_and_always_unless_its_settings_are_wrong(name: str) -> None:
+    unit = read(name)
+    assert unit["Service"]["Restart"] == ["always"]
+    assert seconds(unit["Service"]["RestartSec"][0]) <= 1
+    assert unit["Service"]["RestartPreventExitStatus"] == ["78"]
+    assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_stands_and_falls_with_the_target_alone(name: str) -> None:
+    unit = read(name)
+    assert unit["Unit"]["PartOf"] == ["hub.target"]
+    assert unit["Install"]["WantedBy"] == ["hub.target"]
+    assert not {"Requires", "Requisite", "BindsTo", "Upholds"} & unit["Unit"].keys()
+
+
+def test_the_target_is_part_of_the_machine_s_start() -> None:
+    assert read("hub.target")["Install"]["WantedBy"] == ["multi-user.target"]
+
+
+@pytest.mark.parametrize("name", BELOW_ROUTER)
+def test_the_router_is_started_first_and_missed_by_nobody(name: str) -> None:
+    unit = read(name)["Unit"]
+    assert "hub-router.service" in words(unit["After"])
+    assert "hub-router.service" in words(unit["Wants"])
+
+
+def test_the_router_waits_for_nobody() -> None:
+    unit = read("hub-router.service")["Unit"]
+    assert not [word for word in words(unit["After"] + unit["Wants"]) if word.startswith("hub")]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_sockets_outlive_the_restart_of_one_service(name: str) -> None:
+    service = read(name)["Service"]
+    assert service["RuntimeDirectory"] == ["shardhub"]
+    assert service["RuntimeDirectoryMode"] == ["0700"]
+    assert service["RuntimeDirectoryPreserve"] == ["yes"]
+    assert service["StateDirectory"] == service["ConfigurationDirectory"] == ["shardhub"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_may_do_what_the_hub_needs_and_no_more(name: str) -> None:
+    service = read(name)["Service"]
+    for setting in (
+        "LockPersonality", "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices",
+        "PrivateTmp", "ProtectHome", "RestrictNamespaces", "RestrictSUIDSGID",
+    ):  # fmt: skip
+        assert service[setting] == ["yes"], setting
+    assert service["ProtectSystem"] == ["strict"]
+    assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
+    assert words(service["RestrictAddressFamilies"]) == {"AF_UNIX", "AF_INET", "AF_INET6"}
+    assert words(service["SystemCallFilter"]) == {"@system-service", "~@privileged"}
+
+
+def test_all_services_are_confined_in_the_same_words() -> None:
+    assert len({hardening(name) for name in SERVICES}) == 1
+
+
+def test_the_target_says_how_to_install_four_shards() -> None:
+    text = (UNITS / "hub.target").read_text(encoding="utf-8")
+    assert "systemctl enable --now hub.target" in text
+    assert "hub-shard@{0..3}" in text
+    for line in re.findall(r"/opt/shardhub/(\S+)", text):
+        path = UNITS.parent / line.rstrip(":,*")
+        assert path.exists() or line == "README.md", f"{line} is not in the repository"
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not on this machine")
+class TestSystemd:
+    """What systemd itself says of the units, with a program that exists in place of the hub."""
+
+    @pytest.fixture
+    def units(self, tmp_path: Path) -> Path:
+        for path in UNITS.iterdir():
+            text = path.read_text(encoding="utf-8").replace(HUB, "/bin/true")
+            tmp_path.joinpath(path.name).write_text(text, encoding="utf-8")
+        return tmp_path
+
+    def analyze(self, *arguments: str | Path) -> str:
+        assert ANALYZE
+        done = subprocess.run(
+            [ANALYZE, *map(str, arguments)],
+            check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        print(done.stdout)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def test_it_has_nothing_to_complain_about(self, units: Path) -> None:
+        instances = [
+            units / name.replace("@.", f"@{instance}.")
+            for name, instance in zip(SERVICES, ("", "3", "bus", ""), strict=True)
+        ]
+        said = self.analyze("verify", "--man=no", units / "hub.target", *instances)
+        assert not [line for line in said.splitlines() if "hub" in line]
+
+    @pytest.mark.parametrize("name", SERVICES)
+    def test_exposure_is_low(self, units: Path, name: str) -> None:
+        if "--offline" not in self.analyze("--help"):
+            pytest.skip("this systemd-analyze judges installed units only")
+        said = self.analyze("security", "--offline=true", "--no-pager",
+                            f"--threshold={WORST_EXPOSURE * 10:.0f}", units / name)  # fmt: skip
+        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+        assert found
+        assert float(found[1]) <= WORST_EXPOSURE
