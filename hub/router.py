@@ -296,10 +296,11 @@ class Router(Role):
         peer, replaced = self._peers.hello(sender, int(message["epoch"]), now)
         if replaced:
             self._gone(sender)
+        token = stream.token(self._epoch, peer.lease)
         if sender.startswith("shard-"):
-            self._pipes[self._shard(sender)].reset(open_=True)
+            self._pipes[self._shard(sender)].reset(open_=True, token=token)
         log.info("%s is here", sender)
-        self._switch.send(sender, {"t": "welcome", "lease": peer.lease})
+        self._switch.send(sender, {"t": "welcome", "lease": peer.lease, "stream": token})
         if sender.startswith("feed-"):
             self._brief(sender)
         self._announce()

@@ -45,13 +45,15 @@ class Shard(Role):
         self._window = Window(settings.flow.window_ms / 1000)
         self._seldom = Seldom()
         self._telling = False
+        self._token = b""
+        self._stale = 0
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.HOME: self._take_home,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
             stream.OPENED: lambda rest: self._desk.snapshots.opened(_keys(rest[0])),
             stream.QUERY: self._take_query,
             stream.VALUES: self._take_values,
-            stream.FORGET: lambda rest: self._desk.latest.forget(_keys(rest[0])),
+            stream.FORGET: lambda rest: self._desk.snapshots.forget(_keys(rest[0])),
             stream.INVALIDATE: lambda _: self._verifier.forget(),
         }
 
@@ -98,7 +100,10 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
-        kind, *rest = parts
+        kind, token, rest = parts[0][:1], parts[0][1:], parts[1:]
+        if token != self._token:
+            self._stale += 1
+            return
         try:
             if kind == stream.TICKS:
                 for batch in rest:
@@ -150,8 +155,12 @@ class Shard(Role):
             for start in range(0, len(wants), _LARGEST_TELL):
                 self._send_interest(feed, wants[start : start + _LARGEST_TELL], replace=False)
 
-    def _welcomed(self) -> None:
-        """The router knows nothing of this shard: tell it everything."""
+    def _welcomed(self, message: Message) -> None:
+        """The router knows nothing of this shard: tell it everything. Ticks may have been missed,
+        so what was known is void."""
+        self._token = message["stream"]
+        self._desk.fanout.flush()
+        self._desk.snapshots.reset()
         for feed, wants in self._desk.tell_all():
             self._send_interest(feed, wants, replace=True)
 
@@ -187,6 +196,7 @@ class Shard(Role):
             "conflated": gateway.conflated(),
             "stalled": gateway.stalled,
             "accepted": gateway.accepted,
+            "stale": self._stale,
             "refused": gateway.refused,
             "window_ms": self._window.width_s * 1000,
         }

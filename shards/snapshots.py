@@ -44,7 +44,7 @@ class Snapshots:
         self._fanout = fanout
         self._is_home = is_home
         self._opening: dict[bytes, bool] = {}  # told to the router; True once it has said so
-        self._awaiting: dict[bytes, list[_Awaiting]] = {}
+        self._awaiting: dict[bytes, dict[Client, _Awaiting]] = {}
 
     def __repr__(self) -> str:
         return f"<Snapshots {len(self._opening)} opening, {len(self._awaiting)} awaited>"
@@ -65,7 +65,18 @@ class Snapshots:
             if key in self._opening:
                 self._opening[key] = True
             if not self._is_home(key):
-                self._latest.forget([key])
+                self.forget([key])
+
+    def reset(self) -> None:
+        """Ticks may have been missed: nothing that was known counts any more."""
+        self.forget({line.key for line in self._latest.lines.values()})
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """What is known of these keys is void; who has been sent some of it waits no longer."""
+        for key in keys:
+            if key in self._awaiting:
+                self._awaiting[key] = self._still_waiting(key, self._awaiting[key])
+            self._latest.forget(key)
 
     def first(self, client: Client, key: bytes, mode: Mode, held: int) -> bytes | None:
         """The frame to show a client that begins to hold a key and already `held` some modes of
@@ -76,8 +87,8 @@ class Snapshots:
             if line is not None:
                 return frame(line, self._index.held(client)[key])
         if opened is not None and not held:
-            waiting = self._awaiting.setdefault(key, [])
-            waiting.append(_Awaiting(client, mode, self._fanout.seq))
+            waiting = self._awaiting.setdefault(key, {})
+            waiting[client] = _Awaiting(client, mode, self._fanout.seq)
         return None
 
     def query(self, live: Sequence[bytes], other: Sequence[bytes], now_s: float) -> list[bytes]:
@@ -110,9 +121,14 @@ class Snapshots:
     def _settle(self, key: bytes) -> list[_Awaiting]:
         """The key is open: those who wait for it and have been sent no tick since."""
         self._opening.pop(key, None)
-        owed = []
-        for waiting in self._awaiting.pop(key, ()):
-            newest = self._latest.newest(key, waiting.mode)
-            if newest is None or newest.seq <= waiting.seq:
-                owed.append(waiting)
-        return owed
+        return list(self._still_waiting(key, self._awaiting.pop(key, {})).values())
+
+    def _still_waiting(
+        self, key: bytes, waiting: dict[Client, _Awaiting]
+    ) -> dict[Client, _Awaiting]:
+        """Those who have been sent no tick of the key since they began to wait."""
+        return {
+            client: one
+            for client, one in waiting.items()
+            if (newest := self._latest.newest(key, one.mode)) is None or newest.seq <= one.seq
+        }

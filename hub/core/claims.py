@@ -31,13 +31,24 @@ class Work(NamedTuple):
 class _Claim:
     """One key: who claims it, what was asked, what is there, who waits for an answer."""
 
-    __slots__ = ("asked", "depth", "exchange", "live", "release_at", "shards", "symbol", "waiting")
+    __slots__ = (
+        "asked",
+        "depth",
+        "exchange",
+        "live",
+        "live_depth",
+        "release_at",
+        "shards",
+        "symbol",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.shards: dict[int, int] = {}
         self.waiting: dict[int, int] = {}
         self.asked = 0
         self.live = 0
+        self.live_depth = 0
         self.depth = 0
         self.release_at: float | None = None
         self.exchange = ""
@@ -100,11 +111,8 @@ class Claims:
         if result.error:
             return self._failed(claim, result)
         claim.live |= result.modes & claim.asked
-        ready = [shard for shard, modes in claim.waiting.items() if not modes & ~claim.live]
-        return [
-            Answer(shard, Result(result.key, claim.waiting.pop(shard), "", result.depth))
-            for shard in ready
-        ]
+        claim.live_depth = claim.depth
+        return self._ready(claim, result)
 
     def due(self, now: float) -> list[Want]:
         """Keys whose time has come: to be released, or asked for in fewer modes."""
@@ -162,30 +170,48 @@ class Claims:
 
     def _tidy(self, key: bytes, claim: _Claim) -> None:
         if not claim.shards and not claim.asked:
+            self._ending.pop(key, None)
             del self._claims[key]
 
     def _failed(self, claim: _Claim, result: Result) -> list[Answer]:
-        """Everyone who waits for a mode that is not there gets the error and loses that mode.
+        """Everyone who waits for a mode that is refused gets the error and loses that mode."""
+        failed = result.modes & claim.asked & ~claim.live
+        if failed:
+            return self._refused(claim, result, failed)
+        if claim.waiting:  # refused is only the depth: what was there before stays
+            claim.depth = claim.live_depth
+            waiting, claim.waiting = claim.waiting, {}
+            return [Answer(shard, result._replace(modes=modes)) for shard, modes in waiting.items()]
+        claim.asked = claim.live = 0  # lost; the next to claim it makes the feed be asked again
+        self._linger(result.key, claim, 0)
+        return []
 
-        An error that nobody asked for (a lost subscription) leaves the claims as they are; the
-        next to claim the key makes the feed be asked again.
-        """
-        failed = claim.asked & ~claim.live
-        if not failed:
-            claim.asked = claim.live = 0
-            return []
-        claim.asked = claim.live
-        answers = [
-            Answer(shard, result._replace(modes=claim.waiting.pop(shard) & failed))
-            for shard in [shard for shard, modes in claim.waiting.items() if modes & failed]
-        ]
+    def _refused(self, claim: _Claim, result: Result, failed: int) -> list[Answer]:
+        claim.asked &= ~failed
+        answers = []
+        for shard, modes in list(claim.waiting.items()):
+            if modes & failed:
+                answers.append(Answer(shard, result._replace(modes=modes & failed)))
+                claim.waiting[shard] = modes & ~failed
         for shard, modes in list(claim.shards.items()):
             claim.shards[shard] = modes & ~failed
             if not claim.shards[shard]:
                 del claim.shards[shard]
                 self._by_shard.get(shard, {}).pop(result.key, None)
+        answers += self._ready(claim, result)
         self._tidy(result.key, claim)
         return answers
+
+    @staticmethod
+    def _ready(claim: _Claim, result: Result) -> list[Answer]:
+        """The shards that wait for nothing that is not there."""
+        ready = [shard for shard, modes in claim.waiting.items() if not modes & ~claim.live]
+        waited = [(shard, claim.waiting.pop(shard)) for shard in ready]
+        return [
+            Answer(shard, Result(result.key, modes, "", result.depth))
+            for shard, modes in waited
+            if modes
+        ]
 
     def _shrink(self, key: bytes, claim: _Claim) -> Want:
         union = claim.union()

@@ -20,6 +20,8 @@ from msgspec import Meta
 from hub.core.errors import ConfigError
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
+_Name = Annotated[str, Meta(pattern=r"^[^,\s]+$")]
+_DAY_S = 86_400
 
 
 class Hub(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +31,7 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=64, description="How many shard processes serve clients.")
     ] = 4
     feeds: Annotated[
-        list[str], Meta(min_length=1, description="Feeds to run; each in a process of its own.")
+        list[_Name], Meta(min_length=1, description="Feeds to run; each in a process of its own.")
     ] = msgspec.field(default_factory=lambda: ["bus"])
     runtime_dir: Annotated[
         str,
@@ -46,6 +48,7 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0.1,
+            le=_DAY_S,
             le=300,
             description="Longest time a process may take to drain.",
             extra={"unit": "s"},
@@ -66,17 +69,24 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             gt=0,
+            le=_DAY_S,
             description="Time from connect within which a client must authenticate; "
             "else close code 4401.",
             extra={"unit": "s"},
         ),
     ] = 15.0
     ping_interval_s: Annotated[
-        float, Meta(ge=1, description="Time between keep-alive pings.", extra={"unit": "s"})
+        float,
+        Meta(ge=1, le=_DAY_S, description="Time between keep-alive pings.", extra={"unit": "s"}),
     ] = 20.0
     ping_timeout_s: Annotated[
         float,
-        Meta(ge=1, description="Time a pong may take; else close code 1011.", extra={"unit": "s"}),
+        Meta(
+            ge=1,
+            le=_DAY_S,
+            description="Time a pong may take; else close code 1011.",
+            extra={"unit": "s"},
+        ),
     ] = 20.0
     max_message_bytes: Annotated[
         int,
@@ -119,6 +129,7 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=1,
+            le=_DAY_S,
             description="Time without any progress after which a client that is behind "
             "is closed (1013).",
             extra={"unit": "s"},
@@ -152,6 +163,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=_DAY_S,
             le=50,
             description="Longest time a flush is held under load; an idle hub flushes at once.",
             extra={"unit": "ms"},
@@ -161,6 +173,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=1,
+            le=_DAY_S,
             le=1000,
             description="Longest time a tick nobody asked for waits on its way to its home shard.",
             extra={"unit": "ms"},
@@ -181,13 +194,19 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=_DAY_S,
             description="Time a symbol stays subscribed upstream after the last client left it.",
             extra={"unit": "s"},
         ),
     ] = 5.0
     answer_s: Annotated[
         float,
-        Meta(gt=0, description="Time a feed may take to answer a subscribe.", extra={"unit": "s"}),
+        Meta(
+            gt=0,
+            le=_DAY_S,
+            description="Time a feed may take to answer a subscribe.",
+            extra={"unit": "s"},
+        ),
     ] = 8.0
 
 
@@ -214,13 +233,14 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
+            le=_DAY_S,
             le=60,
             description="Time a verified or refused key is remembered.",
             extra={"unit": "s"},
         ),
     ] = 60.0
     brokers: Annotated[
-        list[str],
+        list[_Name],
         Meta(description="What get_supported_brokers answers; empty means the feeds."),
     ] = msgspec.field(default_factory=list)
 
@@ -324,8 +344,7 @@ def environment(settings: Settings) -> dict[str, str]:
     variables = {}
     for definition in definitions():
         value = getattr(getattr(settings, definition.section), definition.name)
-        if value != definition.default:
-            variables[definition.variable] = _text(value)
+        variables[definition.variable] = _text(value)
     return variables
 
 
@@ -409,7 +428,7 @@ def _put(
     name: str,
     value: Any,
     source: str,
-    problems: list[str],
+    problems: list[_Name],
 ) -> None:
     """Check one value and keep it; a problem is noted instead."""
     struct = _sections().get(section)

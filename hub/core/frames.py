@@ -75,8 +75,9 @@ def clean(payload: bytes) -> bytes:
 def _rebuilt(payload: bytes) -> bytes:
     try:
         value = json.loads(payload, parse_constant=lambda _: None)
+        rebuilt = json.dumps(value, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise Malformed(f"not JSON: {type(error).__name__}: {error}") from None
     if not isinstance(value, dict):
         raise Malformed(f"a JSON {type(value).__name__}, not an object")
-    return json.dumps(value).encode()
+    return rebuilt

@@ -7,11 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from hub.core import topics
-from hub.core.model import Mode, lowest
+from hub.core.model import Mode, highest_up_to, lowest
 
 Route = tuple[bytes, bytes, tuple[Any, ...]]
 """Head and tail of a client frame, and the audiences that are sent it."""
@@ -57,18 +56,19 @@ class Latest:
         """What a session that begins to hold `mode`, and already `held` a set of modes, is shown.
 
         None when nothing is known, or when it would not be news: a session that holds the key
-        already is shown a value only if it is the newest of all that it was sent.
+        already is shown a value only if it is the newest of all that it was sent, and comes under
+        the new mode.
         """
         newest = self.newest(key, mode)
-        if held and newest is not self.newest(key, lowest(held)):
-            return None
-        return newest if not held or mode > lowest(held) else None
+        if newest is None or not held:
+            return newest
+        known = self.newest(key, min(lowest(held), mode))
+        return newest if newest is known and highest_up_to(held, newest.mode) < mode else None
 
-    def forget(self, keys: Iterable[bytes]) -> None:
-        """Drop the values of these keys; their routes stay."""
-        for key in keys:
-            for line in self.of(key):
-                line.payload = None
+    def forget(self, key: bytes) -> None:
+        """Drop the values of a key; its routes stay."""
+        for line in self.of(key):
+            line.payload = None
 
     def unresolve(self, key: bytes) -> None:
         """Somebody began or ceased to hold this key: its routes are to be resolved anew."""

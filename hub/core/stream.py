@@ -1,7 +1,15 @@
 """The stream from the router to a shard: the kinds of message on it, told by their first part.
 
-All that must keep its order relative to ticks rides in the same pipe as the ticks.
+All that must keep its order relative to ticks rides in the same pipe as the ticks. Behind its kind
+each message carries the token of the shard's stay at the router, which the welcome named: what is
+left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
+
+
+def token(epoch: int, lease: int) -> bytes:
+    """The name of one stay at one router."""
+    return f"{epoch:x}.{lease:x}".encode()
+
 
 TICKS = b"t"
 """Batches of ticks the shard has legs for: one frame per group."""

@@ -18,6 +18,7 @@ class _Record:
         "counts",
         "depth",
         "exchange",
+        "good_depth",
         "stale",
         "symbol",
         "told",
@@ -29,6 +30,7 @@ class _Record:
         self.exchange = exchange
         self.symbol = symbol
         self.depth = 0
+        self.good_depth = 0
         self.told = 0
         self.told_depth = 0
         self.confirmed = 0
@@ -88,9 +90,11 @@ class Wants:
             return
         if result.error:
             record.confirmed &= ~result.modes
+            record.depth = record.good_depth
             record.stale = True
         else:
             record.confirmed |= result.modes & record.told
+            record.good_depth = record.told_depth
 
     def take(self) -> list[Want]:
         """What has changed since it was last told; from now on it counts as told."""

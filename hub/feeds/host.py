@@ -91,7 +91,7 @@ class FeedHost(Role):
 
     # What the router tells.
 
-    def _welcomed(self) -> None:
+    def _welcomed(self, _: Message) -> None:
         """A new stay at the router: shards that do not come back in time are forgotten."""
         self._heard.clear()
         self._forget_at = time.monotonic() + _GRACE_S

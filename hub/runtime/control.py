@@ -41,7 +41,7 @@ class ControlLink:
         runtime_dir: Path,
         *,
         handlers: dict[str, Callable[[Message], None]],
-        welcomed: Callable[[], None] = lambda: None,
+        welcomed: Callable[[Message], None] = lambda _: None,
         figures: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.name = name
@@ -108,7 +108,7 @@ class ControlLink:
             return
         kind = message["t"]
         if kind == "welcome":
-            self._take_welcome(message["lease"])
+            self._take_welcome(message)
         elif kind == "who":
             self._lease = 0
             self._hello()
@@ -117,11 +117,11 @@ class ControlLink:
         if kind in {"welcome", "pulse"}:
             self._pulse_s = time.monotonic()
 
-    def _take_welcome(self, lease: int) -> None:
-        fresh = lease != self._lease
-        self._lease = lease
+    def _take_welcome(self, message: Message) -> None:
+        fresh = message["lease"] != self._lease
+        self._lease = message["lease"]
         if fresh:
-            self._welcomed()
+            self._welcomed(message)
 
     def _handle(self, kind: str, message: Message) -> None:
         try:

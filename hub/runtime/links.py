@@ -179,6 +179,7 @@ class Pipe:
         self._kept: deque[Sequence[bytes]] = deque()
         self.open = False
         self.dropped = 0
+        self._token = b""
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"
@@ -204,10 +205,12 @@ class Pipe:
             self._kept.popleft()
         return True
 
-    def reset(self, *, open_: bool) -> None:
-        """The shard is new, or gone: what was kept for the old one is void."""
+    def reset(self, *, open_: bool, token: bytes = b"") -> None:
+        """The shard is new, or gone: what was kept for the old one is void. `token` goes behind
+        the kind of each message from now on."""
         self._kept.clear()
         self.open = open_
+        self._token = token
 
     def close(self) -> None:
         """Send no more."""
@@ -215,7 +218,7 @@ class Pipe:
 
     def _try(self, parts: Sequence[bytes]) -> bool:
         try:
-            self._sock.send_multipart(parts, zmq.NOBLOCK)
+            self._sock.send_multipart([parts[0] + self._token, *parts[1:]], zmq.NOBLOCK)
         except zmq.Again:
             return False
         return True

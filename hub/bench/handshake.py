@@ -1,0 +1,93 @@
+"""The beginning of a client's life: WebSocket handshake, authenticate, subscribe. It may wait."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import socket
+from struct import pack
+from typing import Any
+
+from hub.bench.loads import Load
+from hub.bench.ticks import EXCHANGE, PROBE, symbols
+from hub.bench.walk import TEXT, Walker
+from hub.core.errors import HubError
+
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+_AT_ONCE = 1000
+_CHUNK_BYTES = 1 << 16
+
+
+def shake_hands(sock: socket.socket, port: int) -> None:
+    """Upgrade to WebSocket. Raises HubError when the server does not follow."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    sock.sendall(
+        f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+        "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += _some(sock)
+    proof = base64.b64encode(hashlib.sha1((key + _GUID).encode()).digest())  # noqa: S324  # RFC 6455 names SHA-1
+    if not answer.startswith(b"HTTP/1.1 101") or proof not in answer:
+        raise HubError(f"the WebSocket handshake failed: {answer[:200]!r}")
+
+
+def subscribe(sock: socket.socket, load: Load, key: str) -> None:
+    """Authenticate and subscribe to all symbols and the probe, in Quote mode.
+
+    Raises HubError when one of it is refused. Afterwards ticks may have begun, but nobody
+    publishes yet.
+    """
+    replies = _Replies(sock)
+    replies.ask({"action": "authenticate", "api_key": key, "snapshot": False}, "auth")
+    names = [*symbols(load), PROBE]
+    for start in range(0, len(names), _AT_ONCE):
+        wanted = [
+            {"symbol": name, "exchange": EXCHANGE} for name in names[start : start + _AT_ONCE]
+        ]
+        replies.ask({"action": "subscribe", "symbols": wanted, "mode": "Quote"}, "subscribe")
+
+
+def masked(kind: int, payload: bytes) -> bytes:
+    """A client's frame. Its mask is zero, so the payload stands there as it is."""
+    size = len(payload)
+    if size < 126:
+        head = pack(">BB", kind, 0x80 | size)
+    elif size < 1 << 16:
+        head = pack(">BBH", kind, 0x80 | 126, size)
+    else:
+        head = pack(">BBQ", kind, 0x80 | 127, size)
+    return head + bytes(4) + payload
+
+
+class _Replies:
+    """Sends requests, each after the reply to the one before."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._walker = Walker()
+
+    def ask(self, request: dict[str, Any], kind: str) -> None:
+        """Send a request and read on until its reply has come."""
+        self._sock.sendall(masked(TEXT, json.dumps(request).encode()))
+        while True:
+            for block in self._walker.take(_some(self._sock)):
+                reply = json.loads(block.payload)
+                if reply.get("status", "success") != "success":
+                    raise HubError(f"{kind} was refused: {block.payload[:300]!r}")
+                if reply.get("type") == kind:
+                    return
+
+
+def _some(sock: socket.socket) -> bytes:
+    try:
+        data = sock.recv(_CHUNK_BYTES)
+    except OSError as error:
+        raise HubError(f"no answer from the server: {error}") from None
+    if not data:
+        raise HubError("the server closed the connection")
+    return data

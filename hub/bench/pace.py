@@ -1,0 +1,42 @@
+"""Even pacing: which ticks are due, a millisecond at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from hub.bench.loads import Load
+
+_STEP_S = 0.001
+_LONGEST_BURST_S = 0.005
+
+
+class Pace:
+    """Says which numbers are due by a clock in ns; `late_ns` is the longest it was ever behind."""
+
+    def __init__(
+        self, load: Load, clock_ns: Callable[[], int], sleep: Callable[[float], None]
+    ) -> None:
+        self._load = load
+        self._clock_ns = clock_ns
+        self._sleep = sleep
+        self.late_ns = 0
+
+    def bursts(self) -> Iterator[range]:
+        """Bursts of at most 5 ms of ticks; one begins exactly where the window does.
+
+        Who was late catches up in such bursts, a millisecond apart.
+        """
+        load, at = self._load, 0
+        most = max(1, int(load.rate * _LONGEST_BURST_S))
+        start_ns = self._clock_ns()
+        while at < load.last:
+            elapsed_ns = self._clock_ns() - start_ns
+            due = min(elapsed_ns * load.rate // 10**9, at + most, load.last)
+            if at < load.first < due:
+                due = load.first
+            if due > at:
+                if at >= load.first:
+                    self.late_ns = max(self.late_ns, elapsed_ns - at * 10**9 // load.rate)
+                yield range(at, due)
+                at = due
+            self._sleep(_STEP_S)

@@ -1,0 +1,446 @@
+"""A whole hub in one process, without sockets: the real router, shards and feed host, joined by
+queues that a seeded history empties in any order that ZMQ allows, and breaks when somebody dies.
+
+Every tick carries a number, so each client can prove what it was sent: never twice, never an old
+one after a newer one, and at rest exactly what it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hub.core import codec, topics
+from hub.core.codec import Message
+from hub.core.config import Settings
+from hub.core.latest import Line
+from hub.core.model import Identity, Instrument, Mode, Result, Want
+from hub.feeds.host import FeedHost
+from hub.router import Router
+from shards.protocol import Drop, Subscribe
+from shards.shard import Shard
+from shards.tickets import Ticket
+
+SHARDS = 3
+MODES = (Mode.LTP, Mode.QUOTE, Mode.DEPTH)
+INSTRUMENTS = [Instrument("NSE", f"S{number}") for number in range(5)] + [
+    Instrument("NSE_INDEX", "NIFTY"),
+    Instrument("CRYPTO", "SOL_INR"),
+]
+
+
+class Queue:
+    """A pipe that never drops while both ends live."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.dropped = 0
+        self._token = b""
+        self.waiting: deque[list[bytes]] = deque()
+
+    def send(self, parts: Sequence[bytes]) -> bool:
+        if self.open:
+            self.waiting.append([parts[0] + self._token, *parts[1:]])
+        return self.open
+
+    def send_surely(self, parts: Sequence[bytes]) -> None:
+        self.send(parts)
+
+    def retry(self) -> bool:
+        return True
+
+    def reset(self, *, open_: bool, token: bytes = b"") -> None:
+        self.open, self._token = open_, token
+
+
+class Link:
+    """A control link with the rules of runtime/control, over a queue."""
+
+    def __init__(
+        self, world: World, name: str, epoch: int, welcomed: Callable[[Message], None]
+    ) -> None:
+        self.name, self.epoch, self.lease = name, epoch, 0
+        self._world = world
+        self._welcomed = welcomed
+
+    def send(self, message: Message) -> None:
+        if self.lease:
+            self._post(message | {"lease": self.lease})
+
+    def hello(self) -> None:
+        self._post({"t": "hello", "epoch": self.epoch})
+
+    def beat(self) -> None:
+        if self.lease:
+            self.send({"t": "beat", "pid": 1, "figures": {}})
+        else:
+            self.hello()
+
+    def take(self, message: Message) -> bool:
+        """Whether the message was the link's own business."""
+        if message["t"] == "welcome":
+            fresh, self.lease = message["lease"] != self.lease, message["lease"]
+            if fresh:
+                self._welcomed(message)
+        elif message["t"] == "who":
+            self.lease = 0
+            self.hello()
+        return message["t"] in {"welcome", "who"}
+
+    def _post(self, message: Message) -> None:
+        self._world.upward.append((self.name, codec.decode(codec.encode(message))))
+
+
+class Switch:
+    """The router's end of all links."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def send(self, to: str, message: Message) -> bool:
+        if to in self._world.links:
+            self._world.downward[to].append(codec.decode(codec.encode(message)))
+        return to in self._world.links
+
+
+class Client:
+    """A session that checks what it is sent."""
+
+    def __init__(self, shard: int) -> None:
+        self.shard = shard
+        self.tickets: list[Ticket] = []
+        self.last: dict[bytes, int] = {}
+        self.got: list[tuple[bytes, int]] = []
+        self.desk: Any = None
+
+    def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
+        del lines
+        while data:
+            size = data[1]
+            start = 2
+            if size == 126:
+                size, start = int.from_bytes(data[2:4], "big"), 4
+            self._take(json.loads(data[start : start + size]))
+            data = data[start + size :]
+
+    def deliver_event(self, frame: bytes) -> None:
+        raise AssertionError(f"nobody follows orders here: {frame!r}")
+
+    def answered(self) -> None:
+        while self.tickets and self.tickets[0].complete:
+            ticket = self.tickets.pop(0)
+            for frame in self.desk.confirm(ticket):
+                self.deliver(frame, ())
+
+    def _take(self, tick: dict[str, Any]) -> None:
+        key = Instrument(tick["exchange"], tick["symbol"]).key
+        held = self.desk.index.modes(self, key)
+        assert held, f"{key!r} is not held"
+        number, published = tick["data"]["n"], tick["data"]["mode"]
+        tags = [mode for mode in MODES if held & mode.bit and mode <= published]
+        assert tick["mode"] == max(tags), "tagged with the highest mode held"
+        place = f"{key!r} tagged {tick['mode']}".encode()
+        assert number > self.last.get(place, 0), f"{place!r}: {number} after {self.last[place]}"
+        self.last[place] = number
+        self.got.append((key, number))
+
+
+class World:
+    """One history. `step` does something random; `rest` lets everything settle."""
+
+    def __init__(self, seed: int, runtime_dir: Path) -> None:
+        self.random = random.Random(seed)
+        settings = Settings()
+        self.settings: Settings = msgspec.structs.replace(
+            settings,
+            hub=msgspec.structs.replace(
+                settings.hub, shards=SHARDS, feeds=["sim"], runtime_dir=str(runtime_dir)
+            ),
+            upstream=msgspec.structs.replace(settings.upstream, linger_s=0.0),
+            keys=msgspec.structs.replace(settings.keys, file=str(runtime_dir / "keys.json")),
+        )
+        self.links: dict[str, Link] = {}
+        self.upward: deque[tuple[str, Message]] = deque()
+        self.downward: dict[str, deque[Message]] = defaultdict(deque)
+        self.streams: list[Queue] = [Queue() for _ in range(SHARDS)]
+        self.shards: list[Any] = [None] * SHARDS
+        self.clients: list[Client] = []
+        self.refused = {INSTRUMENTS[-1].key}
+        self.number = 0
+        self.epoch = 0
+        self.start_router()
+        for shard in range(SHARDS):
+            self.start_shard(shard)
+        self.start_feed()
+
+    # Processes.
+
+    def start_router(self) -> None:
+        self.upward.clear()
+        self.downward.clear()
+        for stream in self.streams:  # some of what was on its way still arrives
+            while stream.waiting and self.random.random() < 0.5:
+                stream.waiting.pop()
+            stream.open = False
+        self.router: Any = Router("router", self.settings)
+        self.router._pipes = self.streams
+        self.router._switch = Switch(self)
+
+    def start_shard(self, number: int) -> None:
+        self.clients = [client for client in self.clients if client.shard != number]
+        self.streams[number].waiting.clear()
+        shard: Any = Shard(f"shard-{number}", self.settings)
+        shard._ingest = Ingest(self)
+        shard._control = self._link(f"shard-{number}", shard._welcomed)
+        shard._tell = shard._tell_now
+        self.shards[number] = shard
+
+    def start_feed(self) -> None:
+        self.upstream: dict[bytes, int] = {}
+        self.asked: deque[list[Want]] = deque()
+        feed: Any = FeedHost("feed-sim", self.settings)
+        feed._feed = self
+        feed._control = self._link("feed-sim", feed._welcomed)
+        self.feed = feed
+
+    def _link(self, name: str, welcomed: Callable[[Message], None]) -> Link:
+        self.epoch += 1
+        self.upward = deque(pair for pair in self.upward if pair[0] != name)
+        self.downward[name].clear()
+        link = self.links[name] = Link(self, name, self.epoch, welcomed)
+        link.hello()
+        return link
+
+    # The feed's own side.
+
+    name = "sim"
+
+    def apply(self, wants: list[Want]) -> None:
+        self.asked.append(wants)
+
+    def answer(self) -> None:
+        """The source takes its time; refused symbols fail."""
+        wants = self.asked.popleft()
+        results = []
+        for want in wants:
+            if not want.modes:
+                self.upstream.pop(want.key, None)
+            elif want.key in self.refused:
+                results.append(Result(want.key, want.modes, "unknown symbol"))
+            else:
+                self.upstream[want.key] = want.modes
+                results.append(Result(want.key, want.modes))
+        self.feed.answer(results)
+
+    # Steps.
+
+    def step(self) -> None:
+        """Something happens."""
+        self.random.choices(
+            [
+                self.subscribe,
+                self.unsubscribe,
+                self.come,
+                self.leave,
+                self.publish,
+                self.carry,
+                self.flush,
+                self.crash,
+            ],
+            [12, 6, 3, 2, 20, 50, 6, 1],
+        )[0]()
+
+    def come(self) -> None:
+        if len(self.clients) < 8:
+            client = Client(self.random.randrange(SHARDS))
+            client.desk = self.shards[client.shard]._desk
+            self.clients.append(client)
+
+    def leave(self) -> None:
+        if self.clients:
+            client = self.clients.pop(self.random.randrange(len(self.clients)))
+            for ticket in client.tickets:
+                client.desk.cancel(ticket)
+            client.desk.leave(client)
+            self.shards[client.shard]._tell()
+
+    def subscribe(self) -> None:
+        if self.clients:
+            client = self.random.choice(self.clients)
+            chosen = self.random.sample(INSTRUMENTS, self.random.randint(1, 4))
+            asked = Subscribe(
+                [(one, "") for one in chosen],
+                self.random.choice(MODES),
+                5,
+                snapshot=self.random.random() < 0.8,
+            )
+            ticket = client.desk.subscribe(
+                client, {}, Identity("user", "sim"), asked, time.monotonic()
+            )
+            client.tickets.append(ticket)
+            client.answered()
+            self.shards[client.shard]._tell()
+
+    def unsubscribe(self) -> None:
+        idle = [client for client in self.clients if not client.tickets]
+        if idle:
+            client = self.random.choice(idle)
+            drops = [
+                Drop(one, self.random.choice(MODES)) for one in self.random.sample(INSTRUMENTS, 3)
+            ]
+            client.desk.unsubscribe(client, drops, "sim")
+            for place in list(client.last):  # what comes after is another subscription
+                del client.last[place]
+            self.shards[client.shard]._tell()
+
+    def publish(self, instrument: Instrument | None = None, mode: Mode | None = None) -> None:
+        instrument = instrument or self.random.choice(INSTRUMENTS)
+        mode = mode or self.random.choice(MODES)
+        self.number += 1
+        payload = json.dumps({"n": self.number, "mode": mode}).encode()
+        self.router._take_ingest([codec.pack([topics.of(instrument.key, mode), payload])])
+
+    def flush(self) -> None:
+        self.random.choice([self.router._flush, self.router._flush_all])()
+
+    def carry(self) -> bool:
+        """One queue moves by one message; False when all are empty."""
+        moves: list[Callable[[], None]] = []
+        if self.upward:
+            moves.append(self._carry_up)
+        moves += [
+            lambda name=name: self._carry_down(name)  # type: ignore[misc]  # bound now
+            for name, waiting in self.downward.items()
+            if waiting
+        ]
+        moves += [
+            lambda number=number: self._carry_stream(number)  # type: ignore[misc]  # bound now
+            for number, stream in enumerate(self.streams)
+            if stream.waiting
+        ]
+        if self.asked:
+            moves.append(self.answer)
+        if moves:
+            self.random.choice(moves)()
+        return bool(moves)
+
+    def crash(self) -> None:
+        """Somebody dies and is started again."""
+        self.random.choice(
+            [
+                self.start_router,
+                self.start_feed,
+                lambda: self.start_shard(self.random.randrange(SHARDS)),
+                self._silence,
+            ]
+        )()
+
+    def _silence(self) -> None:
+        """A shard is silent so long that the router gives it up, then speaks again."""
+        name = f"shard-{self.random.randrange(SHARDS)}"
+        if self.router._peers.leave(name):
+            self.router._gone(name)
+
+    def _carry_up(self) -> None:
+        sender, message = self.upward.popleft()
+        self.router._take_control(sender, message)
+
+    def _carry_down(self, name: str) -> None:
+        message = self.downward[name].popleft()
+        link = self.links[name]
+        if link.take(message):
+            return
+        if name == "feed-sim" and message["t"] == "interest":
+            self.feed._take_interest(message)
+        elif message["t"] == "results":
+            self.shards[int(name[-1])]._take_results(message)
+        elif message["t"] == "pulse" and name != "feed-sim":
+            self.shards[int(name[-1])]._take_pulse(message)
+
+    def _carry_stream(self, number: int) -> None:
+        shard = self.shards[number]
+        shard._take(self.streams[number].waiting.popleft())
+        if self.random.random() < 0.7:
+            shard._desk.fanout.flush()
+
+    # Rest.
+
+    def rest(self) -> None:
+        """Everyone beats until nothing moves any more, and what lingers is released."""
+        for _ in range(4):
+            for link in self.links.values():
+                link.beat()
+            while True:
+                while self.carry():
+                    pass
+                self.router._flush_all()
+                ended = self.feed._claims.due(time.monotonic() + 1)
+                if ended:
+                    self.asked.append(ended)
+                    self.feed._released([want.key for want in ended if not want.modes])
+                for shard in self.shards:
+                    shard._desk.fanout.flush()
+                if not ended and not any(stream.waiting for stream in self.streams):
+                    break
+
+    def check(self) -> None:
+        """At rest: everybody is answered, and each tick reaches exactly those who hold it."""
+        assert not any(client.tickets for client in self.clients), "a subscribe was not answered"
+        self._check_upstream()
+        for instrument in INSTRUMENTS:
+            for mode in MODES:
+                self._check_tick(instrument, mode)
+
+    def _check_tick(self, instrument: Instrument, mode: Mode) -> None:
+        for client in self.clients:
+            client.got.clear()
+        self.publish(instrument, mode)
+        self.rest()
+        for client in self.clients:
+            held = client.desk.index.modes(client, instrument.key)
+            eligible = any(held & lower.bit for lower in MODES if lower <= mode)
+            expected = [(instrument.key, self.number)] if eligible else []
+            assert client.got == expected, f"shard {client.shard} holds {held} got {client.got}"
+
+    def _check_upstream(self) -> None:
+        held: dict[bytes, int] = defaultdict(int)
+        for client in self.clients:
+            for key, variant in client.desk.index.held(client).items():
+                held[key] |= variant.modes
+        assert self.upstream == dict(held), "upstream has exactly what somebody holds"
+        assert {key for key in held if key in self.router._interest} == set(held)
+        assert len(self.router._interest) == len(held), "no leg without a holder"
+
+
+class Ingest(Queue):
+    """A home's values on their way to the router: they arrive at once, in order."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def send(self, parts: Sequence[bytes]) -> bool:
+        self._world.router._take_ingest(list(parts))
+        return True
+
+
+def live(seed: int, runtime_dir: Path, steps: int) -> World:
+    """A world after so many random steps, come to rest."""
+
+    async def run() -> World:
+        world = World(seed, runtime_dir)
+        world.rest()
+        for _ in range(steps):
+            world.step()
+        world.rest()
+        return world
+
+    return asyncio.run(run())
