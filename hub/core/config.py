@@ -48,7 +48,6 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0.1,
-            le=_DAY_S,
             le=300,
             description="Longest time a process may take to drain.",
             extra={"unit": "s"},
@@ -163,7 +162,6 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            le=_DAY_S,
             le=50,
             description="Longest time a flush is held under load; an idle hub flushes at once.",
             extra={"unit": "ms"},
@@ -173,7 +171,6 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=1,
-            le=_DAY_S,
             le=1000,
             description="Longest time a tick nobody asked for waits on its way to its home shard.",
             extra={"unit": "ms"},
@@ -233,7 +230,6 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            le=_DAY_S,
             le=60,
             description="Time a verified or refused key is remembered.",
             extra={"unit": "s"},
