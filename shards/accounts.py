@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hub.core import frames, topics
 from hub.core.errors import Malformed
+from hub.core.latest import Line
 from hub.core.model import Mode
 from hub.core.wants import Wants
 from shards import protocol
@@ -33,18 +34,19 @@ class Accounts:
         self, client: Client, request: protocol.Request, user: str, deadline_s: float
     ) -> OrdersTicket:
         """A client wants a user's order updates; the ticket may be complete already."""
-        ticket = OrdersTicket(client, request, topics.orders(user), deadline_s)
+        ticket = OrdersTicket(self, client, request, topics.orders(user), deadline_s)
         ticket.complete = self.wants.add(ticket.key, Mode.LTP)
         if not ticket.complete:
             self._waiting[ticket] = None
         return ticket
 
-    def confirm(self, ticket: OrdersTicket) -> None:
+    def confirm(self, ticket: OrdersTicket) -> list[Line]:
         """The reply is being sent: the client follows from now on."""
         followers = self._followers.setdefault(ticket.key, {})
         if ticket.client in followers:
             self.wants.remove(ticket.key, Mode.LTP)
         followers[ticket.client] = None
+        return []
 
     def cancel(self, ticket: OrdersTicket) -> None:
         """The client has gone before its reply."""

@@ -30,6 +30,7 @@ class Loads:
     def __init__(self, path: Path, shard: int, shards: int) -> None:
         self._me = shard
         self._shards = shards
+        self._closed = False
         self._width = _HEAD + 2 * shards
         size = shards * self._width * _WORD
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,7 +51,8 @@ class Loads:
 
     def add(self, clients: int) -> None:
         """This shard has more clients, or fewer."""
-        self._words[self._row(self._me) + _CLIENTS] += clients
+        if not self._closed:
+            self._words[self._row(self._me) + _CLIENTS] += clients
 
     def gave(self, shard: int) -> None:
         """A socket is on its way to another shard."""
@@ -62,6 +64,7 @@ class Loads:
 
     def close(self) -> None:
         """This shard takes no more."""
+        self._closed = True
         self._words[self._row(self._me) + _ALIVE] = 0
         self._words.release()
         self._map.close()
@@ -195,6 +198,6 @@ class Balance:
                 self._inward.discard(way)
                 way.close()
                 return
+            self.loads.took(giver[0])
             for fd in fds:
-                self.loads.took(giver[0])
                 self._adopt(socket.socket(fileno=fd))

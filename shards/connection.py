@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._text = True
         self._open = False
         self._blocked = False
+        self._leaving = False
         self._reasons: set[str] = set()
         self._pinged_s = 0.0
         self._next_ping_s = 0.0
@@ -196,6 +197,10 @@ class Connection(asyncio.Protocol):
             self._leave_within(_CLOSE_S)
 
     def _leave_within(self, seconds: float) -> None:
+        """End by force after a while; the first word counts."""
+        if self._leaving:
+            return
+        self._leaving = True
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(seconds, self._transport.abort)

@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.core.config import Settings
 from hub.core.index import Index
-from hub.core.latest import Latest
+from hub.core.latest import Latest, Line
 from hub.core.model import Identity, Instrument, Mode, Result, Want, lowest
 from hub.core.placement import home
 from hub.core.wants import Wants
@@ -21,7 +21,7 @@ from shards import protocol
 from shards.accounts import Accounts
 from shards.fanout import Fanout
 from shards.snapshots import Snapshots
-from shards.tickets import Client, Row, Ticket
+from shards.tickets import Client, Row, SubscribeTicket
 
 ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
@@ -42,8 +42,8 @@ class Desk:
         self.accounts = Accounts()
         self.feeds_up: frozenset[str] = frozenset()
         self._wants: dict[str, Wants] = {feed: Wants() for feed in settings.hub.feeds}
-        self._waiting: dict[tuple[str, bytes], list[tuple[Ticket, Row]]] = {}
-        self._tickets: dict[Ticket, None] = {}
+        self._waiting: dict[tuple[str, bytes], list[tuple[SubscribeTicket, Row]]] = {}
+        self._tickets: dict[SubscribeTicket, None] = {}
         self._pending: dict[Client, int] = defaultdict(int)
         self._legs: dict[bytes, int] = {}
 
@@ -67,34 +67,37 @@ class Desk:
         identity: Identity,
         asked: protocol.Subscribe,
         now_s: float,
-    ) -> Ticket:
+    ) -> SubscribeTicket:
         """Take a subscribe; the ticket may be complete already."""
-        feed = self.feed_of(identity.broker)
-        ticket = Ticket(
+        ticket = SubscribeTicket(
+            self,
             client,
             request,
             asked,
             broker=identity.broker,
-            feed=feed,
             deadline_s=self.deadline(now_s),
         )
+        held = self.index.held(client)
         limit = self._settings.websocket.max_symbols
-        room = limit - len(self.index.held(client)) - self._pending.get(client, 0)
+        room = limit - len(held) - self._pending.get(client, 0)
         for row in ticket.rows:
-            if row.problem or self.index.modes(client, row.key) & ticket.mode.bit:
+            before = held.get(row.key)
+            if row.problem or (before and before.modes & ticket.mode.bit):
                 continue
-            if room <= 0:
+            if not before and room <= 0:
                 row.problem = f"this connection holds {limit} symbols already"
                 continue
-            room -= 1
+            room -= not before
+            row.broker = before.broker if before else identity.broker
+            row.feed = self.feed_of(row.broker)
             self._want(ticket, row)
         if not ticket.complete:
             self._tickets[ticket] = None
         return ticket
 
-    def confirm(self, ticket: Ticket) -> list[bytes]:
-        """The reply is being sent: the client holds the symbols from now on. Returns the frames
-        of first values that follow the reply."""
+    def confirm(self, ticket: SubscribeTicket) -> list[Line]:
+        """The reply is being sent: the client holds the symbols from now on. Returns the lines
+        whose values follow the reply."""
         self.fanout.flush()
         client, mode = ticket.client, ticket.mode
         shown = []
@@ -104,22 +107,22 @@ class Desk:
             self._settle_pending(row, client)
             held = self.index.modes(client, row.key)
             if held & mode.bit:
-                self._wants[ticket.feed].remove(row.key, mode)
+                self._wants[row.feed].remove(row.key, mode)
                 continue
-            self.index.add(client, row.instrument, mode, ticket.broker)
+            self.index.add(client, row.instrument, mode, row.broker)
             self.latest.unresolve(row.key)
             if ticket.snapshot:
                 shown.append(self.snapshots.first(client, row.key, mode, held))
-        return [frame for frame in shown if frame is not None]
+        return [line for line in shown if line is not None]
 
-    def cancel(self, ticket: Ticket) -> None:
+    def cancel(self, ticket: SubscribeTicket) -> None:
         """The client has gone before its reply."""
         self._tickets.pop(ticket, None)
         for row in ticket.rows:
             if row.wanted:
                 self._stop_waiting(ticket, row)
                 self._settle_pending(row, ticket.client)
-                self._wants[ticket.feed].remove(row.key, ticket.mode)
+                self._wants[row.feed].remove(row.key, ticket.mode)
 
     def unsubscribe(
         self, client: Client, drops: list[protocol.Drop] | None, broker: str
@@ -192,12 +195,9 @@ class Desk:
         """Tickets whose feed has not answered in time get an error that says so."""
         late = [ticket for ticket in self._tickets if ticket.deadline_s <= now_s]
         for ticket in late:
-            problem = (
-                f"feed {ticket.feed} did not answer within {self._settings.upstream.answer_s:g} s"
-            )
             for row in ticket.rows:
                 if row.waiting:
-                    self._answer(ticket, row, problem, 0)
+                    self._answer(ticket, row, self._silence(row.feed), 0)
             ticket.client.answered()
         self.take_results(ACCOUNTS, (), now_s)
 
@@ -221,42 +221,45 @@ class Desk:
 
     # Below: details.
 
+    def _silence(self, feed: str) -> str:
+        return f"feed {feed} did not answer within {self._settings.upstream.answer_s:g} s"
+
     def _concerns(self, key: bytes) -> bool:
         return self._is_home(key) or any(key in wants for wants in self._wants.values())
 
     def _is_home(self, key: bytes) -> bool:
         return home(key, self._settings.hub.shards) == self._shard
 
-    def _want(self, ticket: Ticket, row: Row) -> None:
+    def _want(self, ticket: SubscribeTicket, row: Row) -> None:
         depth = row.depth if isinstance(row.depth, int) and 0 < row.depth <= _DEEPEST else 5
         exchange, symbol = row.instrument
         row.wanted = True
         self._pending[ticket.client] += 1
-        confirmed = self._wants[ticket.feed].add(
+        confirmed = self._wants[row.feed].add(
             row.key, ticket.mode, depth=depth, exchange=exchange, symbol=symbol
         )
         if not confirmed:
             row.waiting = True
             ticket.missing += 1
-            self._waiting.setdefault((ticket.feed, row.key), []).append((ticket, row))
+            self._waiting.setdefault((row.feed, row.key), []).append((ticket, row))
 
-    def _answer(self, ticket: Ticket, row: Row, problem: str, depth: int) -> None:
+    def _answer(self, ticket: SubscribeTicket, row: Row, problem: str, depth: int) -> None:
         self._stop_waiting(ticket, row)
         if problem:
             row.problem = problem
             self._settle_pending(row, ticket.client)
-            self._wants[ticket.feed].remove(row.key, ticket.mode)
+            self._wants[row.feed].remove(row.key, ticket.mode)
         elif depth:
             row.depth = depth
         if ticket.complete:
             self._tickets.pop(ticket, None)
 
-    def _stop_waiting(self, ticket: Ticket, row: Row) -> None:
+    def _stop_waiting(self, ticket: SubscribeTicket, row: Row) -> None:
         if not row.waiting:
             return
         row.waiting = False
         ticket.missing -= 1
-        place = ticket.feed, row.key
+        place = row.feed, row.key
         others = [pair for pair in self._waiting[place] if pair[1] is not row]
         if others:
             self._waiting[place] = others

@@ -41,6 +41,7 @@ class Gateway:
         self._tasks: set[asyncio.Task[object]] = set()
         self._seldom = Seldom()
         self._empty = asyncio.Event()
+        self._resting: asyncio.TimerHandle | None = None
         self.accepted = 0
         self.refused = 0
         self.stalled = 0
@@ -97,6 +98,8 @@ class Gateway:
 
     async def drain(self) -> None:
         """Take nobody new, say goodbye to everybody."""
+        if self._resting is not None:
+            self._resting.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
         for connection in list(self._connections):
@@ -144,7 +147,9 @@ class Gateway:
         self.refused += 1
         self._seldom.warning("full", "no new client can be taken: %s", error.strerror)
         self._loop.remove_reader(self._listener)
-        self._loop.call_later(_REST_S, self._loop.add_reader, self._listener, self._accept)
+        self._resting = self._loop.call_later(
+            _REST_S, self._loop.add_reader, self._listener, self._accept
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

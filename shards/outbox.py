@@ -58,11 +58,6 @@ class Outbox:
         self._events.append(frame)
         return True
 
-    def cancel(self, lines: Iterable[Line]) -> None:
-        """The session does not hold these any more."""
-        for line in lines:
-            self._lines.pop(line, None)
-
     def settle(self, frame_of: Callable[[Line], bytes | None], budget_bytes: int) -> list[bytes]:
         """Frames to send now that there is room, about `budget_bytes` of them: order updates
         first, then the lines in the order their newest values came.

@@ -293,7 +293,10 @@ def names(variant: Variant) -> Instrument:
 
 
 def _text(reply: dict[str, Any]) -> bytes:
-    return json.dumps(reply).encode()
+    try:
+        return json.dumps(reply).encode()
+    except RecursionError:
+        raise RequestError(SERVER_ERROR, "what is to be echoed is nested too deeply") from None
 
 
 def _echo(request: Request, reply: dict[str, Any]) -> dict[str, Any]:

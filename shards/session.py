@@ -22,7 +22,7 @@ from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame
 from shards.outbox import Outbox
-from shards.tickets import OrdersTicket, Ticket
+from shards.tickets import Refusal, Ticket
 
 Verify = Callable[[str], Awaitable[Identity | None]]
 
@@ -78,7 +78,7 @@ class Session:
         self._verify = verify
         self._tell = tell
         self._requests: deque[protocol.Request | RequestError] = deque()
-        self._tickets: deque[Ticket | OrdersTicket] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._busy = False
         self._held = False
 
@@ -95,19 +95,13 @@ class Session:
         except RequestError as error:
             self._requests.append(error)
         self._work()
-        if len(self._requests) >= self._settings.websocket.max_requests and not self._held:
-            self._held = True
-            self._wire.hold(reading=False)
 
     def gone(self) -> None:
         """The connection has ended."""
         self._busy = True
         self._requests.clear()
         for ticket in self._tickets:
-            if isinstance(ticket, Ticket):
-                self._desk.cancel(ticket)
-            else:
-                self._desk.accounts.cancel(ticket)
+            ticket.cancel()
         self._tickets.clear()
         self._desk.leave(self)
         self._tell()
@@ -157,22 +151,37 @@ class Session:
             try:
                 self._handle(request)
             except RequestError as error:
-                self._reply(protocol.error(error.code, str(error)))
-        if self._held and len(self._requests) < self._settings.websocket.max_requests // 2:
+                self._refuse(error)
+            except RecursionError:
+                self._refuse(RequestError(protocol.SERVER_ERROR, "nested too deeply"))
+        self._pace()
+
+    def _pace(self) -> None:
+        """Read no more from a client while too much of what it asked waits."""
+        waiting = len(self._requests) + len(self._tickets)
+        most = self._settings.websocket.max_requests
+        if self._held and waiting <= most // 2:
             self._held = False
             self._wire.hold(reading=True)
+        elif not self._held and waiting >= most:
+            self._held = True
+            self._wire.hold(reading=False)
+
+    def _refuse(self, error: RequestError) -> None:
+        self._tickets.append(Refusal(error))
+        self._send_replies()
 
     def _send_replies(self) -> None:
         while self._tickets and self._tickets[0].complete:
             ticket = self._tickets.popleft()
-            shown = []
-            if isinstance(ticket, Ticket):
-                shown = self._desk.confirm(ticket)
-            else:
-                self._desk.accounts.confirm(ticket)
-            self._reply(ticket.reply())
+            shown = ticket.confirm()
+            try:
+                self._reply(ticket.reply())
+            except RequestError as error:
+                self._reply(protocol.error(error.code, str(error)))
             if shown:
-                self._wire.write(b"".join(shown))
+                values = (self._frame_of(line) for line in shown)
+                self.deliver(b"".join(value for value in values if value), shown)
 
     def _handle(self, request: protocol.Request | RequestError) -> None:
         if isinstance(request, RequestError):
@@ -198,8 +207,10 @@ class Session:
         self._wire.write(frames.text(text))
 
     def _frame_of(self, line: Line) -> bytes | None:
+        """A line's newest value as this session is sent it, None when it is not any more."""
         variant = self._desk.index.held(self).get(line.key)
-        return frame(line, variant) if variant else None
+        current = variant is not None and line in self._desk.latest.of(line.key)
+        return frame(line, variant) if variant and current else None
 
     def _known(self) -> Identity:
         """Who this is. Raises RequestError."""
@@ -225,6 +236,8 @@ class Session:
             identity = await self._verify(key)
             if identity is None:
                 raise RequestError(protocol.AUTHENTICATION_ERROR, "the API key is not valid")
+            if self.identity and identity.user != self.identity.user:
+                self._desk.accounts.leave(self)
             self.identity = identity
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
             self._reply(protocol.authenticated(self._served()))

@@ -110,7 +110,7 @@ class Shard(Role):
                     self._desk.fanout.offer(codec.unpack(batch))
             else:
                 self._kinds[kind](rest)
-        except (Malformed, KeyError, IndexError, ValueError) as error:
+        except (Malformed, LookupError, TypeError, ValueError) as error:
             self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
 
     def _take_home(self, rest: links.Parts) -> None:

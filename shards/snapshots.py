@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from hub.core import topics
 from hub.core.index import Index
-from hub.core.latest import Latest
+from hub.core.latest import Latest, Line
 from hub.core.model import Mode
 from shards.fanout import Fanout, frame
 from shards.tickets import Client
@@ -78,14 +78,14 @@ class Snapshots:
                 self._awaiting[key] = self._still_waiting(key, self._awaiting[key])
             self._latest.forget(key)
 
-    def first(self, client: Client, key: bytes, mode: Mode, held: int) -> bytes | None:
-        """The frame to show a client that begins to hold a key and already `held` some modes of
+    def first(self, client: Client, key: bytes, mode: Mode, held: int) -> Line | None:
+        """The line to show a client that begins to hold a key and already `held` some modes of
         it; None when nothing is known, or when it has to wait."""
         opened = self._opening.get(key)
         if opened is None or (opened and not self._is_home(key)):
             line = self._latest.snapshot(key, mode, held)
             if line is not None:
-                return frame(line, self._index.held(client)[key])
+                return line
         if opened is not None and not held:
             waiting = self._awaiting.setdefault(key, {})
             waiting[client] = _Awaiting(client, mode, self._fanout.seq)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from hub.core.errors import RequestError
+from hub.core.latest import Line
 from hub.core.model import Instrument
 from shards import protocol
 from shards.fanout import Receiver
@@ -21,27 +23,68 @@ class Client(Receiver, Protocol):
 
 
 class Row:
-    """One symbol of a subscribe: waiting until it has either a problem or an answer."""
+    """One symbol of a subscribe: waiting until it has either a problem or an answer.
 
-    __slots__ = ("depth", "instrument", "key", "problem", "waiting", "wanted")
+    `broker` and `feed` are those of the session, or those under which it holds the key already.
+    """
+
+    __slots__ = (
+        "broker",
+        "depth",
+        "feed",
+        "instrument",
+        "key",
+        "problem",
+        "waiting",
+        "wanted",
+    )
 
     def __init__(self, instrument: Instrument, depth: Any, problem: str) -> None:
         self.instrument = instrument
         self.key = b"" if problem else instrument.key
+        self.broker = ""
+        self.feed = ""
         self.depth = depth
         self.problem = problem
         self.waiting = False
         self.wanted = False  # whether it counts in the wants
 
 
-class Ticket:
+class Keeper(Protocol):
+    """Who made a ticket, and is told how it ends."""
+
+    def confirm(self, ticket: Any) -> list[Line]:
+        """The reply is being sent; the lines whose values follow it."""
+
+    def cancel(self, ticket: Any) -> None:
+        """The client has gone before its reply."""
+
+
+class Ticket(Protocol):
+    """A reply that has to wait, and what goes with it."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the reply can be written."""
+
+    def reply(self) -> bytes:
+        """The reply."""
+
+    def confirm(self) -> list[Line]:
+        """The reply is being sent; the lines whose values follow it."""
+
+    def cancel(self) -> None:
+        """The client has gone before its reply."""
+
+
+class SubscribeTicket:
     """A subscribe on its way: complete when no row waits."""
 
     __slots__ = (
+        "_keeper",
         "broker",
         "client",
         "deadline_s",
-        "feed",
         "missing",
         "mode",
         "request",
@@ -51,18 +94,18 @@ class Ticket:
 
     def __init__(
         self,
+        keeper: Keeper,
         client: Client,
         request: protocol.Request,
         asked: protocol.Subscribe,
         *,
         broker: str,
-        feed: str,
         deadline_s: float,
     ) -> None:
+        self._keeper = keeper
         self.client = client
         self.request = request
         self.broker = broker
-        self.feed = feed
         self.mode = asked.mode
         self.snapshot = asked.snapshot
         self.deadline_s = deadline_s
@@ -71,7 +114,7 @@ class Ticket:
 
     @property
     def complete(self) -> bool:
-        """Whether the reply can be written."""
+        """Whether every row is answered."""
         return not self.missing
 
     def reply(self) -> bytes:
@@ -84,15 +127,29 @@ class Ticket:
         ]
         return protocol.subscribed(self.request, rows, self.broker)
 
+    def confirm(self) -> list[Line]:
+        """From now on the client holds the symbols."""
+        return self._keeper.confirm(self)
+
+    def cancel(self) -> None:
+        """Nothing is wanted any more."""
+        self._keeper.cancel(self)
+
 
 class OrdersTicket:
     """An interest in a user's order updates on its way."""
 
-    __slots__ = ("client", "complete", "deadline_s", "key", "request")
+    __slots__ = ("_keeper", "client", "complete", "deadline_s", "key", "request")
 
     def __init__(
-        self, client: Client, request: protocol.Request, key: bytes, deadline_s: float
+        self,
+        keeper: Keeper,
+        client: Client,
+        request: protocol.Request,
+        key: bytes,
+        deadline_s: float,
     ) -> None:
+        self._keeper = keeper
         self.client = client
         self.request = request
         self.key = key
@@ -102,3 +159,33 @@ class OrdersTicket:
     def reply(self) -> bytes:
         """The reply to subscribe_orders."""
         return protocol.orders(self.request, on=True)
+
+    def confirm(self) -> list[Line]:
+        """From now on the client follows."""
+        return self._keeper.confirm(self)
+
+    def cancel(self) -> None:
+        """Nothing is wanted any more."""
+        self._keeper.cancel(self)
+
+
+class Refusal:
+    """An error that waits for its turn behind other replies."""
+
+    __slots__ = ("_error",)
+
+    complete = True
+
+    def __init__(self, error: RequestError) -> None:
+        self._error = error
+
+    def reply(self) -> bytes:
+        """The error."""
+        return protocol.error(self._error.code, str(self._error))
+
+    def confirm(self) -> list[Line]:
+        """Nothing follows."""
+        return []
+
+    def cancel(self) -> None:
+        """Nothing was wanted."""

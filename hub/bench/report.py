@@ -49,7 +49,7 @@ def _both(pair: Pair) -> list[Result]:
 
 def _delivery(pairs: Sequence[Pair]) -> Table:
     table = Table(
-        title="Delivery: from publish to read by the client; beside it, from a plain loop of send()"
+        title="Delivery, from publish to read by the client; `loop`: from a plain loop of send()"
     )
     table.add_column("load")
     for name in ("delivered", "p50", "p99", "p99.9", "max ms", "loop p50", "p99 ms", "frames/s"):
@@ -68,18 +68,18 @@ def _delivery(pairs: Sequence[Pair]) -> Table:
             f"{_bytes_per_s(hub) / 1e6:.1f}",
             str(hub.duplicates),
             str(hub.disordered),
-            "no" if hub.notes else "yes",
+            hub.counts,
         )
     return table
 
 
 def _cost(pairs: Sequence[Pair]) -> Table:
     table = Table(
-        title="Cost: CPU in % of one core, of all processes of the hub; beside it, of a plain loop of send()"
+        title="Cost: CPU in % of one core; `loop`: a plain loop of send(), same frames and clients"
     )
     table.add_column("load")
     names = ("router", "shards", "feed", "monitor", "superv.", "hub", "loop", "hub / loop")
-    units = ("us/frame", "us/tick", "RSS MB", "switch/s", "clients", "publ.", "machine")
+    units = ("us/frame", "us/tick", "RSS MB", "switch/s", "clients", "publ.", "others")
     for name in (*names, *units):
         table.add_column(name, justify="right")
     for pair in pairs:
@@ -100,7 +100,7 @@ def _cost(pairs: Sequence[Pair]) -> Table:
             f"{hub.server.switches:,.0f}",
             "+".join(f"{hub.readers[n]:.0f}" for n in hub.readers if n.startswith("clients")),
             f"{hub.readers.get('publisher', 0):.0f}",
-            f"{hub.server.machine:.0f}",
+            f"{hub.others:.0f}",
         )
     return table
 
@@ -133,8 +133,8 @@ def _figures(result: Result) -> dict[str, Any]:
         "rss_bytes": result.server.rss_bytes,
         "switches_per_s": round(result.server.switches),
         "cpu_around": {name: round(percent, 2) for name, percent in result.readers.items()},
-        "cpu_machine": round(result.server.machine, 2),
-        "counts": not result.notes,
+        "cpu_others": round(result.others, 2),
+        "counts": result.counts,
         "notes": result.notes,
     }
 

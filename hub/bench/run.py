@@ -22,6 +22,7 @@ _TAIL_S = 30.0
 _PEER_S = 5.0
 _LIMITED = 90.0
 _LATE_MS = 100.0
+_NOISE = 30.0
 _READERS = 2
 
 
@@ -42,6 +43,17 @@ class Result(NamedTuple):
     def ratio(self) -> float:
         """Delivered of what should have been."""
         return self.delivered / self.load.deliveries
+
+    @property
+    def others(self) -> float:
+        """CPU of everything on this machine that is not the benchmark's, in % of one core."""
+        return max(0.0, self.server.machine - self.server.total - sum(self.readers.values()))
+
+    @property
+    def counts(self) -> str:
+        """`yes`; `no` when it was not the server that was measured; `noisy` when others were
+        busy, so that delivery counts and time does not."""
+        return "no" if self.notes else "noisy" if self.others > _NOISE else "yes"
 
 
 class Pair(NamedTuple):

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ from hub.core.latest import Line
 from hub.core.model import Identity, Instrument, Mode, Result, Want
 from hub.feeds.host import FeedHost
 from hub.router import Router
+from shards.fanout import frame
 from shards.protocol import Drop, Subscribe
 from shards.shard import Shard
 from shards.tickets import Ticket
@@ -137,8 +138,9 @@ class Client:
     def answered(self) -> None:
         while self.tickets and self.tickets[0].complete:
             ticket = self.tickets.pop(0)
-            for frame in self.desk.confirm(ticket):
-                self.deliver(frame, ())
+            for line in ticket.confirm():
+                value = frame(line, self.desk.index.held(self)[line.key])
+                self.deliver(value or b"", [line])
 
     def _take(self, tick: dict[str, Any]) -> None:
         key = Instrument(tick["exchange"], tick["symbol"]).key
@@ -190,7 +192,7 @@ class World:
             while stream.waiting and self.random.random() < 0.5:
                 stream.waiting.pop()
             stream.open = False
-        self.router: Any = Router("router", self.settings)
+        self.router = cast("Any", Router("router", self.settings))
         self.router._pipes = self.streams
         self.router._switch = Switch(self)
 
@@ -268,7 +270,7 @@ class World:
         if self.clients:
             client = self.clients.pop(self.random.randrange(len(self.clients)))
             for ticket in client.tickets:
-                client.desk.cancel(ticket)
+                ticket.cancel()
             client.desk.leave(client)
             self.shards[client.shard]._tell()
 
