@@ -32,7 +32,6 @@ from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role, run
 
 _INGEST_QUEUE = 1000
-_PARTS_ON_BUS = 2
 
 
 class Router(Role):
@@ -46,7 +45,6 @@ class Router(Role):
         self._peers = Peers()
         self._counts: Counter[str] = Counter()
         self._seldom = Seldom()
-        self._bus_pairs: list[bytes] = []
         self._epoch = time.time_ns()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -73,7 +71,7 @@ class Router(Role):
         ]
         address = f"tcp://{bus.host}:{bus.port}"
         sub = links.bind(links.SUB, address, queue=bus.queue, what="the bus")
-        self._pump.add(sub, self._take_bus)
+        self._pump.add_pairs(sub, bus.max_message_bytes, self._take_bus)
         self._pump.add(ingest, self._take_ingest)
         self._switch.start()
         self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._watch())]
@@ -91,26 +89,19 @@ class Router(Role):
 
     # Ticks fall.
 
-    def _take_bus(self, parts: links.Parts) -> None:
-        """One bus message: topic and JSON."""
-        if len(parts) != _PARTS_ON_BUS:
-            self._malformed("bus", f"a message of {len(parts)} parts; topic and JSON are expected")
-            return
-        topic, payload = parts
-        if len(payload) > self.settings.bus.max_message_bytes:
-            self._malformed("bus", f"{topic[:80]!r}: a message of {len(payload)} bytes")
-            return
-        self._counts["in"] += 1
-        if topic.endswith((b"_LTP", b"_QUOTE", b"_DEPTH")):
-            self._bus_pairs += parts
-        else:
+    def _take_bus(self, pairs: links.Parts, bad: int) -> None:
+        """What publishers sent: mostly ticks."""
+        self._counts["in"] += len(pairs) // 2
+        if bad:
+            self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
+        for topic, payload in self._routing.offer(pairs):
             self._take_other(topic, payload)
 
     def _take_other(self, topic: bytes, payload: bytes) -> None:
-        """What is not plainly a tick."""
+        """A message of the bus that is not a tick."""
         match topics.kind(topic):
             case Kind.TICK:
-                self._bus_pairs += (topic, payload)
+                self._malformed("topic", f"{topic[:80]!r} is not EXCHANGE_SYMBOL_MODE")
             case Kind.ORDERS:
                 self._take_order(topic, payload)
             case Kind.INVALIDATE:
@@ -125,7 +116,8 @@ class Router(Role):
             if len(parts) == 1:
                 pairs = codec.unpack(parts[0])
                 self._counts["in"] += len(pairs) // 2
-                self._offer(pairs)
+                for topic, _ in self._routing.offer(pairs):
+                    self._malformed("ingest", f"{topic[:80]!r} is not EXCHANGE_SYMBOL_MODE")
             else:
                 kind, shard, *rest = parts
                 if kind != stream.VALUES:
@@ -149,16 +141,8 @@ class Router(Role):
         for shard in self._interest.legs(key):
             self._pipes[shard].send_surely([stream.ACCOUNT, codec.pack([key, payload])])
 
-    def _offer(self, pairs: list[bytes]) -> None:
-        bad = self._routing.offer(pairs)
-        if bad:
-            self._malformed("topic", "a topic that is not EXCHANGE_SYMBOL_MODE", bad)
-
     def _flush(self) -> None:
-        """Send what has come in: each group packed once, one message per shard."""
-        if self._bus_pairs:
-            pairs, self._bus_pairs = self._bus_pairs, []
-            self._offer(pairs)
+        """Send what wants no delay: each group packed once, one message per shard."""
         if self._routing.pending_fast:
             self._send(stream.TICKS, self._routing.take_fast())
 

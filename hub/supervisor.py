@@ -7,8 +7,8 @@ are data: they only set what is wanted. It carries no data, and no process outli
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,6 +51,7 @@ class Supervisor:
         )
         self.children = supervision.wanted(self.settings)
         self._leaving = False
+        self._started_s = time.time()
         self._seen: list[object] = []
 
     def __repr__(self) -> str:
@@ -155,7 +156,7 @@ class Supervisor:
 
     def _figures(self) -> dict[str, Any]:
         return {
-            "pid": os.getpid(),
+            "started_s": self._started_s,
             "children": {
                 child.name: {
                     "state": child.state.value,

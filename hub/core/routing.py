@@ -57,9 +57,9 @@ class Routing:
     def __len__(self) -> int:
         return len(self._routes)
 
-    def offer(self, pairs: Sequence[bytes]) -> int:
-        """Take ticks `[topic, json, ...]` in their order; how many topics could not be read."""
-        bad = 0
+    def offer(self, pairs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        """Take ticks `[topic, json, ...]` in their order; returns the pairs that are none."""
+        strays = []
         routes = self._routes
         parts = iter(pairs)
         for topic, payload in zip(parts, parts, strict=True):
@@ -68,7 +68,7 @@ class Routing:
                 try:
                     topic, route = self._resolve(topic)  # noqa: PLW2901  # its canonical form
                 except Malformed:
-                    bad += 1
+                    strays.append((topic, payload))
                     continue
             for group in route:
                 waiting = group.pairs
@@ -76,7 +76,7 @@ class Routing:
                     group.dirty.append(group)
                 waiting.append(topic)
                 waiting.append(payload)
-        return bad
+        return strays
 
     def invalidate(self, keys: Iterable[bytes]) -> None:
         """Interest in these keys has changed. Nothing may be pending: `flush` first."""

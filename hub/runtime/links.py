@@ -83,7 +83,7 @@ class Pump:
     def __init__(self, done: Callable[[], None], window: Window) -> None:
         self._done = done
         self._window = window
-        self._inlets: list[tuple[zmq.Socket[bytes], Callable[[Parts], None]]] = []
+        self._inlets: list[tuple[zmq.Socket[bytes], Callable[[], int]]] = []
         self._loop = asyncio.get_running_loop()
         self._holding = False
         self._got = False
@@ -91,12 +91,15 @@ class Pump:
         self._closed = False
 
     def add(self, sock: zmq.Socket[bytes], take: Callable[[Parts], None]) -> None:
-        """Read this socket too."""
-        self._inlets.append((sock, take))
-        self._loop.add_reader(sock.fileno(), self._run)
-        if self._timer is None:
-            self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
-        self._loop.call_soon(self._run)
+        """Read this socket too, message by message."""
+        self._add(sock, lambda: _read(sock, take))
+
+    def add_pairs(
+        self, sock: zmq.Socket[bytes], most_bytes: int, take: Callable[[Parts, int], None]
+    ) -> None:
+        """Read this socket too, whose messages are pairs of topic and JSON: `take` gets all that
+        is there as `[topic, json, topic, json, ...]` and how many messages were malformed."""
+        self._add(sock, lambda: _read_pairs(sock, most_bytes, take))
 
     def poke(self) -> None:
         """One of the sockets was written to: look whether that made it readable."""
@@ -121,26 +124,23 @@ class Pump:
         elif self._window.width_s >= _SHORTEST_HOLD_S:
             self._hold()
 
+    def _add(self, sock: zmq.Socket[bytes], read: Callable[[], int]) -> None:
+        self._inlets.append((sock, read))
+        self._loop.add_reader(sock.fileno(), self._run)
+        if self._timer is None:
+            self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
+        self._loop.call_soon(self._run)
+
     def _drain(self) -> bool:
         """Read what is there, a batch of each socket at most; whether something may be left."""
-        more = got = False
-        for sock, take in self._inlets:
-            for _ in range(_BATCH):
-                try:
-                    parts = sock.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
-                got = True
-                take(parts)
-            else:
-                more = True
-        if got:
+        counts = [read() for _, read in self._inlets]
+        self._got = any(counts)
+        if self._got:
             self._done()
         now = time.monotonic()
         if self._window.due(now):
             self._window.sample(now, time.process_time())
-        self._got = got
-        return more
+        return max(counts, default=0) >= _BATCH
 
     def _hold(self) -> None:
         self._holding = True
@@ -164,6 +164,57 @@ class Pump:
     def _recheck(self) -> None:
         self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
         self._run()
+
+
+def _read(sock: zmq.Socket[bytes], take: Callable[[Parts], None]) -> int:
+    """Read up to a batch of messages; how many there were."""
+    for count in range(_BATCH):
+        try:
+            parts = sock.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return count
+        take(parts)
+    return _BATCH
+
+
+def _read_pairs(
+    sock: zmq.Socket[bytes], most_bytes: int, take: Callable[[Parts, int], None]
+) -> int:
+    """Read up to a batch of two-part messages; how many there were, malformed ones included.
+
+    Asking a socket whether more parts follow costs as much as a receive; a frame knows. So the
+    second part is received as a frame, and only it is asked. A first part without a second shows
+    by what comes behind it: another topic, which has more behind it, instead of JSON.
+    """
+    pairs: list[bytes] = []
+    bad = 0
+    receive = sock.recv
+    for _ in range(_BATCH):
+        try:
+            topic = receive(zmq.NOBLOCK)
+        except zmq.Again:
+            break
+        try:
+            frame = receive(zmq.NOBLOCK, copy=False)
+            while frame.more and not frame.bytes.startswith(b"{"):
+                bad += 1
+                topic, frame = frame.bytes, receive(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            bad += 1
+            break
+        payload = frame.bytes
+        if frame.more:
+            bad += 1
+            while sock.getsockopt(zmq.RCVMORE):
+                receive(zmq.NOBLOCK)
+        elif len(payload) > most_bytes:
+            bad += 1
+        else:
+            pairs.append(topic)
+            pairs.append(payload)
+    if pairs or bad:
+        take(pairs, bad)
+    return len(pairs) // 2 + bad
 
 
 def _readable(sock: zmq.Socket[bytes]) -> bool:
