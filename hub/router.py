@@ -51,7 +51,7 @@ class Router(Role):
     async def start(self) -> None:
         """Bind everything."""
         bus, flow = self.settings.bus, self.settings.flow
-        window = Window(flow.window_ms / 1000)
+        window = Window(flow.window_ms)
         self._pump = links.Pump(self._flush, window)
         self._window = window
         self._switch = Switch(self.runtime_dir, self._take_control)
@@ -359,7 +359,7 @@ class Router(Role):
                 "topics": len(self._routing),
                 "symbols": len(self._interest),
                 "dropped": sum(pipe.dropped for pipe in self._pipes),
-                "window_ms": self._window.width_s * 1000,
+                "window_ms": self._window.width_ms,
             }
         )
 

@@ -22,7 +22,7 @@ from hub.runtime.log import log, setup
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Lock, Notifications, Processes, free_port, reserve_port
 
-_STEP_S = 0.1
+_STEP_S = 0.2
 _PERHAPS = {-9: " (killed; perhaps out of memory?)"}
 
 

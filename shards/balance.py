@@ -70,11 +70,10 @@ class Loads:
         self._map.close()
 
     def _begin(self) -> None:
-        """Nothing is left of an earlier life: no clients, nothing on its way in or out."""
+        """Nothing is left of an earlier life: no clients, nothing on its way here."""
         me, words = self._me, self._words
         for other in range(self._shards):
             words[self._taken(me, other)] = words[self._given(other, me)]
-            words[self._given(me, other)] = words[self._taken(other, me)]
         words[self._row(me) + _CLIENTS] = 0
         words[self._row(me) + _ALIVE] = 1
 

@@ -210,8 +210,11 @@ class Desk:
 
     def tell_all(self) -> list[tuple[str, list[Want]]]:
         """All of this shard's interest, for a router that knows nothing of it."""
-        self._legs.clear()
         told = [(feed, wants.everything()) for feed, wants in self._wants.items()]
+        for key in self._legs:
+            if not any(key in wants for wants in self._wants.values()):
+                self._end(key)
+        self._legs.clear()
         self._note(told)
         return [*told, (ACCOUNTS, self.accounts.wants.everything())]
 
@@ -305,6 +308,10 @@ class Desk:
                 if not before or level < before:
                     self.snapshots.opening(key)
             else:
-                self.snapshots.ended(key)
-                if not self._is_home(key):
-                    self.latest.discard(key)
+                self._end(key)
+
+    def _end(self, key: bytes) -> None:
+        """Nobody here wants a key any more; only its home keeps what it knows."""
+        self.snapshots.ended(key)
+        if not self._is_home(key):
+            self.latest.discard(key)

@@ -42,7 +42,7 @@ class Shard(Role):
             Path(settings.keys.file) if settings.keys.file else default_path(os.environ),
             settings.keys.cache_s,
         )
-        self._window = Window(settings.flow.window_ms / 1000)
+        self._window = Window(settings.flow.window_ms, idle=0.1, busy=0.4)
         self._seldom = Seldom()
         self._telling = False
         self._token = b""
@@ -198,7 +198,7 @@ class Shard(Role):
             "accepted": gateway.accepted,
             "stale": self._stale,
             "refused": gateway.refused,
-            "window_ms": self._window.width_s * 1000,
+            "window_ms": self._window.width_ms,
         }
 
 

@@ -24,14 +24,16 @@ class Pace:
     def bursts(self) -> Iterator[range]:
         """Bursts of at most 5 ms of ticks; one begins exactly where the window does.
 
-        Who was late catches up in such bursts, a millisecond apart.
+        Who was late catches up in such bursts, one right after the other.
         """
         load, at = self._load, 0
         most = max(1, int(load.rate * _LONGEST_BURST_S))
         start_ns = self._clock_ns()
         while at < load.last:
             elapsed_ns = self._clock_ns() - start_ns
-            due = min(elapsed_ns * load.rate // 10**9, at + most, load.last)
+            due = min(elapsed_ns * load.rate // 10**9, load.last)
+            late = due > at + most
+            due = min(due, at + most)
             if at < load.first < due:
                 due = load.first
             if due > at:
@@ -39,4 +41,4 @@ class Pace:
                     self.late_ns = max(self.late_ns, elapsed_ns - at * 10**9 // load.rate)
                 yield range(at, due)
                 at = due
-            self._sleep(_STEP_S)
+            self._sleep(0 if late else _STEP_S)

@@ -69,6 +69,7 @@ class Claims:
         self._claims: dict[bytes, _Claim] = {}
         self._ending: dict[bytes, None] = {}
         self._by_shard: dict[int, dict[bytes, None]] = {}
+        self._released: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<Claims {len(self._claims)} keys, {len(self._ending)} lingering>"
@@ -123,11 +124,10 @@ class Claims:
                 ended.append(self._shrink(key, claim))
         return ended
 
-    def wanted(self) -> list[Want]:
-        """All that the feed was asked for."""
-        return [
-            _want(key, claim, claim.asked) for key, claim in self._claims.items() if claim.asked
-        ]
+    def take_released(self) -> list[bytes]:
+        """Keys that nobody claims any more and the feed has not, since this was last asked."""
+        released, self._released = self._released, []
+        return [key for key in released if key not in self._claims]
 
     def _claim(self, shard: int, want: Want, work: Work, now: float) -> None:
         claim = self._claims.get(want.key)
@@ -172,17 +172,21 @@ class Claims:
         if not claim.shards and not claim.asked:
             self._ending.pop(key, None)
             del self._claims[key]
+            self._released.append(key)
 
     def _failed(self, claim: _Claim, result: Result) -> list[Answer]:
         """Everyone who waits for a mode that is refused gets the error and loses that mode."""
         failed = result.modes & claim.asked & ~claim.live
         if failed:
             return self._refused(claim, result, failed)
-        if claim.waiting:  # refused is only the depth: what was there before stays
+        if claim.depth > claim.live_depth:  # refused is the depth: what was there before stays
             claim.depth = claim.live_depth
-            waiting, claim.waiting = claim.waiting, {}
-            return [Answer(shard, result._replace(modes=modes)) for shard, modes in waiting.items()]
-        claim.asked = claim.live = 0  # lost; the next to claim it makes the feed be asked again
+            return [
+                Answer(shard, result._replace(modes=modes))
+                for shard, modes in self._satisfied(claim)
+            ]
+        claim.asked &= ~result.modes  # lost; the next to claim it makes the feed be asked again
+        claim.live &= ~result.modes
         self._linger(result.key, claim, 0)
         return []
 
@@ -202,16 +206,18 @@ class Claims:
         self._tidy(result.key, claim)
         return answers
 
-    @staticmethod
-    def _ready(claim: _Claim, result: Result) -> list[Answer]:
-        """The shards that wait for nothing that is not there."""
-        ready = [shard for shard, modes in claim.waiting.items() if not modes & ~claim.live]
-        waited = [(shard, claim.waiting.pop(shard)) for shard in ready]
+    def _ready(self, claim: _Claim, result: Result) -> list[Answer]:
         return [
             Answer(shard, Result(result.key, modes, "", result.depth))
-            for shard, modes in waited
+            for shard, modes in self._satisfied(claim)
             if modes
         ]
+
+    @staticmethod
+    def _satisfied(claim: _Claim) -> list[tuple[int, int]]:
+        """The shards that wait for nothing that is not there; they wait no longer."""
+        ready = [shard for shard, modes in claim.waiting.items() if not modes & ~claim.live]
+        return [(shard, claim.waiting.pop(shard)) for shard in ready]
 
     def _shrink(self, key: bytes, claim: _Claim) -> Want:
         union = claim.union()

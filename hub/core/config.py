@@ -8,6 +8,7 @@ name is an error that names the nearest known one, and all problems are reported
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from msgspec import Meta
 from hub.core.errors import ConfigError
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
-_Name = Annotated[str, Meta(pattern=r"^[^,\s]+$")]
+_Name = Annotated[str, Meta(pattern=r"\A[^,\s]+\Z")]
 _DAY_S = 86_400
 
 
@@ -40,7 +41,7 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         str,
         Meta(
-            pattern="^(debug|info|warning|error)$",
+            pattern=r"\A(debug|info|warning|error)\Z",
             description="Least severe message logged: debug, info, warning or error.",
         ),
     ] = "info"
@@ -295,7 +296,7 @@ def env_name(section: str, name: str) -> str:
 def definitions() -> Iterator[Definition]:
     """Every setting in the order of the file."""
     for section, struct in _sections().items():
-        hints = get_type_hints(struct, include_extras=True)
+        hints = _hints(struct)
         for field in msgspec.structs.fields(struct):
             meta = _meta(hints[field.name])
             yield Definition(
@@ -361,11 +362,17 @@ def as_toml(settings: Settings | None = None) -> str:
     return "\n".join(lines).lstrip() + "\n"
 
 
+@functools.cache
 def _sections() -> dict[str, Any]:
     return {
         field.name: get_type_hints(Settings)[field.name]
         for field in msgspec.structs.fields(Settings)
     }
+
+
+@functools.cache
+def _hints(struct: type[Any]) -> dict[str, Any]:
+    return get_type_hints(struct, include_extras=True)
 
 
 def _meta(hint: Any) -> dict[str, Any]:
@@ -424,11 +431,11 @@ def _put(
     name: str,
     value: Any,
     source: str,
-    problems: list[_Name],
+    problems: list[str],
 ) -> None:
     """Check one value and keep it; a problem is noted instead."""
     struct = _sections().get(section)
-    fields = get_type_hints(struct, include_extras=True) if struct else {}
+    fields = _hints(struct) if struct else {}
     if name not in fields:
         paths = [definition.path for definition in definitions()]
         near = difflib.get_close_matches(f"{section}.{name}", paths, 1, 0.5)

@@ -30,7 +30,7 @@ class _Record:
         self.exchange = exchange
         self.symbol = symbol
         self.depth = 0
-        self.good_depth = 0
+        self.good_depth = 5
         self.told = 0
         self.told_depth = 0
         self.confirmed = 0
@@ -102,7 +102,8 @@ class Wants:
         for key in self._touched:
             record = self._records[key]
             modes = record.modes()
-            if modes != record.told or record.depth > record.told_depth or record.stale:
+            deeper = bool(modes) and record.depth > record.told_depth
+            if modes != record.told or deeper or record.stale:
                 changes.append(self._tell(key, record, modes))
             if not modes:
                 del self._records[key]

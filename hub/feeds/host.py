@@ -85,9 +85,7 @@ class FeedHost(Role):
             if result.error:
                 self._seldom.warning("refused", "%s: %s", result.key.decode(), result.error)
         self._send([answer for result in results for answer in self._claims.settle(result)])
-        self._released(
-            [result.key for result in results if result.error and result.key not in self._claims]
-        )
+        self._tell_released()
 
     # What the router tells.
 
@@ -124,16 +122,19 @@ class FeedHost(Role):
         """Release what has lingered long enough; forget shards that did not come back."""
         while True:
             await asyncio.sleep(_TICK_S)
-            now = time.monotonic()
-            if now >= self._forget_at:
-                self._forget_at = float("inf")
-                self._claims.drop(set(self._claims.shards()) - self._heard, now)
-            ended = self._claims.due(now)
-            if ended:
-                self._feed.apply(ended)
-                self._released([want.key for want in ended if not want.modes])
+            self._sweep(time.monotonic())
 
-    def _released(self, keys: list[bytes]) -> None:
+    def _sweep(self, now_s: float) -> None:
+        if now_s >= self._forget_at:
+            self._forget_at = float("inf")
+            self._claims.drop(set(self._claims.shards()) - self._heard, now_s)
+        ended = self._claims.due(now_s)
+        if ended:
+            self._feed.apply(ended)
+        self._tell_released()
+
+    def _tell_released(self) -> None:
+        keys = self._claims.take_released()
         if keys:
             self._control.send({"t": "released", "keys": keys})
 

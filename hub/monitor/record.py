@@ -118,8 +118,9 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def _rate(counter: str, before: Figures | None, after: Figures | None, elapsed_s: float) -> float:
+    """Counts per second; a process that was not there before has counted since its birth."""
     if after is None:
         return 0.0
-    same = before is not None and before["pid"] == after["pid"]
-    start = before.get(counter, 0) if same and before else 0
-    return float(max(0.0, (after.get(counter, 0) - start) / elapsed_s))
+    if before is None or before["pid"] != after["pid"]:
+        return float(after.get(counter, 0) / max(elapsed_s, after["age_s"]))
+    return float(max(0.0, (after.get(counter, 0) - before.get(counter, 0)) / elapsed_s))

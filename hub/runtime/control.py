@@ -197,5 +197,5 @@ async def ask(runtime_dir: Path, to: str, message: Message, timeout_s: float = 3
     finally:
         pump.close()
     if reply["t"] == "absent":
-        raise NoAnswer(f"the hub's {to} (not running just now)", 0)
+        raise NotRunning(f"the hub at {runtime_dir} has no {to} just now; try again in a moment")
     return reply

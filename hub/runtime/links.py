@@ -24,7 +24,7 @@ Parts = list[bytes]
 PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
 _BATCH = 2000
 _RECHECK_S = 0.05
-_SHORTEST_HOLD_S = 0.0005
+_IDLE_WINDOWS = 8
 _KEPT = 100_000
 
 _context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
@@ -74,10 +74,10 @@ def _open(kind: int, queue: int) -> zmq.Socket[bytes]:
 
 
 class Pump:
-    """Reads sockets: `take` gets each message's parts, `done` runs once after each batch.
+    """Reads sockets: `take` gets what has come, `done` runs once after each batch.
 
-    While the window is wide the sockets are not watched but read when it ends: one wake-up per
-    window instead of one per message.
+    While the window is wide the sockets are not watched but read at its pace: one wake-up per
+    window instead of one per message. The loop's timers count whole milliseconds, so does it.
     """
 
     def __init__(self, done: Callable[[], None], window: Window) -> None:
@@ -85,10 +85,13 @@ class Pump:
         self._window = window
         self._inlets: list[tuple[zmq.Socket[bytes], Callable[[], int]]] = []
         self._loop = asyncio.get_running_loop()
-        self._holding = False
-        self._got = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._pacing = False
+        self._idle = 0
+        self._recheck: asyncio.TimerHandle | None = None
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Pump of {len(self._inlets)}, {'paced' if self._pacing else 'watching'}>"
 
     def add(self, sock: zmq.Socket[bytes], take: Callable[[Parts], None]) -> None:
         """Read this socket too, message by message."""
@@ -103,77 +106,84 @@ class Pump:
 
     def poke(self) -> None:
         """One of the sockets was written to: look whether that made it readable."""
-        if not self._holding and any(_readable(sock) for sock, _ in self._inlets):
+        if not self._pacing and any(_readable(sock) for sock, _ in self._inlets):
             self._loop.call_soon(self._run)
 
     def close(self) -> None:
         """Read no more and close the sockets."""
+        if self._recheck is not None:
+            self._recheck.cancel()
+        self._watch(on=False)
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
         for sock, _ in self._inlets:
-            if not self._holding:
-                self._loop.remove_reader(sock.fileno())
             sock.close()
-
-    def _run(self) -> None:
-        if self._holding or self._closed:
-            return
-        if self._drain():
-            self._loop.call_soon(self._run)
-        elif self._window.width_s >= _SHORTEST_HOLD_S:
-            self._hold()
 
     def _add(self, sock: zmq.Socket[bytes], read: Callable[[], int]) -> None:
         self._inlets.append((sock, read))
-        self._loop.add_reader(sock.fileno(), self._run)
-        if self._timer is None:
-            self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
+        if not self._pacing:
+            self._loop.add_reader(sock.fileno(), self._run)
+        if self._recheck is None:
+            self._recheck = self._loop.call_later(_RECHECK_S, self._look_again)
         self._loop.call_soon(self._run)
 
-    def _drain(self) -> bool:
-        """Read what is there, a batch of each socket at most; whether something may be left."""
-        counts = [read() for _, read in self._inlets]
-        self._got = any(counts)
-        if self._got:
+    def _run(self) -> None:
+        """A socket may be readable."""
+        if self._pacing or self._closed:
+            return
+        most = self._drain()
+        if most >= _BATCH:
+            self._loop.call_soon(self._run)
+        elif most and self._window.width_ms:
+            self._pacing, self._idle = True, 0
+            self._watch(on=False)
+            self._loop.call_later(self._window.width_ms / 1000, self._beat)
+
+    def _beat(self) -> None:
+        """A window has passed. Several empty ones end the pacing."""
+        if self._closed:
+            return
+        most, width_ms = self._drain(), self._window.width_ms
+        self._idle = 0 if most else self._idle + 1
+        if most >= _BATCH:
+            self._loop.call_soon(self._beat)
+        elif width_ms and self._idle < _IDLE_WINDOWS:
+            self._loop.call_later(width_ms / 1000, self._beat)
+        else:
+            self._pacing = False
+            self._watch(on=True)
+            self._loop.call_soon(self._run)
+
+    def _drain(self) -> int:
+        """Read what is there, a batch of each socket at most; the most that any gave."""
+        most = max((read() for _, read in self._inlets), default=0)
+        if most:
             self._done()
         now = time.monotonic()
         if self._window.due(now):
             self._window.sample(now, time.process_time())
-        return max(counts, default=0) >= _BATCH
+        return most
 
-    def _hold(self) -> None:
-        self._holding = True
-        for sock, _ in self._inlets:
-            self._loop.remove_reader(sock.fileno())
-        self._loop.call_later(self._window.width_s, self._release)
-
-    def _release(self) -> None:
+    def _watch(self, *, on: bool) -> None:
         if self._closed:
             return
-        if self._drain():
-            self._loop.call_soon(self._release)
-        elif self._got and self._window.width_s >= _SHORTEST_HOLD_S:
-            self._loop.call_later(self._window.width_s, self._release)
-        else:
-            self._holding = False
-            for sock, _ in self._inlets:
+        for sock, _ in self._inlets:
+            if on:
                 self._loop.add_reader(sock.fileno(), self._run)
-            self._loop.call_soon(self._run)
+            else:
+                self._loop.remove_reader(sock.fileno())
 
-    def _recheck(self) -> None:
-        self._timer = self._loop.call_later(_RECHECK_S, self._recheck)
+    def _look_again(self) -> None:
+        self._recheck = self._loop.call_later(_RECHECK_S, self._look_again)
         self._run()
 
 
 def _read(sock: zmq.Socket[bytes], take: Callable[[Parts], None]) -> int:
-    """Read up to a batch of messages; how many there were."""
+    """Read up to a batch of messages; how many there were. Looking first costs less than a
+    receive that fails."""
     for count in range(_BATCH):
-        try:
-            parts = sock.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
+        if not _readable(sock):
             return count
-        take(parts)
+        take(sock.recv_multipart(zmq.NOBLOCK))
     return _BATCH
 
 

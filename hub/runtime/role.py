@@ -29,7 +29,7 @@ from hub.runtime.paths import make_runtime_dir
 LEASH = "HUB_LEASH"
 """Set to 1 in the environment of a child whose stdin is its parent's leash."""
 
-_LAG_S = 0.1
+_LAG_S = 0.25
 _WATCHDOG_S = 1.0
 
 

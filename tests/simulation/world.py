@@ -384,13 +384,10 @@ class World:
                 while self.carry():
                     pass
                 self.router._flush_all()
-                ended = self.feed._claims.due(time.monotonic() + 1)
-                if ended:
-                    self.asked.append(ended)
-                    self.feed._released([want.key for want in ended if not want.modes])
+                self.feed._sweep(time.monotonic() + 1)
                 for shard in self.shards:
                     shard._desk.fanout.flush()
-                if not ended and not any(stream.waiting for stream in self.streams):
+                if not self.asked and not any(stream.waiting for stream in self.streams):
                     break
 
     def check(self) -> None:

@@ -1,0 +1,97 @@
+"""What `hub start` says once everything is ready. Pure.
+
+The lines to paste stand at the left edge, unwrapped and without a frame; what is said about them
+is a comment, so that the whole may be pasted too.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rich.text import Text
+
+import hub
+from hub.core.config import Settings
+
+_SYMBOLS = (("NSE", "RELIANCE"), ("NSE_INDEX", "NIFTY"))
+_OPENALGO = "http://127.0.0.1:5000"
+
+
+class Start(NamedTuple):
+    """What the banner needs to know: the demo's key (empty: none), whether any key exists, and
+    the options by which another command finds this hub."""
+
+    settings: Settings
+    demo_key: str = ""
+    has_keys: bool = True
+    hub_options: str = ""
+    config_options: str = ""
+
+
+def banner(start: Start) -> Text:
+    """The banner."""
+    text = Text("\n")
+    _facts(text, start)
+    if not start.demo_key and not start.has_keys:
+        _paste(
+            text,
+            "No API key exists yet, so no client can log in. Add one, in another terminal:",
+            f"hub keys add NAME{start.config_options}",
+        )
+    key = start.demo_key or "YOUR_API_KEY"
+    url = start.settings.ws_url()
+    _paste(text, "Python, with OpenAlgo's SDK (pip install openalgo):", *python(url, key))
+    given = "" if start.demo_key else "HUB_API_KEY=YOUR_API_KEY "
+    symbols = ",".join(":".join(pair) for pair in _SYMBOLS)
+    _paste(text, "A terminal:", f"{given}hub tail {symbols}{start.hub_options}")
+    _paste(text, "A browser's console:", *browser(url, key))
+    return text.append("\n").append("Ctrl-C stops the hub.\n", "dim")
+
+
+def python(url: str, key: str) -> list[str]:
+    """Lines of Python that print ticks."""
+    pairs = (f'{{"exchange": "{exchange}", "symbol": "{symbol}"}}' for exchange, symbol in _SYMBOLS)
+    return [
+        "from openalgo import api",
+        f'client = api(api_key="{key}",',
+        f'             host="{_OPENALGO}", ws_url="{url}")',
+        "client.connect()",
+        "client.subscribe_ltp([",
+        *(f"    {pair}," for pair in pairs),
+        "], on_data_received=print)",
+    ]
+
+
+def browser(url: str, key: str) -> list[str]:
+    """Lines of JavaScript that log ticks: log in, and subscribe when that is answered."""
+    pairs = (f'{{exchange: "{exchange}", symbol: "{symbol}"}}' for exchange, symbol in _SYMBOLS)
+    return [
+        f'ws = new WebSocket("{url}");',
+        f'key = "{key}";',
+        'ws.onopen = () => ws.send(JSON.stringify({action: "authenticate", api_key: key}));',
+        "ws.onmessage = m => { const d = JSON.parse(m.data); console.log(d);",
+        '  if (d.type === "auth") ws.send(JSON.stringify({action: "subscribe", mode: "LTP",',
+        f"    symbols: [{', '.join(pairs)}]",
+        "  })); };",
+    ]
+
+
+def _facts(text: Text, start: Start) -> None:
+    settings = start.settings
+    shards = settings.hub.shards
+    text.append(f"Shardhub {hub.__version__}", "bold").append(" is ready: ")
+    text.append(f"{shards} shard{'s' * (shards != 1)}, feeds {', '.join(settings.hub.feeds)}\n\n")
+    rows = [
+        ("WebSocket", settings.ws_url(), ""),
+        ("Bus", f"tcp://{settings.bus.host}:{settings.bus.port}", ""),
+    ]
+    if start.demo_key:
+        rows.append(("API key", start.demo_key, "  (until this hub stops)"))
+    for name, value, note in rows:
+        text.append(f"  {name:<11}", "dim").append(value, "bold green").append(f"{note}\n", "dim")
+
+
+def _paste(text: Text, comment: str, *lines: str) -> None:
+    text.append(f"\n# {comment}\n", "dim")
+    for line in lines:
+        text.append(f"{line}\n", "cyan")

@@ -1,0 +1,206 @@
+"""`hub cpu`: what each process costs, from the monitor's psutil figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from cli import render, usage
+from cli.monitor import ask_monitor
+from cli.options import config_option, hub_dir, json_option, lines, runtime_option
+from cli.render import Cell, Column
+from cli.terminal import console, show
+from cli.usage import Row
+
+_TOO_BUSY = 3
+_REST_COLUMNS = 84
+_COLUMNS = (
+    Column("process"),
+    Column("pid", right=True),
+    Column("cpu %", right=True),
+    Column(""),
+    Column("share", right=True),
+    Column("memory", right=True),
+    Column("thr", right=True),
+    Column("switches/s", right=True),
+    Column("in/s", right=True),
+    Column("out/s", right=True),
+    Column("lag", right=True),
+)
+
+
+@click.command(
+    epilog=lines(
+        "Examples:",
+        "hub cpu                          one report, over the last second",
+        "hub cpu --watch --interval 5     a live table",
+        "hub cpu --count 60 --max-cpu 80  for a script: exit code 3 if a process exceeds 80 %",
+    )
+    + lines(
+        "Columns:",
+        "thr         threads",
+        "cpu %       100 is one core",
+        "switches/s  context switches, voluntary + involuntary",
+        "in/s, out/s messages; their totals are ticks into the router and out of the shards",
+        "lag         longest time the loop kept a timer waiting",
+    )
+    + lines(
+        "JSON, one object per sample:",
+        '{"at_s": .., "interval_s": .., "processes": [..], "total": {..}}, each process with',
+        "process, pid, cpu_percent, share_percent, rss_bytes, threads, switches_voluntary_s,",
+        "switches_involuntary_s, in_s, out_s, lag_ms, clients, symbols (null: does not apply).",
+    )
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(1, 600),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds each sample looks back, and between samples.",
+)
+@click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Samples.")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+@click.option(
+    "--max-cpu",
+    type=click.FloatRange(0),
+    metavar="PCT",
+    help="End with exit code 3 if a single process exceeds this in any sample.",
+)
+@json_option
+@config_option
+@runtime_option
+def cpu(
+    *,
+    interval: float,
+    count: int,
+    watch: bool,
+    max_cpu: float | None,
+    as_json: bool,
+    config_file: Path | None,
+    runtime_dir: Path | None,
+) -> None:
+    """Show what each process of the hub costs: CPU, memory, context switches.
+
+    The monitor measures once a second all the time, so the first report needs no waiting.
+    """
+    samples = _samples(hub_dir(runtime_dir, config_file), interval, None if watch else count)
+    peaks: dict[str, float] = {}
+    live = watch and not as_json and sys.stdout.isatty()
+    try:
+        for sample in _kept(samples, peaks):
+            if as_json:
+                click.echo(sample.json())
+            elif live:
+                _watch(sample, _kept(samples, peaks))
+            else:
+                show(picture(sample, console().width))
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+    _judge(peaks, max_cpu)
+
+
+class Sample:
+    """The rows over one interval that ended at `at_s` seconds of the machine's own clock."""
+
+    def __init__(self, at_s: float, interval_s: float, rows: Sequence[Row]) -> None:
+        self.at_s = at_s
+        self.interval_s = interval_s
+        self.rows = rows
+        self.total = usage.total(rows)
+
+    def json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(
+            {
+                "at_s": self.at_s,
+                "interval_s": round(self.interval_s, 3),
+                "processes": [_rounded(row) for row in self.rows],
+                "total": _rounded(self.total),
+            }
+        )
+
+
+def picture(sample: Sample, width: int) -> RenderableType:
+    """A sample as a table; a full bar is one core, or the busiest process if that is more."""
+    length = min(24, max(4, width - _REST_COLUMNS))
+    full = max(100.0, *(row.cpu_percent for row in sample.rows), 0.0)
+    return Group(
+        Text(),
+        render.table(
+            _COLUMNS,
+            [_cells(row, render.bar(row.cpu_percent, full, length)) for row in sample.rows],
+            _cells(sample.total, Text()),
+        ),
+        Text(f"over {sample.interval_s:.1f} s; 100 % is one core", style="dim"),
+    )
+
+
+def _samples(runtime_dir: Path, interval_s: float, count: int | None) -> Iterator[Sample]:
+    """As many samples as asked for, without end if None; waits between them."""
+    taken = 0
+    while count is None or taken < count:
+        if taken:
+            time.sleep(interval_s)
+        answer = ask_monitor(runtime_dir, {"t": "usage", "over_s": interval_s})
+        before, after = answer["before"], answer["after"]
+        yield Sample(after["at_s"], after["at_s"] - before["at_s"], usage.report(before, after))
+        taken += 1
+
+
+def _kept(samples: Iterator[Sample], peaks: dict[str, float]) -> Iterator[Sample]:
+    """The samples as they are, each process's highest CPU kept on the way."""
+    for sample in samples:
+        for row in sample.rows:
+            peaks[row.process] = max(row.cpu_percent, peaks.get(row.process, 0.0))
+        yield sample
+
+
+def _watch(first: Sample, rest: Iterator[Sample]) -> None:
+    screen = console()
+    with Live(picture(first, screen.width), console=screen, auto_refresh=False) as live:
+        for sample in rest:
+            live.update(picture(sample, screen.width), refresh=True)
+
+
+def _judge(peaks: dict[str, float], max_cpu: float | None) -> None:
+    if max_cpu is None:
+        return
+    over = {name: peak for name, peak in peaks.items() if peak > max_cpu}
+    for name, peak in sorted(over.items(), key=lambda item: -item[1]):
+        click.echo(f"{name} used {peak:.1f} % CPU, more than {max_cpu:g} %", err=True)
+    if over:
+        raise click.exceptions.Exit(_TOO_BUSY)
+
+
+def _cells(row: Row, bar: Text) -> Sequence[Cell]:
+    switches = f"{row.switches_voluntary_s:,.0f} + {row.switches_involuntary_s:,.0f}"
+    return (
+        row.process,
+        "" if row.pid is None else str(row.pid),
+        f"{row.cpu_percent:.1f}",
+        bar,
+        f"{row.share_percent:.0f} %",
+        render.size(row.rss_bytes),
+        str(row.threads),
+        switches,
+        render.rate(row.in_s),
+        render.rate(row.out_s),
+        render.millis(row.lag_ms),
+    )
+
+
+def _rounded(row: Row) -> dict[str, object]:
+    return {
+        name: round(value, 3) if isinstance(value, float) else value
+        for name, value in row._asdict().items()
+    }

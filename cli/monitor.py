@@ -1,0 +1,42 @@
+"""How commands ask the monitor of a running hub."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+from hub.core.codec import Message
+from hub.core.errors import NoAnswer, NotRunning
+from hub.core.names import CONTROL
+from hub.runtime.control import ask
+
+_PATIENCE_S = 3.0
+
+
+def ask_monitor(runtime_dir: Path, question: Message, timeout_s: float = _PATIENCE_S) -> Message:
+    """The monitor's answer. Raises NotRunning at once when hub or monitor is not there, NoAnswer
+    when it stays silent."""
+    if not listening(runtime_dir):
+        raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
+    try:
+        return asyncio.run(ask(runtime_dir, "monitor", question, timeout_s))
+    except NoAnswer as error:
+        if error.waited_s:
+            raise
+        raise NotRunning(
+            f"the hub at {runtime_dir} has no monitor just now; while it starts or stops, "
+            "try again in a few seconds"
+        ) from None
+
+
+def listening(runtime_dir: Path) -> bool:
+    """Whether a router has its control socket open, and not only left it behind."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(str(runtime_dir / CONTROL))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError as error:
+            raise NotRunning(f"no hub can be reached at {runtime_dir}: {error.strerror}") from None
+    return True

@@ -1,0 +1,58 @@
+"""What the commands share: where the settings come from, and which hub is meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub.core import config
+from hub.core.config import Settings
+from hub.runtime import paths
+
+_MACHINE = Path("/etc/shardhub/hub.toml")
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    envvar="HUB_CONFIG",
+    metavar="FILE",
+    help="Settings to read. Default: $HUB_CONFIG, else ~/.config/shardhub/hub.toml, else "
+    "/etc/shardhub/hub.toml, whichever exists first.",
+)
+
+runtime_option = click.option(
+    "--runtime-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the hub has its sockets and locks. Default: as the settings say.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+
+
+def lines(title: str, *rest: str) -> str:
+    """A paragraph of help whose lines stay as they are, such as examples."""
+    return "\n".join(["\b", title, *(f"  {line}" for line in rest)]) + "\n\n"
+
+
+def find_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The settings file that is used when none is named, None when there is none."""
+    base = Path(environ.get("XDG_CONFIG_HOME", ""))
+    if not base.is_absolute():
+        base = Path(environ.get("HOME", "/"), ".config")
+    return next((path for path in (base / "shardhub/hub.toml", _MACHINE) if path.is_file()), None)
+
+
+def load_settings(config_file: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """The settings from the file (the one that is found if None), the environment and flags."""
+    return config.load(config_file or find_file(), os.environ, flags)
+
+
+def hub_dir(runtime_dir: Path | None, config_file: Path | None) -> Path:
+    """The runtime directory of the hub that is meant; naming it needs no settings."""
+    return runtime_dir or paths.runtime_dir(load_settings(config_file))

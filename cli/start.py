@@ -1,0 +1,121 @@
+"""`hub start`: runs the supervisor in this process, says how far it is and how to use the hub."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from cli.banner import Start, banner
+from cli.demo import STORE, demo_key
+from cli.keys import store_of
+from cli.options import (
+    config_option,
+    find_file,
+    lines,
+    load_settings,
+    runtime_option,
+)
+from cli.progress import Progress
+from cli.terminal import show_long
+from hub.core.config import Settings
+from hub.runtime.paths import make_runtime_dir, runtime_dir
+from hub.supervisor import Supervisor
+
+_DEMO_FEEDS = ["sim", "bus"]
+
+
+@click.command(
+    epilog=lines(
+        "Examples:",
+        "hub start --demo               a simulated market and a key to try it with",
+        "hub start --shards 8",
+        "hub start --config hub.toml --feed bus --port 9000",
+    )
+)
+@click.option("--shards", type=int, metavar="N", help="Shard processes that serve clients.")
+@click.option("--demo", is_flag=True, help="Run the simulator too, with a throw-away API key.")
+@click.option("--host", metavar="H", help="Address clients connect to.")
+@click.option("--port", type=int, metavar="P", help="Port clients connect to; 0 picks one.")
+@click.option("--bus-port", type=int, metavar="P", help="Port of the ZMQ bus; 0 picks one.")
+@click.option("--feed", "feeds", multiple=True, metavar="NAME", help="Feed to run; repeatable.")
+@click.option(
+    "--log-level",
+    metavar="LEVEL",
+    help="debug, info, warning or error.  [default: warning on a terminal, else info]",
+)
+@config_option
+@runtime_option
+def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
+    """Start a hub and keep it running until Ctrl-C or `hub stop`.
+
+    A process that ends is started again; clients of a shard that ended reconnect to the others.
+    """
+    file = config_file or find_file()
+    settings = load_settings(file, flags(given, demo=demo, file=file))
+    options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
+    sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
+
+
+def flags(given: Mapping[str, Any], *, demo: bool, file: Path | None) -> dict[str, Any]:
+    """The options as settings; None is not given. `file` is the settings file, if there is one."""
+    feeds = list(given["feeds"]) or (_DEMO_FEEDS if demo else None)
+    directory = given["runtime_dir"]
+    return {
+        "hub.shards": given["shards"],
+        "hub.feeds": feeds,
+        "hub.runtime_dir": str(directory.absolute()) if directory else None,
+        "hub.log_level": given["log_level"] or _calm(file),
+        "websocket.host": given["host"],
+        "websocket.port": given["port"],
+        "bus.port": given["bus_port"],
+    }
+
+
+def _calm(file: Path | None) -> str | None:
+    """On a terminal only warnings are logged, unless the settings name a level."""
+    named = "HUB_LOG_LEVEL" in os.environ
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # load() has words for these
+        if file is not None:
+            document = tomllib.loads(file.read_text(encoding="utf-8"))
+            named = named or "log_level" in document.get("hub", {})
+    return "warning" if sys.stderr.isatty() and not named else None
+
+
+def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
+    directory = make_runtime_dir(settings)
+    if demo:
+        keys = msgspec.structs.replace(settings.keys, file=str(directory / STORE))
+        settings = msgspec.structs.replace(settings, keys=keys)
+    has_keys = demo or bool(store_of(settings).list())
+    supervisor: Supervisor
+    key = ""
+
+    def ready() -> None:
+        show_long(
+            banner(
+                Start(supervisor.settings, key, has_keys, _hub_options(directory), config_options)
+            )
+        )
+
+    with Progress(ready) as progress, contextlib.ExitStack() as stack:
+        supervisor = Supervisor(settings, progress.report)
+        if demo:
+            feeds = settings.hub.feeds
+            key = stack.enter_context(demo_key(directory, "sim" if "sim" in feeds else feeds[0]))
+        return supervisor.run()
+
+
+def _hub_options(directory: Path) -> str:
+    """How another command finds this hub, if not by itself."""
+    if directory == runtime_dir(load_settings(None)):
+        return ""
+    return f" --runtime-dir {shlex.quote(str(directory))}"

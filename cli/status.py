@@ -1,0 +1,156 @@
+"""`hub status`: every process and how it is, as the monitor knows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli import render
+from cli.monitor import ask_monitor
+from cli.options import config_option, hub_dir, json_option, lines, runtime_option
+from cli.render import Cell, Column
+from cli.terminal import show
+
+_SILENT_S = 3.0
+_NOTES = ("dropped", "malformed", "conflated", "behind")
+_COLUMNS = (
+    Column("process"),
+    Column("pid", right=True),
+    Column("state"),
+    Column("uptime", right=True),
+    Column("clients", right=True),
+    Column("symbols", right=True),
+    Column("in/s", right=True),
+    Column("out/s", right=True),
+    Column("lag", right=True),
+    Column("restarts", right=True),
+    Column("notes", wide=True),
+)
+
+
+@click.command(
+    epilog=lines(
+        "Examples:",
+        "hub status",
+        "hub status --json | jq '.processes[] | select(.state != \"ready\")'",
+    )
+    + lines(
+        "Columns:",
+        "in/s, out/s  ticks a second into and out of a process",
+        "lag          longest time its loop kept a timer waiting in the last second",
+    )
+)
+@json_option
+@config_option
+@runtime_option
+def status(*, as_json: bool, config_file: Path | None, runtime_dir: Path | None) -> None:
+    """Show every process of the hub and how it is.
+
+    The exit code is 0 when all are ready, 1 when one is not, 69 when no hub answers.
+    """
+    answer = ask_status(hub_dir(runtime_dir, config_file))
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        show(picture(answer))
+    processes = answer["processes"]
+    if not processes or any(process.get("state") != "ready" for process in processes):
+        raise click.exceptions.Exit(1)
+
+
+def ask_status(runtime_dir: Path) -> dict[str, Any]:
+    """The monitor's answer without the envelope. Raises NotRunning, NoAnswer."""
+    reply = ask_monitor(runtime_dir, {"t": "status"})
+    return {
+        "version": reply.get("version", "?"),
+        "at": reply.get("at"),
+        "hub": reply.get("hub") or {},
+        "processes": reply.get("processes") or [],
+    }
+
+
+def picture(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer as a headline, a table, and the sentences that do not fit into it."""
+    processes = answer["processes"]
+    return Group(
+        _headline(answer),
+        Text(),
+        render.table(_COLUMNS, [_row(process) for process in processes], _totals(processes)),
+        *_problems(processes),
+    )
+
+
+def _headline(answer: Mapping[str, Any]) -> Text:
+    hub = answer["hub"]
+    parts = [hub.get("url", ""), f"bus {hub['bus']}" if hub.get("bus") else ""]
+    if hub.get("feeds"):
+        parts.append(f"feeds {', '.join(hub['feeds'])}")
+    text = Text(f"Shardhub {answer['version']}", style="bold", no_wrap=True, overflow="ellipsis")
+    return text.append("   " + " · ".join(part for part in parts if part), style="not bold")
+
+
+def _row(process: Mapping[str, Any]) -> Sequence[Cell]:
+    return (
+        str(process.get("name", "?")),
+        str(process["pid"]) if process.get("pid") else render.ABSENT,
+        render.state(str(process.get("state", "?"))),
+        render.duration(process.get("uptime_s") if process.get("pid") else None),
+        render.figure(process.get("clients")),
+        render.figure(process.get("symbols")),
+        render.rate(process.get("in_s")),
+        render.rate(process.get("out_s")),
+        render.millis(process.get("lag_ms")),
+        render.figure(process.get("restarts")) if process.get("restarts") else render.ABSENT,
+        _notes(process),
+    )
+
+
+def _notes(process: Mapping[str, Any]) -> Text:
+    """What is out of the ordinary, in a few words."""
+    notes = [f"{process[name]:,} {name}" for name in _NOTES if process.get(name)]
+    feed_state = process.get("feed_state")
+    if feed_state and feed_state != "connected":
+        notes.insert(0, str(feed_state))
+    age_s = process.get("beat_age_s")
+    if age_s is not None and age_s > _SILENT_S:
+        notes.insert(0, f"silent for {render.duration(age_s)}")
+    if process.get("problem"):
+        notes.append("see below")
+    return Text(", ".join(notes), style="yellow")
+
+
+def _totals(processes: Sequence[Mapping[str, Any]]) -> Sequence[Cell]:
+    """Clients and deliveries of the shards, ticks into the router: what the hub does as one."""
+    ready = sum(process.get("state") == "ready" for process in processes)
+    shards = [process for process in processes if process.get("role") == "shard"]
+    router = [process for process in processes if process.get("role") == "router"]
+    return (
+        "total",
+        "",
+        f"{ready}/{len(processes)}",
+        "",
+        render.figure(_sum(shards, "clients")),
+        render.figure(_sum(router, "symbols")),
+        render.rate(_sum(router, "in_s")),
+        render.rate(_sum(shards, "out_s")),
+        render.millis(max((p["lag_ms"] for p in processes if p.get("lag_ms")), default=None)),
+        render.figure(_sum(processes, "restarts")),
+        "",
+    )
+
+
+def _sum(processes: Iterable[Mapping[str, Any]], name: str) -> float:
+    return sum(process.get(name) or 0 for process in processes)
+
+
+def _problems(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
+    found = [(process.get("name"), process["problem"]) for process in processes
+             if process.get("problem")]  # fmt: skip
+    sentences = [Text.assemble((f"{name}: ", "yellow"), str(problem)) for name, problem in found]
+    return [Text(), *sentences] if sentences else []

@@ -1,0 +1,64 @@
+"""What is printed to be pasted."""
+
+from __future__ import annotations
+
+import ast
+
+import msgspec
+
+from cli.banner import Start, banner, browser, python
+from hub.core.config import Settings
+
+URL, KEY = "ws://127.0.0.1:9", "hub_0_x"
+
+
+def test_it_shows_where_the_hub_is_and_the_demo_key() -> None:
+    text = banner(Start(Settings(), demo_key=KEY)).plain
+    assert "ws://127.0.0.1:8765" in text
+    assert "tcp://127.0.0.1:5555" in text
+    assert text.count(KEY) == 3
+    assert "\nhub tail NSE:RELIANCE,NSE_INDEX:NIFTY\n" in text
+    assert "hub keys add" not in text
+
+
+def test_without_a_key_it_says_how_to_add_one() -> None:
+    start = Start(Settings(), has_keys=False, config_options=" --config my.toml")
+    assert "\nhub keys add NAME --config my.toml\n" in banner(start).plain
+    assert "hub keys add" not in banner(start._replace(has_keys=True)).plain
+
+
+def test_one_s_own_key_is_named_and_not_guessed() -> None:
+    text = banner(Start(Settings(), hub_options=" --runtime-dir /x")).plain
+    assert "HUB_API_KEY=YOUR_API_KEY hub tail NSE:RELIANCE,NSE_INDEX:NIFTY --runtime-dir /x" in text
+
+
+def test_the_python_lines_are_python_and_say_what_the_sdk_needs() -> None:
+    tree = ast.parse("\n".join(python(URL, KEY)))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    named = {word.arg: ast.unparse(word.value) for call in calls for word in call.keywords}
+    assert named == {
+        "api_key": repr(KEY), "host": "'http://127.0.0.1:5000'", "ws_url": repr(URL),
+        "on_data_received": "print",
+    }  # fmt: skip
+    assert "'exchange': 'NSE_INDEX', 'symbol': 'NIFTY'" in ast.unparse(tree)
+
+
+def test_the_browser_lines_are_balanced() -> None:
+    text = "\n".join(browser(URL, KEY))
+    for left, right in ("()", "[]", "{}"):
+        assert text.count(left) == text.count(right)
+    assert URL in text
+    assert KEY in text
+
+
+def test_lines_to_paste_stand_at_the_left_and_all_else_is_a_comment() -> None:
+    text = banner(Start(Settings(), demo_key=KEY)).plain
+    assert "\n# A browser's console:\nws = new" in text
+    assert "\n# Python, with OpenAlgo's SDK (pip install openalgo):\nfrom openalgo" in text
+
+
+def test_one_shard_is_not_many() -> None:
+    hub = msgspec.structs.replace(Settings().hub, shards=1)
+    one = msgspec.structs.replace(Settings(), hub=hub)
+    assert "1 shard," in banner(Start(one)).plain
+    assert "4 shards," in banner(Start(Settings())).plain

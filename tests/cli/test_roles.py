@@ -1,0 +1,73 @@
+"""The hidden commands become the role's process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.core.config import load
+
+
+class Became(Exception):  # it is no error here
+    """What execvpe was called with."""
+
+
+@pytest.fixture(autouse=True)
+def exec_(monkeypatch: pytest.MonkeyPatch) -> None:
+    def become(file: str, argv: list[str], env: dict[str, str]) -> None:
+        raise Became(file, argv, env)
+
+    monkeypatch.setattr(os, "execvpe", become)
+
+
+def became(hub: Any, *args: str | Path) -> tuple[str, list[str], dict[str, str]]:
+    from click.testing import CliRunner
+
+    from cli.main import main
+
+    result = CliRunner().invoke(main, [str(arg) for arg in args])
+    assert isinstance(result.exception, Became), result.output
+    file, argv, env = result.exception.args
+    return file, argv, env
+
+
+@pytest.mark.parametrize(
+    ("args", "module"),
+    [
+        (("router",), ["hub.router"]),
+        (("shard", "3"), ["shards.shard", "3"]),
+        (("feed", "bus"), ["hub.feeds.host", "bus"]),
+        (("monitor",), ["hub.monitor"]),
+    ],
+)
+def test_the_process_becomes_the_role(hub: Any, args: tuple[str, ...], module: list[str]) -> None:
+    file, argv, _ = became(hub, *args)
+    assert file == sys.executable
+    assert argv == [sys.executable, "-m", *module]
+
+
+def test_it_loads_the_same_settings_from_its_environment(
+    hub: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home / "hub.toml"
+    file.write_text('[hub]\nshards = 8\nfeeds = ["sim", "bus"]\n[websocket]\nport = 9000\n')
+    monkeypatch.setenv("HUB_WEBSOCKET_PORT", "9001")
+    monkeypatch.setenv("NOTIFY_SOCKET", "@systemd")
+    _, _, env = became(hub, "shard", "7", "--config", file)
+    assert load(None, env) == load(file)
+    assert load(None, env).websocket.port == 9001
+    assert env["NOTIFY_SOCKET"] == "@systemd"
+
+
+@pytest.mark.parametrize("args", [("shard", "4"), ("feed", "zerodha")])
+def test_a_process_that_the_settings_do_not_know_is_78(hub: Any, args: tuple[str, ...]) -> None:
+    assert "these settings know no" in hub(*args, rc=78).stderr
+
+
+def test_a_shard_has_a_number(hub: Any) -> None:
+    hub("shard", "two", rc=2)
+    hub("shard", rc=2)

@@ -1,0 +1,176 @@
+"""`hub start` around a supervisor that starts nothing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from cli import start
+from cli.demo import STORE, demo_key
+from hub.auth.keystore import KeyStore
+from hub.core import config
+from hub.core.config import Settings
+from hub.core.errors import StartError
+from hub.core.names import DEMO_KEY
+from hub.core.supervision import Child, State, wanted
+
+made: list[Stub] = []
+
+
+class Stub:
+    """Reports every process as ready, one after the other, and is told to stop."""
+
+    code = 0
+
+    def __init__(self, settings: Settings, report: Callable[[Sequence[Child]], None]) -> None:
+        made.append(self)
+        self.given = settings
+        self.settings = msgspec.structs.replace(
+            settings, websocket=msgspec.structs.replace(settings.websocket, port=43210)
+        )
+        self._report = report
+        self.key: str | None = None
+        self.mode: int | None = None
+        self.environment: dict[str, str] = {}
+
+    def run(self) -> int:
+        self.environment = dict(os.environ)
+        path = Path(self.given.hub.runtime_dir) / DEMO_KEY
+        if path.exists():
+            self.key, self.mode = path.read_text().strip(), stat.S_IMODE(path.stat().st_mode)
+            self.known = KeyStore(Path(self.given.keys.file)).list()
+        children = wanted(self.settings)
+        for child in children:
+            child.state, child.pid = State.READY, 1000
+            self._report(children)
+        self._report(children)
+        children[0].state = State.LEAVING
+        self._report(children)
+        return self.code
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
+    made.clear()
+    monkeypatch.setattr(start, "Supervisor", Stub)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    return Stub
+
+
+def test_options_are_the_strongest_settings(hub: Any, runtime_dir: Path, home: Path) -> None:
+    file = home / "hub.toml"
+    file.write_text("[hub]\nshards = 2\n[bus]\nqueue = 7\n")
+    hub("start", "--config", file, "--shards", 3, "--host", "0.0.0.0", "--port", 0, "--bus-port", 6,
+        "--feed", "sim", "--feed", "bus", "--runtime-dir", runtime_dir)  # fmt: skip
+    given = made[0].given
+    assert (given.hub.shards, given.hub.feeds, given.bus.queue) == (3, ["sim", "bus"], 7)
+    assert (given.websocket.host, given.websocket.port, given.bus.port) == ("0.0.0.0", 0, 6)
+    assert given.hub.runtime_dir == str(runtime_dir)
+
+
+def test_children_do_not_inherit_what_an_option_overrules(hub: Any, runtime_dir: Path) -> None:
+    os.environ["HUB_SHARDS"] = "8"
+    hub("start", "--shards", 4, "--runtime-dir", runtime_dir)
+    child = made[0].environment | config.environment(made[0].settings)
+    assert config.load(None, child).hub.shards == 4
+
+
+def test_each_process_is_told_and_the_banner_shown_once(hub: Any, runtime_dir: Path) -> None:
+    result = hub("start", "--shards", 2, "--runtime-dir", runtime_dir)
+    names = [line.split()[0] for line in result.stderr.splitlines() if "is ready" in line]
+    assert names == ["router", "feed-bus", "shard-0", "shard-1", "monitor"]
+    assert result.stdout.count("# Python") == 1
+    assert "ws://127.0.0.1:43210" in result.stdout
+
+
+def test_the_exit_code_is_the_supervisor_s(
+    hub: Any, runtime_dir: Path, stub: type[Stub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stub, "code", 73)
+    hub("start", "--runtime-dir", runtime_dir, rc=73)
+
+
+def test_a_demo_has_the_simulator_and_a_key_that_ends_with_it(
+    hub: Any, runtime_dir: Path, home: Path
+) -> None:
+    text = hub("start", "--demo", "--runtime-dir", runtime_dir).stdout
+    (supervisor,) = made
+    assert supervisor.given.hub.feeds == ["sim", "bus"]
+    assert supervisor.key
+    assert supervisor.mode == 0o600
+    assert [record[1:4] for record in supervisor.known] == [("demo", "demo", "sim")]
+    assert supervisor.key in text
+    assert list(runtime_dir.iterdir()) == []
+    assert not (home / ".config").exists()
+
+
+def test_a_demo_with_keys_of_one_s_own_makes_none(hub: Any, runtime_dir: Path, home: Path) -> None:
+    os.environ["HUB_KEYS_FILE"] = str(home / "keys.json")
+    text = hub("start", "--demo", "--feed", "sim", "--runtime-dir", runtime_dir).stdout
+    assert made[0].key is None
+    assert made[0].given.hub.feeds == ["sim"]
+    assert "hub keys add NAME" in text
+
+
+def test_a_key_left_by_a_demo_that_was_killed_is_replaced(runtime_dir: Path) -> None:
+    leak = demo_key(runtime_dir, "sim")
+    old = leak.__enter__()
+    with demo_key(runtime_dir, "sim") as new:
+        assert (runtime_dir / DEMO_KEY).read_text() == f"{new}\n"
+        assert new != old
+        assert len(KeyStore(runtime_dir / STORE).list()) == 1
+
+
+def test_a_second_hub_leaves_the_first_one_s_demo_key_alone(
+    hub: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StartError("a hub runs already")
+
+    monkeypatch.setattr(start, "Supervisor", refuse)
+    (runtime_dir / DEMO_KEY).write_text("theirs")
+    assert "runs already" in hub("start", "--demo", "--runtime-dir", runtime_dir, rc=73).stderr
+    assert (runtime_dir / DEMO_KEY).read_text() == "theirs"
+
+
+def test_bad_settings_start_nothing(hub: Any, runtime_dir: Path) -> None:
+    stderr = hub("start", "--shards", 0, "--port", 70000, rc=78).stderr
+    assert "hub.shards = 0" in stderr
+    assert "websocket.port = 70000" in stderr
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("level", "variable", "file", "terminal", "expected"),
+    [
+        (None, None, "", True, "warning"),
+        (None, None, "", False, None),
+        ("debug", None, "", True, "debug"),
+        (None, "info", "", True, None),
+        (None, None, '[hub]\nlog_level = "info"\n', True, None),
+        (None, None, "not toml", True, "warning"),
+    ],
+)
+def test_a_terminal_is_calm_unless_a_level_is_named(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    level: str | None,
+    variable: str | None,
+    file: str,
+    terminal: bool,
+    expected: str | None,
+) -> None:
+    path = home / "hub.toml"
+    path.write_text(file)
+    if variable:
+        monkeypatch.setitem(os.environ, "HUB_LOG_LEVEL", variable)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    given = dict.fromkeys(("shards", "runtime_dir", "host", "port", "bus_port"))
+    found = start.flags(given | {"feeds": (), "log_level": level}, demo=False, file=path)
+    assert found["hub.log_level"] == expected

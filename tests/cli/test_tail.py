@@ -1,0 +1,196 @@
+"""`hub tail` against a small WebSocket server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.server import Server, ServerConnection, serve
+
+from cli import tail
+from hub.core.names import DEMO_KEY
+
+KEY = "hub_00000000_secret"
+
+
+def tick(symbol: str, ltp: float) -> str:
+    return json.dumps({"type": "market_data", "exchange": "NSE", "symbol": symbol, "mode": 2,
+                       "data": {"ltp": ltp, "close": 100.0, "volume": 5}})  # fmt: skip
+
+
+class FakeHub:
+    """Speaks the client protocol; `play` runs after each subscribe. Keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.unknown: set[str] = set()
+        self.play: Callable[[ServerConnection, int], None] = lambda *_: None
+        self.connections = 0
+        self.server: Server = serve(self._talk, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self.server.serve_forever)
+        self._thread.start()
+
+    def _talk(self, client: ServerConnection) -> None:
+        self.connections += 1
+        number = self.connections
+        for text in client:
+            message = json.loads(text)
+            self.told.append(message)
+            if message["action"] == "authenticate":
+                self._greet(client, message["api_key"])
+            else:
+                rows = [one | self._verdict(one["symbol"]) for one in message["symbols"]]
+                client.send(json.dumps({"type": "subscribe", "subscriptions": rows}))
+                self.play(client, number)
+
+    def _verdict(self, symbol: str) -> dict[str, str]:
+        if symbol in self.unknown:
+            return {"status": "error", "message": "unknown"}
+        return {"status": "success"}
+
+    @staticmethod
+    def _greet(client: ServerConnection, key: str) -> None:
+        if key == KEY:
+            client.send('{"type": "auth", "status": "success"}')
+        else:
+            client.send('{"status": "error", "code": "AUTHENTICATION_ERROR", "message": "no"}')
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self._thread.join()
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    monkeypatch.setenv("HUB_API_KEY", KEY)
+    monkeypatch.setattr(tail, "_FIRST_BACKOFF_S", 0.02)
+    made = FakeHub()
+    yield made
+    made.close()
+
+
+def ticks(*prices: float) -> Callable[[ServerConnection, int], None]:
+    def play(client: ServerConnection, _: int) -> None:
+        for price in prices:
+            client.send(tick("SBIN", price))
+
+    return play
+
+
+def test_it_logs_in_subscribes_and_prints_a_line_per_tick(hub: Any, fake: FakeHub) -> None:
+    fake.play = ticks(101.0, 102.0, 103.0)
+    text = hub("tail", "NSE:SBIN", "--url", fake.url, "--count", 2, "--mode", "depth").stdout
+    rows = [line.split()[1:] for line in text.splitlines()]
+    assert rows == [
+        ["NSE:SBIN", "101.00", "+1.00", "+1.00", "%", "5"],
+        ["NSE:SBIN", "102.00", "+2.00", "+2.00", "%", "5"],
+    ]
+    assert fake.told[0] == {"action": "authenticate", "api_key": KEY}
+    assert fake.told[1]["symbols"] == [{"exchange": "NSE", "symbol": "SBIN"}]
+    assert fake.told[1]["mode"] == "Depth"
+
+
+def test_json_is_the_hub_s_own_message(hub: Any, fake: FakeHub) -> None:
+    fake.play = ticks(101.0)
+    text = hub("tail", "NSE:SBIN", "--url", fake.url, "--count", 1, "--json").stdout
+    assert json.loads(text) == json.loads(tick("SBIN", 101.0))
+
+
+def test_a_symbol_that_fails_is_told_and_the_others_go_on(hub: Any, fake: FakeHub) -> None:
+    fake.unknown = {"NIX"}
+    fake.play = ticks(101.0)
+    result = hub("tail", "NSE:SBIN,NSE:NIX", "--url", fake.url, "--count", 1)
+    assert result.stderr == "NSE:NIX: unknown\n"
+
+
+def test_when_all_symbols_fail_it_ends(hub: Any, fake: FakeHub) -> None:
+    fake.unknown = {"NIX"}
+    stderr = hub("tail", "NSE:NIX", "--url", fake.url, rc=1).stderr
+    assert "NSE:NIX: unknown" in stderr
+    assert "none of these symbols" in stderr
+
+
+def test_it_comes_back_when_the_hub_went_away(hub: Any, fake: FakeHub) -> None:
+    def play(client: ServerConnection, number: int) -> None:
+        client.send(tick("SBIN", 100.0 + number))
+        if number < 3:
+            client.close(1001, "the server is going away")
+
+    fake.play = play
+    result = hub("tail", "NSE:SBIN", "--url", fake.url, "--count", 3)
+    assert [line.split()[2] for line in result.stdout.splitlines()] == [
+        "101.00", "102.00", "103.00",
+    ]  # fmt: skip
+    assert result.stderr.count("the hub is away (closed: 1001 the server is going away)") == 2
+
+
+def test_a_wrong_key_is_told_once(hub: Any, fake: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_API_KEY", "wrong")
+    result = hub("tail", "NSE:SBIN", "--url", fake.url, rc=1)
+    assert "the hub refuses: no (AUTHENTICATION_ERROR)" in result.stderr
+    assert "wrong" not in result.output
+    assert fake.connections == 1
+
+
+def test_when_no_hub_answers_it_says_how_to_start_one(
+    hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_API_KEY", KEY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"ws://127.0.0.1:{server.getsockname()[1]}"
+    stderr = hub("tail", "NSE:SBIN", "--url", url, rc=69).stderr
+    assert "connection refused" in stderr
+    assert "hub start" in stderr
+    assert "not a WebSocket address" in hub("tail", "NSE:A", "--url", "x", rc=1).stderr
+
+
+def test_the_address_is_the_running_hub_s(
+    hub: Any, fake: FakeHub, answer: Any, runtime_dir: Path
+) -> None:
+    fake.play = ticks(101.0)
+    answer(status=[{"t": "status", "hub": {"url": fake.url}}])
+    hub("tail", "NSE:SBIN", "--runtime-dir", runtime_dir, "--count", 1)
+    assert fake.connections == 1
+
+
+def test_without_a_running_hub_the_address_is_the_settings(
+    hub: Any, fake: FakeHub, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.play = ticks(101.0)
+    monkeypatch.setenv("HUB_WEBSOCKET_PORT", fake.url.rpartition(":")[2])
+    hub("tail", "NSE:SBIN", "--runtime-dir", runtime_dir, "--count", 1)
+    assert fake.connections == 1
+
+
+def test_where_the_key_comes_from(
+    hub: Any, fake: FakeHub, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is named, else the environment, else the demo's."""
+    fake.play = ticks(101.0)
+    args = ("tail", "NSE:SBIN", "--url", fake.url, "--count", 1, "--runtime-dir", runtime_dir)
+    (runtime_dir / "named").write_text("from-file\n")
+    (runtime_dir / DEMO_KEY).write_text("from-demo\n")
+    monkeypatch.setenv("HUB_API_KEY", "from-env")
+    hub(*args, "--key-file", runtime_dir / "named", rc=1)
+    hub(*args, rc=1)
+    monkeypatch.delenv("HUB_API_KEY")
+    hub(*args, rc=1)
+    assert [told["api_key"] for told in fake.told] == ["from-file", "from-env", "from-demo"]
+
+
+def test_without_a_key_it_says_where_to_put_one(hub: Any, runtime_dir: Path) -> None:
+    stderr = hub("tail", "NSE:SBIN", "--runtime-dir", runtime_dir, rc=2).stderr
+    assert "HUB_API_KEY" in stderr
+    (runtime_dir / "empty").touch()
+    args = ("tail", "NSE:SBIN", "--key-file", runtime_dir / "empty")
+    assert "holds no API key" in hub(*args, rc=2).stderr
+
+
+def test_symbols_without_an_exchange_are_wrong_usage(hub: Any) -> None:
+    assert "EXCHANGE:SYMBOL" in hub("tail", "SBIN", rc=2).stderr
