@@ -14,7 +14,7 @@ import hub
 
 ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-SCRIPTS = (".ci/run", "scripts/hub", "scripts/test")
+SCRIPTS = (".ci/run", "scripts/bench", "scripts/hub", "scripts/test")
 
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "farm"))
 REGISTRIES = tuple(

@@ -19,9 +19,22 @@ NOW_MS = 1_773_115_200_000
 LISTINGS = universe(20, 1, date(2026, 3, 10))
 LTP = ["ltp", "ltt", "symbol", "exchange", "mode", "timestamp"]
 QUOTE = [
-    *LTP, "volume", "open", "high", "low", "close", "last_trade_quantity", "average_price",
-    "total_buy_quantity", "total_sell_quantity", "change", "change_percent", "bid_price",
-    "ask_price", "bid_size", "ask_size",
+    *LTP,
+    "volume",
+    "open",
+    "high",
+    "low",
+    "close",
+    "last_trade_quantity",
+    "average_price",
+    "total_buy_quantity",
+    "total_sell_quantity",
+    "change",
+    "change_percent",
+    "bid_price",
+    "ask_price",
+    "bid_size",
+    "ask_size",
 ]
 
 
@@ -113,8 +126,17 @@ def test_an_index_has_no_quantities() -> None:
     walk = Walk(LISTINGS[8], 1)
     walk.step()
     tick = read(walk, Mode.DEPTH)
-    quantities = ("volume", "last_trade_quantity", "total_buy_quantity", "total_sell_quantity",
-                  "average_price", "bid_price", "ask_price", "bid_size", "ask_size")
+    quantities = (
+        "volume",
+        "last_trade_quantity",
+        "total_buy_quantity",
+        "total_sell_quantity",
+        "average_price",
+        "bid_price",
+        "ask_price",
+        "bid_size",
+        "ask_size",
+    )
     assert tick["ltp"] > 0
     assert {tick[name] for name in quantities} == {0}
     nothing = {"price": 0, "quantity": 0, "orders": 0}

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from hub.core.model import Instrument, Mode, Result, Want
 from hub.feeds.base import Feed, FeedState
-from hub.feeds.sim import BATCH, SimFeed, Stream, Wheel, find
-from hub.feeds.sim.universe import universe
+from hub.feeds.sim import SimFeed
+from hub.feeds.sim.universe import find, universe
+from hub.feeds.sim.wheel import BATCH, Stream, Wheel
 
 TODAY = date(2026, 3, 10)
 LISTING = universe(1, 1, TODAY)[0]
@@ -46,8 +47,12 @@ class Sink:
 
     def ticks(self, topic: bytes) -> list[dict[str, Any]]:
         """The ticks of a topic without their times."""
-        found = [json.loads(text) for batch in self.batches
-                 for name, text in zip(batch[::2], batch[1::2], strict=True) if name == topic]
+        found = [
+            json.loads(text)
+            for batch in self.batches
+            for name, text in zip(batch[::2], batch[1::2], strict=True)
+            if name == topic
+        ]
         return [{**tick, "ltt": 0, "timestamp": 0} for tick in found]
 
     async def until(self, met: Callable[[], bool]) -> None:
@@ -65,6 +70,7 @@ def played(
     act: Callable[[SimFeed, Sink], Awaitable[None]], *, symbols: int = 20, rate: float = 1000
 ) -> Sink:
     """Run `act` with a started feed; what its sink has in the end."""
+
     async def play() -> Sink:
         feed, sink = SimFeed(symbols, rate, seed=1, today=TODAY), Sink()
         await feed.start(sink)
@@ -90,14 +96,22 @@ def test_it_is_a_feed() -> None:
 
 def test_every_want_with_modes_is_answered_in_one_call() -> None:
     async def act(feed: SimFeed, sink: Sink) -> None:
-        feed.apply([want(RELIANCE, QUOTE), want(NIFTY, LTP | DEPTH),
-                    want(Instrument("NSE", "FOO"), LTP), want(Instrument("NSE", "BAR"), 0)])
+        feed.apply(
+            [
+                want(RELIANCE, QUOTE),
+                want(NIFTY, LTP | DEPTH),
+                want(Instrument("NSE", "FOO"), LTP),
+                want(Instrument("NSE", "BAR"), 0),
+            ]
+        )
 
-    assert played(act).answers == [[
-        Result(b"NSE_RELIANCE", QUOTE),
-        Result(b"NSE_INDEX_NIFTY", LTP | DEPTH, depth=5),
-        Result(b"NSE_FOO", LTP, "NSE:FOO is not one of the simulator's 20 symbols"),
-    ]]
+    assert played(act).answers == [
+        [
+            Result(b"NSE_RELIANCE", QUOTE),
+            Result(b"NSE_INDEX_NIFTY", LTP | DEPTH, depth=5),
+            Result(b"NSE_FOO", LTP, "NSE:FOO is not one of the simulator's 20 symbols"),
+        ]
+    ]
 
 
 def test_a_key_without_a_name_is_refused_by_its_key() -> None:
@@ -222,7 +236,8 @@ def turns(wheel: Wheel, until: float, pause: float = 0.0) -> list[tuple[float, l
 
 
 @given(
-    st.floats(0.01, 1000), st.sets(st.integers(0, 100_000), min_size=1, max_size=30),
+    st.floats(0.01, 1000),
+    st.sets(st.integers(0, 100_000), min_size=1, max_size=30),
     st.floats(0, 1e6),
 )
 @settings(deadline=None)

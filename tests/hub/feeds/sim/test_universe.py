@@ -32,10 +32,23 @@ def expiry(listing: Listing) -> date:
 
 def test_the_first_twenty_have_something_of_everything() -> None:
     first = universe(20, 1, TODAY)
-    assert {"NSE:RELIANCE", "NSE:INFY", "NSE:TCS", "NSE:SBIN", "NSE:HDFCBANK", "NSE:ICICIBANK",
-            "NSE:M&M", "NSE:BAJAJ-AUTO", "NSE_INDEX:NIFTY", "NSE_INDEX:BANKNIFTY",
-            "BSE_INDEX:SENSEX", "NFO:BANKNIFTY31MAR26FUT", "MCX:GOLD19MAR26FUT",
-            "MCX:CRUDEOILM19MAR26FUT", "CDS:USDINR27MAR26FUT"} <= set(names(first))
+    assert {
+        "NSE:RELIANCE",
+        "NSE:INFY",
+        "NSE:TCS",
+        "NSE:SBIN",
+        "NSE:HDFCBANK",
+        "NSE:ICICIBANK",
+        "NSE:M&M",
+        "NSE:BAJAJ-AUTO",
+        "NSE_INDEX:NIFTY",
+        "NSE_INDEX:BANKNIFTY",
+        "BSE_INDEX:SENSEX",
+        "NFO:BANKNIFTY31MAR26FUT",
+        "MCX:GOLD19MAR26FUT",
+        "MCX:CRUDEOILM19MAR26FUT",
+        "CDS:USDINR27MAR26FUT",
+    } <= set(names(first))
     kinds = Counter((listing.instrument.exchange, listing.kind) for listing in first)
     assert kinds["NFO", Kind.OPTION] == 2
     assert kinds["CDS", Kind.OPTION] == 2
@@ -86,8 +99,11 @@ def test_nifty_options_expire_weekly_and_the_rest_monthly(
 
 
 def test_strikes_are_written_without_needless_decimals() -> None:
-    symbols = [listing.instrument.symbol for listing in universe(10_000, 1, TODAY)
-               if listing.kind is Kind.OPTION]
+    symbols = [
+        listing.instrument.symbol
+        for listing in universe(10_000, 1, TODAY)
+        if listing.kind is Kind.OPTION
+    ]
     assert all(re.search(r"\d(\.\d*[1-9])?(CE|PE)$", symbol) for symbol in symbols)
     assert any(symbol.startswith("USDINR") and "." in symbol for symbol in symbols)
 
