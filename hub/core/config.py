@@ -23,6 +23,7 @@ from hub.core.errors import ConfigError
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Name = Annotated[str, Meta(pattern=r"\A[^,\s]+\Z")]
 _DAY_S = 86_400
+_NEAR = 0.85
 
 
 class Hub(msgspec.Struct, frozen=True, kw_only=True):
@@ -418,7 +419,10 @@ def _from_environment(
     known = {definition.variable: definition for definition in definitions()}
     for variable, text in environ.items():
         definition = known.get(variable)
-        if definition is not None:
+        if definition is None and variable.startswith("HUB_"):
+            near = difflib.get_close_matches(variable, known, 1, _NEAR)
+            problems += [f"${variable}: no such setting; did you mean ${name}?" for name in near]
+        elif definition is not None:
             value: Any = text
             if definition.type == "list of text":
                 value = [part.strip() for part in text.split(",") if part.strip()]

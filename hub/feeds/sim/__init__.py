@@ -20,7 +20,7 @@ from hub.core.model import Mode, Result, Want
 from hub.feeds.base import FeedHealth, FeedState, Limits, Sink
 from hub.feeds.sim.market import LEVELS
 from hub.feeds.sim.universe import universe
-from hub.feeds.sim.wheel import BATCH, Stream, Wheel
+from hub.feeds.sim.wheel import Stream, Wheel
 
 _DEPTH = Mode.DEPTH.bit
 _INDIA = timezone(timedelta(hours=5, minutes=30))
