@@ -19,13 +19,14 @@ _OPENALGO = "http://127.0.0.1:5000"
 
 class Start(NamedTuple):
     """What the banner needs to know: the demo's key (empty: none), whether any key exists, and
-    the options by which another command finds this hub."""
+    the options by which another command finds this hub, and how the command itself is called."""
 
     settings: Settings
     demo_key: str = ""
     has_keys: bool = True
     hub_options: str = ""
     config_options: str = ""
+    program: str = "hub"
 
 
 def banner(start: Start) -> Text:
@@ -36,14 +37,14 @@ def banner(start: Start) -> Text:
         _paste(
             text,
             "No API key exists yet, so no client can log in. Add one, in another terminal:",
-            f"hub keys add NAME{start.config_options}",
+            f"{start.program} keys add NAME{start.config_options}",
         )
     key = start.demo_key or "YOUR_API_KEY"
     url = start.settings.ws_url()
     _paste(text, "Python, with OpenAlgo's SDK (pip install openalgo):", *python(url, key))
     given = "" if start.demo_key else "HUB_API_KEY=YOUR_API_KEY "
     symbols = ",".join(":".join(pair) for pair in _SYMBOLS)
-    _paste(text, "A terminal:", f"{given}hub tail {symbols}{start.hub_options}")
+    _paste(text, "A terminal:", f"{given}{start.program} tail {symbols}{start.hub_options}")
     _paste(text, "A browser's console:", *browser(url, key))
     return text.append("\n").append("Ctrl-C stops the hub.\n", "dim")
 

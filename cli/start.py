@@ -102,7 +102,14 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
     def ready() -> None:
         show_long(
             banner(
-                Start(supervisor.settings, key, has_keys, _hub_options(directory), config_options)
+                Start(
+                    supervisor.settings,
+                    demo_key=key,
+                    has_keys=has_keys,
+                    hub_options=_hub_options(directory),
+                    config_options=config_options,
+                    program=os.environ.get("HUB_PROGRAM", "hub"),
+                )
             )
         )
 

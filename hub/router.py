@@ -116,8 +116,8 @@ class Router(Role):
             if len(parts) == 1:
                 pairs = codec.unpack(parts[0])
                 self._counts["in"] += len(pairs) // 2
-                for topic, _ in self._routing.offer(pairs):
-                    self._malformed("ingest", f"{topic[:80]!r} is not EXCHANGE_SYMBOL_MODE")
+                for topic, payload in self._routing.offer(pairs):
+                    self._take_other(topic, payload)
             else:
                 kind, shard, *rest = parts
                 if kind != stream.VALUES:
@@ -179,8 +179,17 @@ class Router(Role):
             await asyncio.sleep(self.settings.flow.home_ms / 1000)
             if self._routing.pending_slow:
                 self._flush_all()
-            for pipe in self._pipes:
+            for shard, pipe in enumerate(self._pipes):
                 pipe.retry()
+                if pipe.overrun:
+                    self._give_up(f"shard-{shard}")
+
+    def _give_up(self, name: str) -> None:
+        """A shard takes nothing: it counts as gone until it says hello again."""
+        log.warning("%s takes nothing; what it was owed is void", name)
+        self._counts["given_up"] += 1
+        if self._peers.leave(name):
+            self._gone(name)
 
     # Interest climbs.
 
@@ -277,13 +286,15 @@ class Router(Role):
         return True
 
     def _take_hello(self, sender: str, message: Message, now: float) -> None:
+        fresh = sender not in self._peers
         peer, replaced = self._peers.hello(sender, int(message["epoch"]), now)
         if replaced:
             self._gone(sender)
         token = stream.token(self._epoch, peer.lease)
         if sender.startswith("shard-"):
             self._pipes[self._shard(sender)].reset(open_=True, token=token)
-        log.info("%s is here", sender)
+        if fresh:
+            log.info("%s is here", sender)
         self._switch.send(sender, {"t": "welcome", "lease": peer.lease, "stream": token})
         if sender.startswith("feed-"):
             self._brief(sender)
@@ -358,6 +369,7 @@ class Router(Role):
             | {
                 "topics": len(self._routing),
                 "symbols": len(self._interest),
+                "control_malformed": self._switch.malformed,
                 "dropped": sum(pipe.dropped for pipe in self._pipes),
                 "window_ms": self._window.width_ms,
             }

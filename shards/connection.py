@@ -107,6 +107,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """There is room again."""
         self._blocked = False
+        self._pinged_s = 0.0  # its pong could not be read, and it has taken something
         self._hold("unsent", reading=True)
         self._pay()
 

@@ -37,7 +37,9 @@ class Desk:
         self._settings = settings
         self.index: Index[Client] = Index()
         self.latest = Latest()
-        self.fanout: Fanout[Client] = Fanout(self.index, self.latest, self._concerns)
+        self.fanout: Fanout[Client] = Fanout(
+            self.index, self.latest, self._concerns, settings.bus.max_topics
+        )
         self.snapshots = Snapshots(self.index, self.latest, self.fanout, self._is_home)
         self.accounts = Accounts()
         self.feeds_up: frozenset[str] = frozenset()

@@ -34,17 +34,26 @@ _CACHED = len(frames.HEADERS)
 class Fanout(Generic[R]):
     """Turns ticks into frames for audiences and hands them over at each flush.
 
-    `admits` tells whether a key concerns this shard at all.
+    `admits` tells whether a key concerns this shard at all; beyond `most_lines` topics the older
+    half of those that nobody holds is forgotten.
     """
 
-    def __init__(self, index: Index[R], latest: Latest, admits: Callable[[bytes], bool]) -> None:
+    def __init__(
+        self,
+        index: Index[R],
+        latest: Latest,
+        admits: Callable[[bytes], bool],
+        most_lines: int = 1_000_000,
+    ) -> None:
         self._index = index
         self._latest = latest
         self._admits = admits
+        self._most_lines = most_lines
         self._dirty: list[Audience[R]] = []
         self.seq = 0
         self.delivered = 0
         self.malformed = 0
+        self.forgotten = 0
 
     def __repr__(self) -> str:
         return f"<Fanout {self.seq} ticks in, {self.delivered} frames out>"
@@ -140,6 +149,8 @@ class Fanout(Generic[R]):
             return None
         if not self._admits(line.key):
             return None
+        if len(self._latest.lines) >= self._most_lines:
+            self.forgotten += self._latest.shrink(self._index.__contains__)
         self._latest.lines[topic] = line
         return line
 

@@ -158,12 +158,16 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        sock = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise StartError(f"clients cannot be served on {host}: {error.strerror}") from None
+    sock = socket.socket(family, kind, proto)
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:
+        sock.close()
         raise StartError(f"clients cannot be served on {host}:{port}: {error.strerror}") from None
     sock.setblocking(False)
     return sock

@@ -17,11 +17,10 @@ from hub.core.latest import Line
 class Outbox:
     """The lines and order updates that one session is owed."""
 
-    __slots__ = ("_events", "_lines", "_max_events", "behind", "behind_since_s", "conflated")
+    __slots__ = ("_events", "_lines", "_max_events", "behind", "conflated")
 
     def __init__(self, max_events: int) -> None:
         self.behind = False
-        self.behind_since_s = 0.0
         self.conflated = 0
         self._lines: dict[Line, None] = {}
         self._events: deque[bytes] = deque()
@@ -37,10 +36,9 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._lines) + len(self._events)
 
-    def fall_behind(self, now_s: float) -> None:
+    def fall_behind(self) -> None:
         """The socket takes no more for now."""
         self.behind = True
-        self.behind_since_s = now_s
 
     def owe(self, lines: Iterable[Line]) -> None:
         """Ticks of these lines have come while the session is behind."""

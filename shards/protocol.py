@@ -75,7 +75,7 @@ class Drop(NamedTuple):
 def read(text: str | bytes) -> Request:
     """A message as a JSON object. Raises RequestError."""
     try:
-        request = json.loads(text)
+        request = json.loads(text, parse_constant=lambda _: None)
     except RecursionError:
         raise RequestError(INVALID_JSON, "the message is nested too deeply") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -131,7 +131,7 @@ class Session:
 
     def blocked(self) -> None:
         """The socket takes no more for now."""
-        self.outbox.fall_behind(time.monotonic())
+        self.outbox.fall_behind()
 
     def unblocked(self, budget_bytes: int) -> None:
         """There is room again: pay what is owed."""

@@ -197,6 +197,8 @@ class Shard(Role):
             "stalled": gateway.stalled,
             "accepted": gateway.accepted,
             "stale": self._stale,
+            "forgotten": fanout.forgotten,
+            "overrun": self._verifier.overrun,
             "refused": gateway.refused,
             "window_ms": self._window.width_ms,
         }

@@ -80,6 +80,11 @@ class Claims:
     def __contains__(self, key: bytes) -> bool:
         return key in self._claims
 
+    def live(self, key: bytes) -> int:
+        """The set of modes in which the feed has a key."""
+        claim = self._claims.get(key)
+        return claim.live if claim else 0
+
     def shards(self) -> list[int]:
         """The shards that claim something."""
         return [shard for shard, keys in self._by_shard.items() if keys]

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hub.core import topics
@@ -69,6 +70,15 @@ class Latest:
         """Drop the values of a key; its routes stay."""
         for line in self.of(key):
             line.payload = None
+
+    def shrink(self, keep: Callable[[bytes], bool]) -> int:
+        """Forget the older half of the topics that nobody here holds; how many that were."""
+        idle = sorted(
+            (line for line in self.lines.values() if not keep(line.key)), key=lambda line: line.seq
+        )
+        for line in idle[: (len(idle) + 1) // 2]:
+            del self.lines[topics.of(line.key, line.mode)]
+        return (len(idle) + 1) // 2
 
     def unresolve(self, key: bytes) -> None:
         """Somebody began or ceased to hold this key: its routes are to be resolved anew."""

@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 BEAT_S = 1.0
 """Time between heartbeats."""
@@ -25,7 +24,6 @@ class Peer:
     epoch: int
     lease: int
     heard_s: float
-    beat: dict[str, Any] = field(default_factory=dict)
 
 
 class Peers:
@@ -51,15 +49,6 @@ class Peers:
         self._leases += 1
         peer = self._peers[name] = Peer(name, epoch, self._leases, now_s)
         return peer, before is not None
-
-    def beat(self, name: str, lease: int, now_s: float, beat: dict[str, Any]) -> bool:
-        """A heartbeat; False when the sender must say hello first."""
-        peer = self._peers.get(name)
-        if peer is None or peer.lease != lease:
-            return False
-        peer.heard_s = now_s
-        peer.beat = beat
-        return True
 
     def gone(self, now_s: float) -> list[Peer]:
         """Those that have been silent too long; they are forgotten."""

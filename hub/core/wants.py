@@ -94,7 +94,7 @@ class Wants:
             record.stale = True
         else:
             record.confirmed |= result.modes & record.told
-            record.good_depth = record.told_depth
+            record.good_depth = max(record.good_depth, record.told_depth)
 
     def take(self) -> list[Want]:
         """What has changed since it was last told; from now on it counts as told."""

@@ -17,9 +17,11 @@ from hub.core.model import Result, Want
 
 
 class Limits(NamedTuple):
-    """What a broker allows; the host refuses what goes beyond before the feed is asked.
+    """What a broker allows.
 
-    `symbols` is the number of keys one account may hold, 0 for no limit.
+    `symbols` is the number of keys one account may hold, 0 for no limit; the host refuses what
+    goes beyond before the feed is asked. `depth_levels` are those there are; a feed that is asked
+    for others gives the nearest and says so in its answer.
     """
 
     symbols: int = 0

@@ -17,7 +17,7 @@ from hub.core import codec
 from hub.core.claims import Answer, Claims
 from hub.core.codec import Message
 from hub.core.config import Settings, load
-from hub.core.model import Result
+from hub.core.model import Result, Want
 from hub.core.names import INGEST
 from hub.feeds import catalogue
 from hub.runtime import links
@@ -101,8 +101,31 @@ class FeedHost(Role):
             shard, wants, replace=bool(message["replace"]), now=time.monotonic()
         )
         self._send(work.answers)
-        if work.asks:
-            self._feed.apply(work.asks)
+        self._apply(self._within_limits(work.asks))
+
+    def _within_limits(self, asks: list[Want]) -> list[Want]:
+        """What the feed may be asked for; the rest is refused."""
+        limit = self._feed.limits.symbols
+        over = len(self._claims) - limit if limit else 0
+        if over <= 0:
+            return asks
+        fresh = [want for want in asks if not self._claims.live(want.key)]
+        refused = fresh[-over:]
+        self._refuse(refused, f"feed {self._feed.name} takes no more than {limit} symbols")
+        return [want for want in asks if want not in refused]
+
+    def _apply(self, wants: list[Want]) -> None:
+        """Hand wants to the feed; one that breaks down is an error for those who wait."""
+        if not wants:
+            return
+        try:
+            self._feed.apply(wants)
+        except Exception as error:  # noqa: BLE001  # a feed is somebody else's code
+            self._seldom.warning("apply", "feed %s: %r", self._feed.name, error)
+            self._refuse(wants, f"feed {self._feed.name}: {type(error).__name__}: {error}")
+
+    def _refuse(self, wants: list[Want], reason: str) -> None:
+        self.answer([Result(want.key, want.modes, reason) for want in wants if want.modes])
 
     def _send(self, answers: list[Answer]) -> None:
         by_shard: dict[int, list[Result]] = defaultdict(list)
@@ -129,8 +152,7 @@ class FeedHost(Role):
             self._forget_at = float("inf")
             self._claims.drop(set(self._claims.shards()) - self._heard, now_s)
         ended = self._claims.due(now_s)
-        if ended:
-            self._feed.apply(ended)
+        self._apply(ended)
         self._tell_released()
 
     def _tell_released(self) -> None:

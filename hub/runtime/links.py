@@ -45,7 +45,9 @@ def bind(kind: int, address: str, *, queue: int = 0, what: str = "a socket") -> 
         sock.bind(address)
     except zmq.ZMQError as error:
         sock.close()
-        raise StartError(f"{what} cannot listen on {address}: {error.strerror}") from None
+        raise StartError(
+            f"{what} cannot listen on {address}: {zmq.strerror(error.errno or 0)}"
+        ) from None
     return sock
 
 
@@ -193,8 +195,8 @@ def _read_pairs(
     """Read up to a batch of two-part messages; how many there were, malformed ones included.
 
     Asking a socket whether more parts follow costs as much as a receive; a frame knows. So the
-    second part is received as a frame, and only it is asked. A first part without a second shows
-    by what comes behind it: another topic, which has more behind it, instead of JSON.
+    second part is received as a frame, and only it is asked. A first part that stood alone shows
+    by what comes behind it: another topic, with more behind it, where JSON should be.
     """
     pairs: list[bytes] = []
     bad = 0
@@ -206,7 +208,7 @@ def _read_pairs(
             break
         try:
             frame = receive(zmq.NOBLOCK, copy=False)
-            while frame.more and not frame.bytes.startswith(b"{"):
+            while frame.more and _is_topic(frame.bytes):
                 bad += 1
                 topic, frame = frame.bytes, receive(zmq.NOBLOCK, copy=False)
         except zmq.Again:
@@ -227,6 +229,10 @@ def _read_pairs(
     return len(pairs) // 2 + bad
 
 
+def _is_topic(part: bytes) -> bool:
+    return b"_" in part and not part.startswith(b"{")
+
+
 def _readable(sock: zmq.Socket[bytes]) -> bool:
     events = sock.getsockopt(zmq.EVENTS)
     return isinstance(events, int) and bool(events & zmq.POLLIN)
@@ -239,6 +245,8 @@ class Pipe:
         self._sock = sock
         self._kept: deque[Sequence[bytes]] = deque()
         self.open = False
+        self.overrun = False
+        self.most_kept = _KEPT
         self.dropped = 0
         self._token = b""
 
@@ -253,10 +261,15 @@ class Pipe:
         return self._try(parts)
 
     def send_surely(self, parts: Sequence[bytes]) -> None:
-        """Send now, or in its turn as soon as there is room. A closed pipe takes nothing."""
-        if self.open and len(self._kept) < _KEPT:
-            self._kept.append(parts)
-            self.retry()
+        """Send now, or in its turn as soon as there is room. A closed pipe takes nothing; one that
+        would have to keep too much is `overrun`: its reader is to be treated as gone."""
+        if not self.open:
+            return
+        if len(self._kept) >= self.most_kept:
+            self.overrun = True
+            return
+        self._kept.append(parts)
+        self.retry()
 
     def retry(self) -> bool:
         """Send what was kept; whether nothing is kept any more."""
@@ -271,6 +284,7 @@ class Pipe:
         the kind of each message from now on."""
         self._kept.clear()
         self.open = open_
+        self.overrun = False
         self._token = token
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Logging: one line per message on stderr, `time role level text key=value`, never a secret."""
+"""Logging: one line per message on stderr, `time level role text`, never a secret."""
 
 from __future__ import annotations
 

@@ -30,8 +30,10 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
+            holder = self._file.read().strip() or "?"
+            self._file.close()
             raise StartError(
-                f"a hub runs already at {runtime_dir} (pid {self._file.read().strip() or '?'}); "
+                f"a hub runs already at {runtime_dir} (pid {holder}); "
                 "stop it with `hub stop`, or set hub.runtime_dir for a second one"
             ) from None
         self._file.truncate(0)

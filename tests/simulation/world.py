@@ -23,6 +23,7 @@ from hub.core.codec import Message
 from hub.core.config import Settings
 from hub.core.latest import Line
 from hub.core.model import Identity, Instrument, Mode, Result, Want
+from hub.feeds.base import Limits
 from hub.feeds.host import FeedHost
 from hub.router import Router
 from shards.fanout import frame
@@ -224,6 +225,7 @@ class World:
     # The feed's own side.
 
     name = "sim"
+    limits = Limits()
 
     def apply(self, wants: list[Want]) -> None:
         self.asked.append(wants)

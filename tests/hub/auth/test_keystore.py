@@ -112,11 +112,14 @@ def test_revoke_deletes_one_key_and_tells_which(store: KeyStore) -> None:
     assert [record.name for record in store.list()] == ["two"]
 
 
-@pytest.mark.parametrize(("names", "asked", "hint"), [
-    (["algo-1", "chart"], "algo1", "did you mean 'algo-1'"),
-    (["algo-1"], "zzz", "see `hub keys list`"),
-    ([], "algo", "the store is empty"),
-])
+@pytest.mark.parametrize(
+    ("names", "asked", "hint"),
+    [
+        (["algo-1", "chart"], "algo1", "did you mean 'algo-1'"),
+        (["algo-1"], "zzz", "see `hub keys list`"),
+        ([], "algo", "the store is empty"),
+    ],
+)
 def test_an_unknown_name_gets_the_nearest_known_one(
     store: KeyStore, names: list[str], asked: str, hint: str
 ) -> None:
@@ -217,14 +220,20 @@ def test_any_history_leaves_what_a_list_would_hold(
         assert [record.name for record in KeyStore(path).list()] == model.names
 
 
-@pytest.mark.parametrize(("environ", "expected"), [
-    ({"CONFIGURATION_DIRECTORY": "/etc/s", "XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/etc/s"),
-    ({"CONFIGURATION_DIRECTORY": "/etc/s:/etc/t"}, "/etc/s"),
-    ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/shardhub"),
-    ({"XDG_CONFIG_HOME": "relative", "HOME": "/h"}, "/h/.config/shardhub"),
-    ({"CONFIGURATION_DIRECTORY": "", "XDG_CONFIG_HOME": "", "HOME": "/h"}, "/h/.config/shardhub"),
-    ({}, "/etc/shardhub"),
-])
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"CONFIGURATION_DIRECTORY": "/etc/s", "XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/etc/s"),
+        ({"CONFIGURATION_DIRECTORY": "/etc/s:/etc/t"}, "/etc/s"),
+        ({"XDG_CONFIG_HOME": "/x", "HOME": "/h"}, "/x/shardhub"),
+        ({"XDG_CONFIG_HOME": "relative", "HOME": "/h"}, "/h/.config/shardhub"),
+        (
+            {"CONFIGURATION_DIRECTORY": "", "XDG_CONFIG_HOME": "", "HOME": "/h"},
+            "/h/.config/shardhub",
+        ),
+        ({}, "/etc/shardhub"),
+    ],
+)
 def test_the_default_path(environ: dict[str, str], expected: str) -> None:
     assert default_path(environ) == Path(expected) / "keys.json"
 

@@ -54,14 +54,32 @@ def test_a_damaged_file_is_read_or_refused_without_quoting_it(data: st.DataObjec
     assert "aGFzaGhhc" not in told
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"[]", b"null", b"{}", b"\xff", b'{"version": 1}', b'{"version": true, "keys": []}',
-    b'{"version": 1, "keys": {}}', b'{"version": 1, "keys": [], "more": 1}',
-    b'{"version": 1, "keys": []} {}', b'{"version": 1, "x": ' + b"[" * 100_000,
-    document(id="0123ABCD"), document(id="0123abcd\n"), document(name=""), document(user="u" * 65),
-    document(broker=7), document(created=-1), document(hash="plain"), document(note="mine"),
-    document(user="two\nlines"), document(name=" n"),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b"\xff",
+        b'{"version": 1}',
+        b'{"version": true, "keys": []}',
+        b'{"version": 1, "keys": {}}',
+        b'{"version": 1, "keys": [], "more": 1}',
+        b'{"version": 1, "keys": []} {}',
+        b'{"version": 1, "x": ' + b"[" * 100_000,
+        document(id="0123ABCD"),
+        document(id="0123abcd\n"),
+        document(name=""),
+        document(user="u" * 65),
+        document(broker=7),
+        document(created=-1),
+        document(hash="plain"),
+        document(note="mine"),
+        document(user="two\nlines"),
+        document(name=" n"),
+    ],
+)
 def test_a_file_that_does_not_follow_its_format_is_malformed(content: bytes) -> None:
     with pytest.raises(Malformed):
         decode(content)
@@ -90,18 +108,41 @@ def test_the_id_of_a_key() -> None:
     assert id_of(KEY) == "0123abcd"
 
 
-@pytest.mark.parametrize("text", [
-    "", KEY + "x", KEY[:-1], KEY + "\n", " " + KEY, KEY.upper(), KEY.replace("hub", "hug"),
-    KEY.replace("0123abcd", "0123abcg"), KEY[:-1] + "+", KEY[:-1] + "é", KEY[:-1] + "\ud800",
-    "x" * 1_000_000,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        KEY + "x",
+        KEY[:-1],
+        KEY + "\n",
+        " " + KEY,
+        KEY.upper(),
+        KEY.replace("hub", "hug"),
+        KEY.replace("0123abcd", "0123abcg"),
+        KEY[:-1] + "+",
+        KEY[:-1] + "é",
+        KEY[:-1] + "\ud800",
+        "x" * 1_000_000,
+    ],
+)
 def test_any_other_text_has_no_id(text: str) -> None:
     assert id_of(text) == ""
 
 
-@pytest.mark.parametrize("text", [
-    "", "x" * 65, " x", "x ", "a\tb", "a\nb", "\x7f", "\ud800", "\u202e",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x" * 65,
+        " x",
+        "x ",
+        "a\tb",
+        "a\nb",
+        "\x7f",
+        "\ud800",
+        "\u202e",
+    ],
+)
 def test_texts_that_are_refused(text: str) -> None:
     assert text_problem(text)
 

@@ -92,8 +92,12 @@ class Bench:
         self.executor = ByHand(at_once=at_once)
         self.store = KeyStore(directory / "keys.json", self.hasher)
         self.verifier = Verifier(
-            self.store.path, options.pop("cache_s", 60.0), self.executor, lambda: self.now,
-            hasher=self.hasher, **options,
+            self.store.path,
+            options.pop("cache_s", 60.0),
+            self.executor,
+            lambda: self.now,
+            hasher=self.hasher,
+            **options,
         )
 
     def add(self, name: str = "algo", user: str = "alice") -> str:

@@ -1,0 +1,68 @@
+"""Where keys live and where clients go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from zlib import crc32
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.placement import home, least_loaded
+
+LOADS = st.lists(st.none() | st.integers(0, 5), min_size=1, max_size=8)
+
+
+@given(st.binary(), st.integers(1, 64))
+def test_the_home_of_a_key_is_its_crc32_modulo_the_shards(key: bytes, shards: int) -> None:
+    assert home(key, shards) == crc32(key) % shards
+
+
+@pytest.mark.parametrize(
+    ("key", "shard"),
+    [(b"NSE_RELIANCE", 2), (b"NSE_INDEX_NIFTY", 0), (b"MCX_GOLD26AUGFUT", 2)],
+)
+def test_homes_never_move_between_versions(key: bytes, shard: int) -> None:
+    assert home(key, 4) == shard
+
+
+def test_many_keys_spread_over_all_shards() -> None:
+    homes = Counter(home(f"NSE_SYMBOL{number}".encode(), 4) for number in range(4000))
+    assert len(homes) == 4
+    assert max(homes.values()) < 1.25 * min(homes.values())
+
+
+@given(LOADS, st.data())
+def test_a_connection_never_goes_to_a_shard_that_has_more(
+    loads: list[int | None], data: st.DataObject
+) -> None:
+    me = data.draw(st.integers(0, len(loads) - 1))
+    taker = least_loaded(loads, me)
+    known = [load for load in loads if load is not None]
+    if not known:
+        assert taker == me
+        return
+    assert loads[taker] == min(known)
+    if loads[me] == min(known):
+        assert taker == me
+    else:
+        assert taker == loads.index(min(known))
+
+
+@given(st.integers(1, 8), st.data())
+def test_clients_that_arrive_one_by_one_are_spread_within_one(
+    shards: int, data: st.DataObject
+) -> None:
+    loads: list[int | None] = [0] * shards
+    for me in data.draw(st.lists(st.integers(0, shards - 1), max_size=60)):
+        taker = least_loaded(loads, me)
+        loads[taker] = (loads[taker] or 0) + 1
+        counts = [load or 0 for load in loads]
+        assert max(counts) - min(counts) <= 1
+
+
+def test_a_shard_that_takes_nobody_hands_on_what_it_accepted() -> None:
+    assert least_loaded([None, 7, 9], 0) == 1
+    assert least_loaded([3, None], 0) == 0
+    assert least_loaded([None, None], 1) == 1

@@ -1,0 +1,193 @@
+"""Where each tick goes, for any interest and any order of calls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core import codec, topics
+from hub.core.interest import InterestTable
+from hub.core.model import Mode, Want, lowest
+from hub.core.placement import home
+from hub.core.routing import Routing
+
+KEYS = [b"NSE_A", b"NSE_A_LTP", b"NSE_INDEX_B", b"MCX_C"]
+SHARDS = 4
+
+
+class Tick(NamedTuple):
+    """A step: a tick comes."""
+
+    key: bytes
+    mode: Mode
+
+
+class Say(NamedTuple):
+    """A step: a shard says what it wants of a key."""
+
+    shard: int
+    key: bytes
+    modes: int
+
+
+class Take(NamedTuple):
+    """A step: what is pending is taken, on the fast way or the slow one."""
+
+    fast: bool
+
+
+STEPS = st.lists(
+    st.builds(Tick, st.sampled_from(KEYS), st.sampled_from(Mode))
+    | st.builds(Say, st.integers(0, SHARDS - 1), st.sampled_from(KEYS), st.integers(0, 7))
+    | st.builds(Take, st.booleans()),
+    max_size=60,
+)
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Bench:
+    """A routing, and all that each shard got: by way and in order."""
+
+    def __init__(self, shards: int = SHARDS, max_topics: int = 1000) -> None:
+        self.interest = InterestTable()
+        self.routing = Routing(shards, self.interest, max_topics)
+        self.fast: dict[int, Pairs] = defaultdict(list)
+        self.slow: dict[int, Pairs] = defaultdict(list)
+
+    def say(self, shard: int, key: bytes, modes: int) -> None:
+        self.take()
+        change = self.interest.apply(shard, "sim", [Want(key, modes)], replace=False)
+        self.routing.invalidate(change.keys)
+
+    def take(self, *, fast: bool = True, slow: bool = True) -> None:
+        if fast:
+            self._read(self.routing.take_fast(), self.fast)
+            assert not self.routing.pending_fast
+        if slow:
+            self._read(self.routing.take_slow(), self.slow)
+            assert not self.routing.pending_slow
+
+    @staticmethod
+    def _read(frames: dict[int, list[bytes]], into: dict[int, Pairs]) -> None:
+        for shard, batches in frames.items():
+            for batch in batches:
+                pairs = codec.unpack(batch)
+                assert pairs
+                into[shard] += zip(pairs[::2], pairs[1::2], strict=True)
+
+
+def of_key(pairs: Pairs, key: bytes) -> Pairs:
+    return [pair for pair in pairs if topics.parse(pair[0]).key == key]
+
+
+@given(STEPS, st.integers(1, 5))
+def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_home(
+    steps: list[Tick | Say | Take], max_topics: int
+) -> None:
+    bench = Bench(max_topics=max_topics)
+    wanted: dict[bytes, dict[int, int]] = defaultdict(dict)
+    fast: dict[int, Pairs] = defaultdict(list)
+    slow: dict[int, Pairs] = defaultdict(list)
+    for number, step in enumerate(steps):
+        match step:
+            case Tick(key, mode):
+                pair = topics.of(key, mode), b"%d" % number
+                assert bench.routing.offer(pair) == []
+                takers = [
+                    shard for shard, modes in wanted[key].items() if modes and lowest(modes) <= mode
+                ]
+                for shard in takers:
+                    fast[shard].append(pair)
+                if home(key, SHARDS) not in takers:
+                    slow[home(key, SHARDS)].append(pair)
+            case Say(shard, key, modes):
+                wanted[key][shard] = modes
+                bench.say(shard, key, modes)
+            case Take(is_fast):
+                bench.take(fast=is_fast, slow=not is_fast)
+    bench.take()
+    for shard in range(SHARDS):
+        assert sorted(bench.fast[shard]) == sorted(fast[shard])
+        assert sorted(bench.slow[shard]) == sorted(slow[shard])
+        for key in KEYS:
+            assert of_key(bench.fast[shard], key) == of_key(fast[shard], key)
+            assert of_key(bench.slow[shard], key) == of_key(slow[shard], key)
+
+
+def test_rule_1_a_shard_that_wants_depth_gets_no_lower_ticks() -> None:
+    bench = Bench(1)
+    bench.say(0, b"NSE_A", Mode.DEPTH.bit)
+    for mode in Mode:
+        bench.routing.offer([topics.of(b"NSE_A", mode), b"{}"])
+    bench.take()
+    assert bench.fast[0] == [(b"NSE_A_DEPTH", b"{}")]
+    assert [topic for topic, _ in bench.slow[0]] == [b"NSE_A_LTP", b"NSE_A_QUOTE"]
+
+
+def test_rule_2_home_gets_what_nobody_wants_on_the_slow_way_only() -> None:
+    bench = Bench()
+    bench.routing.offer([b"NSE_A_LTP", b"{}"])
+    assert not bench.routing.pending_fast
+    assert bench.routing.pending_slow
+    bench.take()
+    assert bench.slow == {home(b"NSE_A", SHARDS): [(b"NSE_A_LTP", b"{}")]}
+
+
+def test_shards_that_want_the_same_share_one_packed_frame() -> None:
+    bench = Bench()
+    for key in (b"NSE_A", b"MCX_C"):
+        for shard in range(SHARDS):
+            bench.say(shard, key, Mode.LTP.bit)
+    bench.routing.offer([b"NSE_A_LTP", b"1", b"MCX_C_LTP", b"2", b"NSE_A_LTP", b"3"])
+    frames = bench.routing.take_fast()
+    assert sorted(frames) == list(range(SHARDS))
+    assert len({id(frame) for batches in frames.values() for frame in batches}) == 1
+    assert codec.unpack(frames[0][0])[1::2] == [b"1", b"2", b"3"]
+
+
+def test_a_topic_in_another_case_arrives_in_its_canonical_form() -> None:
+    bench = Bench(1)
+    assert bench.routing.offer([b"NSE_a_Quote", b"{}"] * 2) == []
+    bench.take()
+    assert bench.slow[0] == [(b"NSE_a_QUOTE", b"{}")] * 2
+
+
+def test_what_is_no_tick_comes_back_in_its_order_and_holds_up_nothing() -> None:
+    bench = Bench(1)
+    bad = [b"", b"nonsense", b"@orders:u_LTP", b"NSE_\xff_LTP", b"NSE_LTP"]
+    pairs = [part for topic in (*bad, b"NSE_A_LTP", *bad) for part in (topic, b"{}")]
+    assert bench.routing.offer(pairs) == [(topic, b"{}") for topic in bad * 2]
+    bench.take()
+    assert bench.slow[0] == [(b"NSE_A_LTP", b"{}")]
+    assert len(bench.routing) == 1
+
+
+def test_half_a_pair_is_the_callers_mistake() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        Bench().routing.offer([b"NSE_A_LTP", b"{}", b"NSE_A_LTP"])
+
+
+def test_rule_4_a_change_of_interest_takes_effect_with_invalidate() -> None:
+    bench = Bench()
+    away = (home(b"NSE_A", SHARDS) + 1) % SHARDS
+    bench.routing.offer([b"NSE_A_LTP", b"1"])
+    bench.say(away, b"NSE_A", Mode.LTP.bit)
+    bench.routing.offer([b"NSE_A_LTP", b"2"])
+    bench.say(away, b"NSE_A", 0)
+    bench.routing.offer([b"NSE_A_LTP", b"3"])
+    bench.take()
+    assert bench.fast == {away: [(b"NSE_A_LTP", b"2")]}
+    assert [payload for _, payload in bench.slow[home(b"NSE_A", SHARDS)]] == [b"1", b"2", b"3"]
+
+
+def test_no_more_topics_are_remembered_than_allowed() -> None:
+    bench = Bench(max_topics=3)
+    for number in range(100):
+        bench.routing.offer([b"NSE_S%d_LTP" % number, b"{}"])
+        assert len(bench.routing) <= 3
+    bench.take()
+    assert sum(len(pairs) for pairs in bench.slow.values()) == 100

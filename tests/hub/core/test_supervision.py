@@ -1,0 +1,243 @@
+"""What the supervisor does next, for any clock."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from hub.core import supervision
+from hub.core.config import Hub, Settings
+from hub.core.supervision import (
+    FAILED_AFTER,
+    FIRST_BACKOFF_S,
+    LONGEST_BACKOFF_S,
+    READY_S,
+    STABLE_S,
+    WATCHDOG_S,
+    Child,
+    Do,
+    State,
+    plan,
+    plan_leaving,
+)
+
+READY = {"READY": "1"}
+
+
+def children(*stages: int) -> list[Child]:
+    return [Child(f"child-{number}", stage) for number, stage in enumerate(stages)]
+
+
+def names(actions: list[supervision.Action]) -> list[tuple[str, str]]:
+    return [(what.value, child.name) for what, child in actions]
+
+
+def bring_up(child: Child, now_s: float = 0.0, pid: int = 7) -> Child:
+    supervision.started(child, pid, now_s)
+    supervision.notified(child, READY, now_s)
+    return child
+
+
+def die_young(child: Child, now_s: float) -> float:
+    """Start and die at once; the back-off that follows."""
+    supervision.started(child, 7, now_s)
+    supervision.ended(child, 1, now_s)
+    return child.backoff_s
+
+
+def test_a_hub_is_a_router_its_feeds_its_shards_and_a_monitor() -> None:
+    wanted = supervision.wanted(Settings(hub=Hub(shards=2, feeds=["bus", "sim"])))
+    assert [(child.name, child.stage) for child in wanted] == [
+        ("router", 0),
+        ("feed-bus", 1),
+        ("feed-sim", 1),
+        ("shard-0", 2),
+        ("shard-1", 2),
+        ("monitor", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [
+        ("router", ["hub.router"]),
+        ("monitor", ["hub.monitor"]),
+        ("feed-sim", ["hub.feeds.host", "sim"]),
+        ("feed-my-broker", ["hub.feeds.host", "my-broker"]),
+        ("shard-12", ["shards.shard", "12"]),
+    ],
+)
+def test_every_process_has_its_command_line(name: str, rest: list[str]) -> None:
+    assert supervision.command(name) == [sys.executable, "-m", *rest]
+
+
+def test_rule_1_a_stage_waits_until_all_before_it_have_been_ready_once() -> None:
+    first, second, third = kids = children(0, 0, 1)
+    assert names(plan(kids, 0.0)) == [("start", "child-0"), ("start", "child-1")]
+    bring_up(first)
+    supervision.started(second, 8, 0.0)
+    assert plan(kids, 1.0) == []
+    supervision.notified(second, READY, 1.0)
+    assert plan(kids, 1.0) == [(Do.START, third)]
+
+
+def test_rule_1_who_has_been_ready_once_holds_up_nobody_any_more() -> None:
+    first, second = kids = children(0, 1)
+    bring_up(first)
+    bring_up(second)
+    supervision.ended(first, 1, 1.0)
+    supervision.ended(second, 1, 1.0)
+    assert names(plan(kids, 1.0 + FIRST_BACKOFF_S)) == [("start", "child-0"), ("start", "child-1")]
+
+
+def test_rule_2_a_process_that_ends_is_started_after_its_back_off() -> None:
+    (child,) = children(0)
+    bring_up(child)
+    supervision.ended(child, -9, 100.0)
+    assert (child.state, child.pid, child.last_code) == (State.BACKOFF, 0, -9)
+    assert plan([child], 100.0 + FIRST_BACKOFF_S / 2) == []
+    assert plan([child], 100.0 + FIRST_BACKOFF_S + 1e-9) == [(Do.START, child)]
+    supervision.started(child, 8, 101.0)
+    assert child.restarts == 1
+
+
+def test_rule_2_the_back_off_doubles_up_to_the_longest() -> None:
+    (child,) = children(0)
+    backoffs = [die_young(child, float(number)) for number in range(15)]
+    assert backoffs[:4] == pytest.approx([0.1, 0.2, 0.4, 0.8])
+    assert backoffs == sorted(backoffs)
+    assert backoffs[-1] == LONGEST_BACKOFF_S
+
+
+def test_rule_2_a_stable_life_resets_it() -> None:
+    (child,) = children(0)
+    for number in range(8):
+        die_young(child, float(number))
+    bring_up(child, 100.0)
+    supervision.ended(child, 1, 100.0 + STABLE_S)
+    assert (child.state, child.backoff_s, child.young_deaths) == (State.BACKOFF, 0.1, 0)
+
+
+def test_rule_2_a_short_life_does_not() -> None:
+    (child,) = children(0)
+    for number in range(8):
+        die_young(child, float(number))
+    before = child.backoff_s
+    bring_up(child, 100.0)
+    supervision.ended(child, 1, 100.0 + STABLE_S - 0.1)
+    assert child.backoff_s > before
+    assert child.state is State.FAILED
+
+
+def test_rule_3_who_keeps_dying_young_has_failed_and_is_still_tried() -> None:
+    (child,) = children(0)
+    for number in range(FAILED_AFTER):
+        assert child.state is not State.FAILED
+        die_young(child, float(number))
+    assert child.state is State.FAILED
+    assert plan([child], child.since_s + child.backoff_s + 1e-9) == [(Do.START, child)]
+    assert plan([child], child.since_s + child.backoff_s * 0.9) == []
+
+
+def test_rule_3_the_rest_goes_on() -> None:
+    first, second = kids = children(0, 1)
+    for child in kids:
+        bring_up(child)
+    for number in range(FAILED_AFTER):
+        die_young(first, float(number))
+    assert plan(kids, float(FAILED_AFTER - 1)) == []
+    assert second.state is State.READY
+
+
+@pytest.mark.parametrize("code", [73, 78])
+def test_rule_3_who_cannot_start_has_failed_at_once(code: int) -> None:
+    (child,) = children(0)
+    supervision.started(child, 7, 0.0)
+    supervision.ended(child, code, 0.1)
+    assert child.state is State.FAILED
+    assert supervision.hopeless([child]) is child
+
+
+def test_a_process_that_was_ready_once_is_not_hopeless() -> None:
+    (child,) = children(0)
+    bring_up(child)
+    supervision.ended(child, 78, 1.0)
+    assert child.state is State.FAILED
+    assert supervision.hopeless([child]) is None
+
+
+def test_rule_4_who_is_not_ready_in_time_is_killed_once() -> None:
+    (child,) = children(0)
+    supervision.started(child, 7, 0.0)
+    assert plan([child], READY_S) == []
+    assert plan([child], READY_S + 0.1) == [(Do.KILL, child)]
+    child.killed = True
+    assert plan([child], READY_S + 0.2) == []
+    supervision.ended(child, -9, READY_S + 0.3)
+    supervision.started(child, 8, READY_S + 9)
+    assert not child.killed
+
+
+def test_rule_4_who_no_longer_feeds_the_watchdog_is_killed() -> None:
+    child = bring_up(children(0)[0])
+    assert plan([child], WATCHDOG_S) == []
+    supervision.notified(child, {"WATCHDOG": "1"}, WATCHDOG_S)
+    assert plan([child], 2 * WATCHDOG_S) == []
+    assert plan([child], 2 * WATCHDOG_S + 0.1) == [(Do.KILL, child)]
+
+
+def test_only_ready_makes_ready_and_only_while_starting() -> None:
+    (child,) = children(0)
+    supervision.started(child, 7, 0.0)
+    supervision.notified(child, {"WATCHDOG": "1", "STATUS": "READY=1"}, 1.0)
+    assert child.state is State.STARTING
+    child.state = State.LEAVING
+    supervision.notified(child, READY, 2.0)
+    assert child.state is State.LEAVING
+    assert not child.was_ready
+
+
+def leave(actions: list[supervision.Action], now_s: float) -> None:
+    """Do as the supervisor does with a TERMINATE, and let them end."""
+    for what, child in actions:
+        assert what is Do.TERMINATE
+        child.state, child.since_s = State.LEAVING, now_s
+
+
+def test_shards_and_monitor_leave_first_then_feeds_then_the_router() -> None:
+    kids = supervision.wanted(Settings(hub=Hub(shards=1, feeds=["sim"])))
+    for number, child in enumerate(kids):
+        bring_up(child, pid=number + 1)
+    for expected in (["shard-0", "monitor"], ["feed-sim"], ["router"]):
+        actions = plan_leaving(kids, 10.0, 5.0)
+        assert [child.name for _, child in actions] == expected
+        leave(actions, 10.0)
+        assert plan_leaving(kids, 14.0, 5.0) == []
+        for _, child in actions:
+            supervision.ended(child, 0, 14.0)
+            assert child.state is State.GONE
+    assert plan_leaving(kids, 20.0, 5.0) == []
+
+
+def test_rule_4_who_does_not_leave_is_killed_and_nobody_is_passed_over() -> None:
+    kids = supervision.wanted(Settings(hub=Hub(shards=2, feeds=["sim"])))
+    for number, child in enumerate(kids):
+        bring_up(child, pid=number + 1)
+    leave(plan_leaving(kids, 10.0, 5.0), 10.0)
+    stuck = next(child for child in kids if child.name == "shard-1")
+    for child in kids:
+        if child.stage >= 2 and child is not stuck:
+            supervision.ended(child, 0, 11.0)
+    assert plan_leaving(kids, 15.1, 5.0) == [(Do.KILL, stuck)]
+    stuck.killed = True
+    assert plan_leaving(kids, 16.0, 5.0) == []
+
+
+def test_who_is_gone_or_leaving_is_not_started_again() -> None:
+    (child,) = children(0)
+    bring_up(child)
+    child.state = State.LEAVING
+    assert plan([child], 1e6) == []
+    supervision.ended(child, 0, 1.0)
+    assert plan([child], 1e6) == []

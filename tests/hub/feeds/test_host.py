@@ -1,0 +1,222 @@
+"""A feed's host: a feed and a control link by hand, linger in real but short time."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.core import codec
+from hub.core.codec import Message
+from hub.core.config import Hub, Settings, Upstream
+from hub.core.model import Result, Want
+from hub.feeds import host as module
+from hub.feeds.base import FeedHealth, FeedState, Limits, Sink
+from hub.feeds.host import FeedHost
+
+KEY = b"NSE_A"
+
+
+class Feed:
+    """Keeps what it is told; answers when the test says so."""
+
+    name = "sim"
+    limits = Limits(symbols=3000)
+
+    def __init__(self) -> None:
+        self.told: list[Want] = []
+
+    async def start(self, sink: Sink) -> None:
+        """Begin."""
+
+    def apply(self, wants: Sequence[Want]) -> None:
+        self.told += wants
+
+    def health(self) -> FeedHealth:
+        return FeedHealth(FeedState.CONNECTED, len(self.told), 12, "tired")
+
+    async def stop(self) -> None:
+        """Leave."""
+
+
+class Link:
+    """A control link that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(codec.decode(codec.encode(message)))
+
+
+class Ingest:
+    """A pipe to the router that has room, or not."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[bytes]] = []
+        self.room = True
+
+    def send(self, parts: Sequence[bytes]) -> bool:
+        if self.room:
+            self.sent.append(codec.unpack(parts[0]))
+        return self.room
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A runtime directory with a short name."""
+    path = Path(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+class Bench:
+    """A host with everything around it by hand."""
+
+    def __init__(self, directory: Path, linger_s: float = 0.05) -> None:
+        settings = Settings(
+            hub=Hub(runtime_dir=str(directory), feeds=["sim"]), upstream=Upstream(linger_s=linger_s)
+        )
+        self.host = FeedHost("feed-sim", settings)
+        self.feed, self.link, self.ingest = Feed(), Link(), Ingest()
+        inside: Any = self.host
+        inside._feed, inside._control, inside._ingest = self.feed, self.link, self.ingest
+
+    def wants(self, shard: int, *wants: Want, replace: bool = False) -> None:
+        message = {"t": "interest", "shard": shard, "wants": list(wants), "replace": replace}
+        self.host._take_interest(codec.decode(codec.encode(message)))
+
+    def answers(self) -> list[tuple[str, list[Result]]]:
+        """The results sent since this was last asked."""
+        found = [
+            (sent["to"], codec.results(sent)) for sent in self.link.sent if sent["t"] == "results"
+        ]
+        self.link.sent.clear()
+        return found
+
+    def released(self) -> list[bytes]:
+        return [key for sent in self.link.sent if sent["t"] == "released" for key in sent["keys"]]
+
+
+def tended(bench: Bench, met: Callable[[], bool]) -> None:
+    """Run the host's tender until something is the case."""
+
+    async def main() -> None:
+        tender = asyncio.create_task(bench.host._tend())
+        async with asyncio.timeout(20):
+            while not met():
+                await asyncio.sleep(0.01)
+                if tender.done():
+                    tender.result()
+        tender.cancel()
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def bench(directory: Path) -> Bench:
+    """A host with a short linger."""
+    return Bench(directory)
+
+
+def test_an_answer_goes_to_each_shard_that_waits_and_to_no_other(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 1))
+    bench.wants(2, Want(KEY, 1), Want(b"NSE_B", 1))
+    assert bench.feed.told == [Want(KEY, 1), Want(b"NSE_B", 1)]
+    assert bench.answers() == []
+    bench.host.answer([Result(KEY, 1, "", 5), Result(b"NSE_B", 1, "no such symbol")])
+    assert bench.answers() == [
+        ("shard-0", [Result(KEY, 1, "", 5)]),
+        ("shard-2", [Result(KEY, 1, "", 5), Result(b"NSE_B", 1, "no such symbol")]),
+    ]
+
+
+def test_what_the_feed_has_is_answered_at_once(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 1))
+    bench.host.answer([Result(KEY, 1)])
+    bench.answers()
+    bench.wants(1, Want(KEY, 1))
+    assert bench.answers() == [("shard-1", [Result(KEY, 1)])]
+    assert len(bench.feed.told) == 1
+
+
+def test_a_message_says_which_feed_it_is_from(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 1))
+    bench.host.answer([Result(KEY, 1)])
+    assert bench.link.sent[0]["feed"] == "sim"
+
+
+def test_a_key_is_released_after_it_has_lingered_and_the_router_is_told(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 1, 5, "NSE", "A"))
+    bench.host.answer([Result(KEY, 1)])
+    bench.wants(0, Want(KEY, 0))
+    assert len(bench.feed.told) == 1
+    tended(bench, lambda: len(bench.feed.told) == 2)
+    assert bench.feed.told[1] == Want(KEY, 0, 5, "NSE", "A")
+    assert bench.released() == [KEY]
+
+
+def test_fewer_modes_are_told_to_the_feed_but_are_no_release(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 3))
+    bench.host.answer([Result(KEY, 3)])
+    bench.wants(0, Want(KEY, 1))
+    tended(bench, lambda: len(bench.feed.told) == 2)
+    assert bench.feed.told[1].modes == 1
+    assert bench.released() == []
+
+
+def test_a_refused_key_is_told_to_the_router_as_released(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 1))
+    bench.host.answer([Result(KEY, 1, "no such symbol")])
+    assert bench.released() == [KEY]
+
+
+def test_a_key_refused_after_its_shard_left_does_not_stop_the_tender(bench: Bench) -> None:
+    bench.wants(0, Want(KEY, 1), Want(b"NSE_B", 1))
+    bench.wants(0, replace=True)
+    bench.host.answer([Result(KEY, 1, "no such symbol")])
+    tended(bench, lambda: bench.feed.told[-1] == Want(b"NSE_B", 0))
+    assert bench.released() == [KEY, b"NSE_B"]
+
+
+def test_a_shard_that_does_not_come_back_after_a_new_welcome_is_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GRACE_S", 0.05)
+    bench.wants(0, Want(KEY, 1))
+    bench.wants(1, Want(b"NSE_B", 1))
+    bench.host._welcomed({"t": "welcome"})
+    bench.wants(1, Want(b"NSE_B", 1), replace=True)
+    tended(bench, lambda: Want(KEY, 0) in bench.feed.told)
+    assert Want(b"NSE_B", 0) not in bench.feed.told
+    assert bench.host._claims.shards() == [1]
+
+
+def test_ticks_leave_in_batches_of_a_bounded_size(bench: Bench) -> None:
+    pairs = [part for number in range(2500) for part in (b"NSE_%d_LTP" % number, b"{}")]
+    bench.host.publish(pairs)
+    assert len(bench.ingest.sent) > 1
+    assert max(len(batch) for batch in bench.ingest.sent) <= module._LARGEST_BATCH
+    assert [part for batch in bench.ingest.sent for part in batch] == pairs
+    assert module._LARGEST_BATCH % 2 == 0
+
+
+def test_ticks_the_router_takes_none_of_are_dropped_and_counted(bench: Bench) -> None:
+    bench.ingest.room = False
+    bench.host.publish([b"NSE_A_LTP", b"{}"] * 3)
+    bench.ingest.room = True
+    bench.host.publish([b"NSE_A_LTP", b"{}"])
+    assert bench.host._figures()["dropped"] == 3
+    assert len(bench.ingest.sent) == 1
+
+
+def test_its_heartbeat_shows_the_feeds_health(bench: Bench) -> None:
+    found = bench.host._figures()
+    assert (found["out"], found["feed_state"], found["problem"], found["limit"]) == (
+        12, "connected", "tired", 3000,
+    )  # fmt: skip

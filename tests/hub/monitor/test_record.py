@@ -1,0 +1,191 @@
+"""What the monitor answers, from what it heard and measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.core.liveness import MISSED_S
+from hub.monitor.record import Record
+
+
+def figures(cpu_s: float = 1.0, age_s: float = 10.0) -> dict[str, Any]:
+    return {"cpu_s": cpu_s, "rss": 1, "threads": 2, "age_s": age_s}
+
+
+def heard(
+    record: Record, name: str = "shard-0", pid: Any = 7, now_s: Any = 100.0, **beat: Any
+) -> None:
+    record.heard(name, pid, beat, now_s)
+
+
+def test_whoever_was_heard_is_measured_under_its_newest_pid() -> None:
+    record = Record()
+    heard(record, pid=7)
+    heard(record, "router", pid=8)
+    heard(record, pid=9)
+    assert record.pids() == {"shard-0": 9, "router": 8}
+
+
+def test_a_snapshot_holds_what_was_measured_beside_what_was_heard() -> None:
+    record = Record()
+    heard(record, clients=3, queues={"a": 1})
+    record.take({"shard-0": figures(cpu_s=2.5)}, 100.0)
+    _, after = record.usage(1)
+    assert after == {
+        "at_s": 100.0,
+        "processes": {"shard-0": {"clients": 3, "pid": 7, **figures(cpu_s=2.5)}},
+    }
+
+
+def test_without_a_sample_usage_is_empty() -> None:
+    empty = {"at_s": 0.0, "processes": {}}
+    assert Record().usage(2) == (empty, empty)
+
+
+def test_the_first_sample_counts_from_the_birth_of_the_oldest_process() -> None:
+    record = Record()
+    heard(record)
+    heard(record, "router")
+    record.take({"shard-0": figures(2.0, age_s=4.0), "router": figures(1.0, age_s=5.0)}, 100.0)
+    before, after = record.usage(2)
+    assert before == {"at_s": 95.0, "processes": {}}
+    assert after["at_s"] == 100.0
+
+
+@given(st.integers(1, 20), st.integers(1, 25))
+def test_usage_goes_back_as_far_as_asked_or_as_there_is(samples: int, over_s: int) -> None:
+    record = Record()
+    for second in range(samples):
+        heard(record)
+        record.take({"shard-0": figures(age_s=second + 3.0)}, 100.0 + second)
+    before, after = record.usage(over_s)
+    assert after["at_s"] == 99.0 + samples
+    if samples == 1:
+        assert before["at_s"] == 97.0
+    else:
+        assert after["at_s"] - before["at_s"] == min(over_s, samples - 1)
+
+
+def test_a_clock_that_jitters_does_not_cost_a_second() -> None:
+    record = Record()
+    heard(record)
+    for at_s in (100.0, 101.02, 102.0, 102.98):
+        record.take({"shard-0": figures()}, at_s)
+    before, after = record.usage(1)
+    assert (before["at_s"], after["at_s"]) == (102.0, 102.98)
+
+
+def test_ten_minutes_are_kept_and_no_more() -> None:
+    record = Record()
+    heard(record)
+    for second in range(1000):
+        record.take({"shard-0": figures()}, float(second))
+    before, after = record.usage(1e9)
+    assert after["at_s"] - before["at_s"] == 600
+
+
+def counted(count: int) -> dict[str, Any]:
+    return {"in": count}  # a word of Python's
+
+
+def row(record: Record, name: str = "shard-0", now_s: float = 100.0) -> dict[str, Any]:
+    (found,) = [row for row in record.status(now_s, 5000.0) if row["name"] == name]
+    return found
+
+
+def test_rates_are_over_two_seconds() -> None:
+    record = Record()
+    for second, count in enumerate((0, 100, 300, 700)):
+        heard(record, now_s=100.0 + second, **counted(count), out=2 * count)
+        record.take({"shard-0": figures()}, 100.0 + second)
+    found = row(record, now_s=103.0)
+    assert (found["in_s"], found["out_s"]) == (300.0, 600.0)
+    assert "in" not in found
+    assert "out" not in found
+
+
+def test_right_after_the_start_rates_are_since_birth() -> None:
+    record = Record()
+    heard(record, **counted(50))
+    record.take({"shard-0": figures(age_s=5.0)}, 100.0)
+    assert row(record)["in_s"] == pytest.approx(10.0)
+
+
+def test_a_process_that_was_restarted_begins_at_zero() -> None:
+    record = Record()
+    for second, (pid, count) in enumerate(((7, 5000), (7, 6000), (8, 40))):
+        heard(record, pid=pid, now_s=100.0 + second, **counted(count))
+        record.take({"shard-0": figures(age_s=0.5)}, 100.0 + second)
+    assert row(record, now_s=102.0)["in_s"] == 20.0
+
+
+def test_a_process_that_could_not_be_measured_has_no_rate() -> None:
+    record = Record()
+    heard(record, "router", **counted(5))
+    heard(record, **counted(5))
+    record.take({"router": figures()}, 100.0)
+    assert row(record)["in_s"] == 0.0
+
+
+def test_a_row_tells_who_it_is_and_how_it_is() -> None:
+    record = Record()
+    heard(record, clients=3, started_s=4990.0, lag_ms=0.5)
+    found = row(record, now_s=101.0)
+    assert found == {
+        "name": "shard-0",
+        "role": "shard",
+        "pid": 7,
+        "state": "ready",
+        "uptime_s": 10.0,
+        "restarts": 0,
+        "beat_age_s": 1.0,
+        "clients": 3,
+        "lag_ms": 0.5,
+    }
+
+
+def test_who_has_missed_its_beats_is_silent() -> None:
+    record = Record()
+    heard(record)
+    assert row(record, now_s=100.0 + MISSED_S)["state"] == "ready"
+    assert row(record, now_s=100.1 + MISSED_S)["state"] == "silent"
+
+
+def children(**states: tuple[str, int]) -> dict[str, Any]:
+    return {
+        name.replace("_", "-"): {"state": state, "pid": pid, "restarts": 2, "last_code": 1}
+        for name, (state, pid) in states.items()
+    }
+
+
+def test_what_the_supervisor_says_counts_more_than_silence() -> None:
+    record = Record()
+    told = children(shard_0=("backoff", 0), shard_1=("ready", 9), router=("starting", 4))
+    heard(record, "supervisor", pid=1, children=told)
+    heard(record, "shard-0", now_s=50.0)
+    states = {found["name"]: found for found in record.status(100.0, 5000.0)}
+    assert states["shard-0"]["state"] == "backoff"
+    assert (states["shard-0"]["pid"], states["shard-0"]["restarts"]) == (7, 2)
+    assert (states["shard-1"]["state"], states["shard-1"]["pid"]) == ("silent", 9)
+    assert states["shard-1"]["beat_age_s"] is None
+    assert states["router"]["state"] == "starting"
+    assert "children" not in states["supervisor"]
+
+
+def test_rows_stand_in_the_order_of_the_roles_and_of_their_numbers() -> None:
+    record = Record()
+    for name in ("monitor", "shard-10", "shard-2", "feed-sim", "feed-bus", "router", "supervisor"):
+        heard(record, name)
+    assert [found["name"] for found in record.status(100.0, 5000.0)] == [
+        "supervisor", "router", "feed-bus", "feed-sim", "shard-2", "shard-10", "monitor",
+    ]  # fmt: skip
+
+
+def test_a_clock_that_was_set_back_gives_no_negative_uptime() -> None:
+    record = Record()
+    heard(record, started_s=9999.0)
+    assert row(record)["uptime_s"] == 0.0

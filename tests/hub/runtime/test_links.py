@@ -1,0 +1,291 @@
+"""Sockets as they are: real ipc, real loops, nothing that waits."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from hub.core.errors import StartError
+from hub.core.window import Window
+from hub.runtime import links
+from hub.runtime.links import PULL, PUSH, Pipe, Pump, bind, connect, ipc
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A runtime directory with a short name."""
+    path = Path(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test; an error in a callback fails it."""
+    errors: list[dict[str, Any]] = []
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+        await asyncio.wait_for(test, 30)
+
+    asyncio.run(watched())
+    assert errors == []
+
+
+async def until(met: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not met():  # noqa: ASYNC110  # what is met has no event: it is in a socket
+            await asyncio.sleep(0.005)
+
+
+class Wide(Window):
+    """A window that is as wide as it was made."""
+
+    def __init__(self, width_ms: int) -> None:
+        super().__init__(width_ms)
+        self.width_ms = width_ms
+
+    def due(self, now_s: float) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("width_ms", [0, 2])
+@pytest.mark.parametrize("count", [1, links._BATCH, 2 * links._BATCH + 7])
+def test_rule_1_a_pump_reads_everything_that_came_before_and_after_it_looked(
+    directory: Path, width_ms: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "_RECHECK_S", 1000)  # nothing else may find what was left lying
+
+    async def test() -> None:
+        got: list[bytes] = []
+        batches: list[int] = []
+        pump = Pump(lambda: batches.append(len(got)), Wide(width_ms))
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        for number in range(count):
+            push.send(b"%d" % number)
+        pump.add(pull, got.extend)
+        await until(lambda: len(got) == count)
+        for number in range(count, count + 10):
+            push.send(b"%d" % number)
+            await asyncio.sleep(0)
+        await until(lambda: len(got) == count + 10)
+        assert got == [b"%d" % number for number in range(count + 10)]
+        assert batches[-1] == count + 10
+        pump.close()
+        push.close()
+
+    run(test())
+
+
+def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(directory: Path) -> None:
+    async def test() -> None:
+        got: list[bytes] = []
+        pump = Pump(lambda: None, Window(0))
+        here = bind(zmq.ROUTER, ipc(directory, "x"))
+        there = connect(zmq.DEALER, ipc(directory, "x"), identity="peer")
+        pump.add(here, lambda parts: got.append(parts[-1]))
+        for number in range(200):
+            there.send(b"%d" % number)
+            await asyncio.sleep(0)
+            if got:
+                here.send_multipart([b"peer", b"answer"], zmq.NOBLOCK)
+                pump.poke()
+        await until(lambda: len(got) == 200)
+        pump.close()
+        there.close()
+
+    run(test())
+
+
+def test_rule_2_the_loop_breathes_between_batches(directory: Path) -> None:
+    async def test() -> None:
+        batches: list[int] = []
+        got: list[bytes] = []
+        push = connect(PUSH, ipc(directory, "x"))
+        pull = bind(PULL, ipc(directory, "x"))
+        for _ in range(3 * links._BATCH):
+            push.send(b"")
+        pump = Pump(lambda: batches.append(len(got)), Window(0))
+        pump.add(pull, got.extend)
+        await until(lambda: len(got) == 3 * links._BATCH)
+        sizes = [after - before for before, after in zip([0, *batches], batches, strict=False)]
+        assert max(sizes) <= links._BATCH
+        pump.close()
+        push.close()
+
+    run(test())
+
+
+def test_a_pump_reads_several_sockets_and_none_once_closed(directory: Path) -> None:
+    async def test() -> None:
+        got: list[bytes] = []
+        pump = Pump(lambda: None, Window(0))
+        pushes = [connect(PUSH, ipc(directory, name)) for name in "ab"]
+        for name in "ab":
+            pump.add(bind(PULL, ipc(directory, name)), got.extend)
+        for number, push in enumerate(pushes):
+            push.send(b"%d" % number)
+        await until(lambda: sorted(got) == [b"0", b"1"])
+        pump.close()
+        for push in pushes:
+            push.send(b"late")
+        await asyncio.sleep(0.06)  # longer than a recheck: nothing may touch a closed socket
+        assert len(got) == 2
+        for push in pushes:
+            push.close(linger=0)
+
+    run(test())
+
+
+def pairs_of(
+    directory: Path, messages: list[list[bytes]], most_bytes: int = 100
+) -> tuple[list[bytes], int]:
+    """What `add_pairs` takes of these messages."""
+    taken: list[bytes] = []
+    bad = [0]
+
+    def take(pairs: list[bytes], wrong: int) -> None:
+        taken.extend(pairs)
+        bad[0] += wrong
+
+    async def test() -> None:
+        pump = Pump(lambda: None, Window(0))
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        for message in (*messages, [b"END_OF_LTP", b"{}"]):
+            push.send_multipart(message)
+        pump.add_pairs(pull, most_bytes, take)
+        await until(lambda: b"END_OF_LTP" in taken)
+        pump.close()
+        push.close()
+
+    run(test())
+    assert taken[-2:] == [b"END_OF_LTP", b"{}"]
+    return taken[:-2], bad[0]
+
+
+def test_pairs_come_as_they_were_sent_in_any_number(directory: Path) -> None:
+    messages = [[b"NSE_%d_LTP" % number, b"{%d}" % number] for number in range(5000)]
+    assert pairs_of(directory, messages) == ([part for pair in messages for part in pair], 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [b"NSE_A_LTP"],
+        [b"NSE_A_LTP", b"{}", b"x"],
+        [b"NSE_A_LTP", b"{}", b"{}", b"{}"],
+        [b"NSE_A_LTP", b"{" + b"x" * 100],
+    ],
+)
+def test_malformed_messages_between_pairs_are_counted_and_cost_no_pair(
+    directory: Path, wrong: list[bytes]
+) -> None:
+    good = [b"NSE_B_LTP", b"{}"]
+    taken, bad = pairs_of(directory, [good, wrong, good, wrong, good])
+    assert taken == good * 3
+    assert bad == 2
+
+
+def receive(sock: zmq.Socket[bytes]) -> list[bytes]:
+    assert sock.poll(10_000), "nothing came"
+    return sock.recv_multipart()
+
+
+def opened(directory: Path, queue: int = 0, token: bytes = b"") -> Pipe:
+    pipe = Pipe(bind(PUSH, ipc(directory, "pipe"), queue=queue))
+    pipe.reset(open_=True, token=token)
+    return pipe
+
+
+def test_rule_3_a_tick_that_finds_no_room_is_not_sent_and_nobody_waits(directory: Path) -> None:
+    pipe = opened(directory)
+    assert not pipe.send([b"t", b"nobody is there"])
+    pipe.close()
+
+
+def test_rule_3_what_must_arrive_waits_in_order_before_later_ticks(directory: Path) -> None:
+    pipe = opened(directory)
+    for number in range(5):
+        pipe.send_surely([b"o", b"%d" % number])
+    assert not pipe.send([b"t", b"tick"])
+    assert not pipe.retry()
+    pull = connect(PULL, ipc(directory, "pipe"))
+    while not pipe.send([b"t", b"tick"]):
+        pull.poll(10)
+    assert [receive(pull) for _ in range(6)] == [
+        *([b"o", b"%d" % number] for number in range(5)),
+        [b"t", b"tick"],
+    ]
+    pull.close()
+    pipe.close()
+
+
+def test_rule_3_a_full_pipe_loses_ticks_but_nothing_else(directory: Path) -> None:
+    pipe = opened(directory, queue=5)
+    pull = connect(PULL, ipc(directory, "pipe"), queue=5)
+    pipe.send_surely([b"o", b"first"])
+    while not pipe.retry():
+        pull.poll(10)
+    big, sent = b"x" * 100_000, 0
+    while sent < 10_000 and pipe.send([b"t", big]):
+        sent += 1
+    assert sent < 10_000, "the pipe never filled up"
+    surely = [[b"a", b"%d" % number] for number in range(3)]
+    for parts in surely:
+        pipe.send_surely(parts)
+    got = []
+    while surely[-1] not in got:
+        pipe.retry()
+        if pull.poll(10):
+            got.append(pull.recv_multipart())
+    assert [parts for parts in got if parts[0] == b"a"] == surely
+    pull.close()
+    pipe.close()
+
+
+def test_a_closed_pipe_takes_nothing(directory: Path) -> None:
+    pipe = opened(directory)
+    pull = connect(PULL, ipc(directory, "pipe"))
+    pipe.reset(open_=False)
+    assert not pipe.send([b"t", b"x"])
+    pipe.send_surely([b"o", b"x"])
+    assert repr(pipe) == "<Pipe closed, 0 kept, 0 dropped>"
+    pull.close()
+    pipe.close()
+
+
+def test_what_was_kept_for_an_old_stay_is_void_and_a_new_one_has_its_token(directory: Path) -> None:
+    pipe = opened(directory, token=b"1.1")
+    pipe.send_surely([b"o", b"old"])
+    pipe.reset(open_=True, token=b"1.2")
+    pipe.send_surely([b"o", b"new"])
+    pull = connect(PULL, ipc(directory, "pipe"))
+    while not pipe.retry():
+        pull.poll(10)
+    assert receive(pull) == [b"o1.2", b"new"]
+    pull.close()
+    pipe.close()
+
+
+def test_an_address_that_is_taken_is_a_start_error_that_says_who_and_where() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        address = f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+        with pytest.raises(StartError) as caught:
+            bind(zmq.SUB, address, what="the bus")
+    assert str(caught.value).startswith(f"the bus cannot listen on {address}: Address already in")
+
+
+def test_a_directory_that_is_gone_is_a_start_error(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="the router cannot listen on ipc://"):
+        bind(PULL, ipc(tmp_path / "gone", "x"), what="the router")

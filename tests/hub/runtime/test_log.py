@@ -1,0 +1,83 @@
+"""Once a minute per source, and how many were held back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from hub.runtime import log as module
+from hub.runtime.log import Seldom, log, setup
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The log's clock."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Whatever a test sets up is undone."""
+    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    log.propagate = True
+    yield
+    log.handlers[:], log.level, log.propagate = handlers, level, propagate
+
+
+def texts(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_source_is_heard_once_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    seldom = Seldom()
+    for number in range(5):
+        seldom.warning("bus", "dropped %d", number)
+    assert texts(caplog) == ["dropped 0"]
+    clock.now += 60
+    seldom.warning("bus", "dropped %d", 9)
+    assert texts(caplog)[1:] == ["dropped 9 (4 more like it held back)"]
+
+
+def test_sources_do_not_silence_each_other(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    seldom = Seldom()
+    for source in ("bus", "ingest", "bus"):
+        seldom.warning(source, "%s", source)
+    assert texts(caplog) == ["bus", "ingest"]
+
+
+def test_what_was_held_back_is_told_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    seldom = Seldom()
+    for _ in range(4):
+        seldom.warning("bus", "again")
+        clock.now += 40
+    assert texts(caplog) == ["again", "again (1 more like it held back)"]
+
+
+def test_any_number_of_sources_is_bounded(clock: Clock) -> None:
+    seldom = Seldom()
+    log.propagate = False
+    log.handlers[:] = [logging.NullHandler()]
+    for number in range(5000):
+        seldom.warning(f"source {number}", "once")
+    assert len(seldom._last) <= 1002
+
+
+def test_lines_stand_under_the_roles_name(capsys: pytest.CaptureFixture[str]) -> None:
+    setup("shard-2", "info")
+    log.debug("not shown")
+    log.info("ready")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.split()[1:] == ["INFO", "shard-2", "ready"]

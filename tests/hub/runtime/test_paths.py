@@ -1,0 +1,75 @@
+"""Where a hub keeps its sockets: found, made, and refused with advice."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hub.core.config import Hub, Settings
+from hub.core.errors import StartError
+from hub.runtime.paths import make_runtime_dir, runtime_dir
+
+
+def at(path: Path | str) -> Settings:
+    return Settings(hub=Hub(runtime_dir=str(path)))
+
+
+def problem(path: Path) -> str:
+    with pytest.raises(StartError) as caught:
+        make_runtime_dir(at(path))
+    return str(caught.value)
+
+
+def test_the_setting_comes_first_then_systemd_then_the_session_then_tmp(tmp_path: Path) -> None:
+    environ = {"RUNTIME_DIRECTORY": "/run/a:/run/b", "XDG_RUNTIME_DIR": str(tmp_path)}
+    assert runtime_dir(at("/run/mine"), environ) == Path("/run/mine")
+    assert runtime_dir(Settings(), environ) == Path("/run/a")
+    del environ["RUNTIME_DIRECTORY"]
+    assert runtime_dir(Settings(), environ) == tmp_path / "shardhub"
+    assert runtime_dir(Settings(), {}).name == f"shardhub-{os.getuid()}"
+    gone = {"XDG_RUNTIME_DIR": str(tmp_path / "gone")}
+    assert runtime_dir(Settings(), gone) == runtime_dir(Settings(), {})
+
+
+def test_it_is_made_for_this_user_alone(tmp_path: Path) -> None:
+    path = make_runtime_dir(at(tmp_path / "a" / "b"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert make_runtime_dir(at(path)) == path
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o701, 0o770])
+def test_one_that_others_may_enter_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "open"
+    path.mkdir()
+    path.chmod(mode)
+    assert problem(path) == (
+        f"others may enter the runtime directory {path}; run `chmod 700 {path}`"
+    )
+
+
+def test_one_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_runtime_dir(at(tmp_path / "mine"))
+    monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
+    assert "belongs to another user" in problem(path)
+
+
+def test_one_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot be made: Not a directory" in problem(tmp_path / "file" / "dir")
+    assert "set hub.runtime_dir" in problem(tmp_path / "file")
+
+
+def test_one_that_may_not_be_written_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_runtime_dir(at(tmp_path / "locked"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "may not be written" in problem(path)
+
+
+def test_one_with_too_long_a_name_for_a_socket_is_refused() -> None:
+    assert "too long a name" in problem(Path("/tmp") / ("x" * 100))
+    assert "too long a name" in problem(Path("/tmp") / ("é" * 45))

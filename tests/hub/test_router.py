@@ -1,0 +1,498 @@
+"""The router in this process, with real sockets around it: what goes where, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from hub.core import codec, stream
+from hub.core.codec import Message
+from hub.core.config import Bus, Flow, Hub, Settings
+from hub.core.model import Result, Want
+from hub.core.names import CONTROL, INGEST, pipe_name
+from hub.core.placement import home
+from hub.router import Router
+from hub.runtime.links import PUB, PULL, PUSH, connect, ipc
+
+KEY = b"NSE_A"
+HOME = home(KEY, 2)
+AWAY = 1 - HOME
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A runtime directory with a short name."""
+    path = Path(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+async def until(met: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not met():  # noqa: ASYNC110  # what is met has no event: it is in a socket
+            await asyncio.sleep(0.005)
+
+
+class Peer:
+    """A process at the router: its control link, and for a shard its pipe."""
+
+    def __init__(self, hub: Hub_, name: str, epoch: int = 1) -> None:
+        self.name, self.lease, self.token = name, 0, b""
+        self.heard: list[Message] = []
+        self.stream: list[list[bytes]] = []
+        self.control = connect(zmq.DEALER, ipc(hub.directory, CONTROL), identity=name)
+        self.pipe: zmq.Socket[bytes] | None = None
+        if name.startswith("shard-"):
+            self.pipe = connect(PULL, ipc(hub.directory, pipe_name(int(name[6:]))))
+        self.send(t="hello", epoch=epoch, pid=1)
+
+    def send(self, **message: Any) -> None:
+        self.control.send(codec.encode({"lease": self.lease} | message))
+
+    def interest(self, *wants: Want, feed: str = "sim", replace: bool = False) -> None:
+        self.send(t="interest", feed=feed, wants=list(wants), replace=replace)
+
+    def read(self) -> None:
+        while self.control.poll(0):
+            message = codec.decode(self.control.recv())
+            self.heard.append(message)
+            if message["t"] == "welcome":
+                self.lease, self.token = message["lease"], message["stream"]
+        while self.pipe is not None and self.pipe.poll(0):
+            kind, *rest = self.pipe.recv_multipart()
+            assert kind[1:] == self.token
+            self.stream.append([kind[:1], *rest])
+
+    def of(self, kind: str) -> list[Message]:
+        self.read()
+        return [message for message in self.heard if message["t"] == kind]
+
+    def parts(self, *kinds: bytes) -> list[list[bytes]]:
+        self.read()
+        return [parts for parts in self.stream if parts[0] in kinds]
+
+    def ticks(self, *kinds: bytes) -> list[bytes]:
+        """The payloads of all ticks that came as one of these kinds."""
+        return [
+            payload
+            for _, *batches in self.parts(*(kinds or (stream.TICKS,)))
+            for batch in batches
+            for payload in codec.unpack(batch)[1::2]
+        ]
+
+    def close(self) -> None:
+        for sock in (self.control, self.pipe):
+            if sock is not None:
+                sock.close(linger=0)
+
+
+class Hub_:  # noqa: N801  # `Hub` is the section of the settings
+    """A router and whoever is connected to it."""
+
+    def __init__(self, directory: Path, **flow: float) -> None:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        self.directory = directory
+        self.router = Router(
+            "router",
+            Settings(
+                hub=Hub(runtime_dir=str(directory), shards=2, feeds=["sim", "bus"]),
+                bus=Bus(port=port, max_message_bytes=2000),
+                flow=Flow(**({"home_ms": 10.0} | flow)),  # type: ignore[arg-type]  # all floats
+            ),
+        )
+        self.peers: list[Peer] = []
+        self.pub = connect(PUB, f"tcp://127.0.0.1:{port}")
+        self.ingest = connect(PUSH, ipc(directory, INGEST))
+
+    async def peer(self, name: str, epoch: int = 1) -> Peer:
+        """Somebody who has been welcomed."""
+        peer = Peer(self, name, epoch)
+        self.peers.append(peer)
+        await until(lambda: peer.of("welcome"))
+        return peer
+
+    async def shards(self) -> list[Peer]:
+        return [await self.peer("shard-0"), await self.peer("shard-1")]
+
+    async def bus(self) -> None:
+        """Publish until the router hears it: a PUB socket connects when it likes."""
+        while not self.router._counts["ignored"]:
+            self.pub.send_multipart([b"x_positions", b"{}"])
+            await asyncio.sleep(0.005)
+
+    def publish(self, topic: bytes, payload: bytes = b"{}") -> None:
+        self.pub.send_multipart([topic, payload])
+
+    def feed(self, *pairs: bytes) -> None:
+        self.ingest.send(codec.pack(pairs))
+
+    async def done(self) -> None:
+        """Wait until the router has read everything that was put into its ingest before."""
+        before = self.router._counts["in"]
+        self.feed(b"NSE_END_LTP", b"{}")
+        await until(lambda: self.router._counts["in"] > before)
+
+
+@pytest.fixture
+def run(directory: Path) -> Callable[[Callable[[Hub_], Coroutine[Any, Any, None]]], None]:
+    """Runs a test with a hub; an error in a callback fails it."""
+
+    def run(test: Callable[[Hub_], Coroutine[Any, Any, None]]) -> None:
+        errors: list[dict[str, Any]] = []
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
+            hub = Hub_(directory)
+            await hub.router.start()
+            try:
+                await asyncio.wait_for(test(hub), 30)
+            finally:
+                await hub.router.drain()
+                for peer in hub.peers:
+                    peer.close()
+                hub.pub.close(linger=0)
+                hub.ingest.close(linger=0)
+
+        asyncio.run(main())
+        assert errors == []
+
+    return run
+
+
+Run = Callable[[Callable[[Hub_], Coroutine[Any, Any, None]]], None]
+
+
+def test_a_tick_goes_to_who_wants_it_and_to_its_home(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shards[AWAY].interest(Want(KEY, 1))
+        await until(lambda: shards[AWAY].parts(stream.OPENED))
+        hub.feed(KEY + b"_LTP", b'{"n": 1}', KEY + b"_QUOTE", b'{"n": 2}')
+        await until(lambda: len(shards[HOME].ticks(stream.HOME)) == 2)
+        await until(lambda: len(shards[AWAY].ticks()) == 2)
+        assert shards[AWAY].ticks() == shards[HOME].ticks(stream.HOME) == [b'{"n": 1}', b'{"n": 2}']
+        assert shards[HOME].ticks() == shards[AWAY].ticks(stream.HOME) == []
+
+    run(test)
+
+
+def test_bus_and_ingest_are_routed_alike_and_the_json_is_not_looked_at(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        await hub.bus()
+        shards[HOME].interest(Want(KEY, 1), feed="bus")
+        await until(lambda: shards[HOME].parts(stream.OPENED))
+        hub.publish(KEY + b"_LTP", b"not json")
+        await until(lambda: shards[HOME].ticks() == [b"not json"])
+        hub.feed(KEY + b"_LTP", b"not json either")
+        await until(lambda: shards[HOME].ticks() == [b"not json", b"not json either"])
+
+    run(test)
+
+
+def test_each_kind_of_bus_message_goes_its_way(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        await hub.bus()
+        shards[0].interest(Want(b"@orders:alice", 1), feed="")
+        await until(lambda: shards[0].of("results"))
+        order = json.dumps({"user_id": "alice", "n": 1}).encode()
+        ignored = hub.router._counts["ignored"]
+        for topic in (b"zerodha_alice_positions", b"zerodha_alice_margins"):
+            hub.publish(topic)
+        hub.publish(b"zerodha_alice_orders", order)
+        hub.publish(b"zerodha_bob_orders", order.replace(b"alice", b"bob"))
+        hub.publish(b"CACHE_INVALIDATE_ALL_alice", b'{"who": "alice"}')
+        await until(lambda: all(shard.parts(stream.INVALIDATE) for shard in shards))
+        assert hub.router._counts["ignored"] - ignored == 2
+        (account,) = shards[0].parts(stream.ACCOUNT)
+        assert codec.unpack(account[1]) == [b"@orders:alice", order]
+        assert shards[1].parts(stream.ACCOUNT) == []
+        assert shards[1].parts(stream.INVALIDATE) == [[stream.INVALIDATE, b'{"who": "alice"}']]
+
+    run(test)
+
+
+def test_what_is_malformed_on_the_bus_is_counted_and_never_forwarded(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        await hub.bus()
+        wrong = [
+            [b"no topic", b"{}"],
+            [b"NSE_\xff_LTP", b"{}"],
+            [b"@orders:alice_LTP", b"{}"],
+            [b"NSE_A_LTP", b"{}", b"third"],
+            [b"NSE_A_LTP", b"{" + b"x" * 2000],
+            [b"a_b_orders", b"{}"],
+            [b"a_b_orders", b'{"user_id": 5}'],
+            [b"a_b_orders", b"[" * 100_000],
+            [b"a_b_orders", b"\xff"],
+        ]
+        for message in wrong:
+            hub.pub.send_multipart(message)
+        hub.publish(KEY + b"_LTP", b"good")
+        await until(lambda: shards[HOME].ticks(stream.HOME) == [b"good"])
+        assert hub.router._counts["malformed"] == len(wrong)
+        assert all(not shard.parts(stream.TICKS, stream.ACCOUNT) for shard in shards)
+
+    run(test)
+
+
+def test_what_is_malformed_in_the_ingest_is_counted_and_stops_nothing(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        for message in (
+            [b"junk"],
+            [codec.pack([b"odd"])],
+            [b"?", b"0", b"x"],
+            [b"v", b"9"],
+            [b"v", b"x"],
+            [codec.pack([b"no topic", b"{}"])],
+        ):
+            hub.ingest.send_multipart(message)
+        hub.feed(KEY + b"_LTP", b"good")
+        await until(lambda: shards[HOME].ticks(stream.HOME) == [b"good"])
+        assert hub.router._counts["malformed"] == 6
+
+    run(test)
+
+
+def test_a_new_leg_voids_what_was_known_and_asks_the_home_in_the_order_of_the_ticks(
+    run: Run,
+) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        hub.feed(KEY + b"_LTP", b"before")
+        await hub.done()
+        shards[AWAY].interest(Want(KEY, 1))
+        await until(lambda: shards[HOME].parts(stream.QUERY))
+        hub.feed(KEY + b"_LTP", b"after")
+        await until(lambda: b"after" in shards[HOME].ticks(stream.HOME))
+        kinds = [parts[0] for parts in shards[HOME].stream]
+        assert kinds.index(stream.HOME) < kinds.index(stream.QUERY)
+        assert b"before" in codec.unpack(shards[HOME].stream[kinds.index(stream.HOME)][1])
+        query = codec.decode(shards[HOME].parts(stream.QUERY)[0][1])
+        assert (query["shard"], query["live"], query["other"]) == (AWAY, [], [KEY])
+        await until(lambda: shards[AWAY].ticks() == [b"after"])
+        opened, ticks = shards[AWAY].stream
+        assert opened[0] == stream.OPENED
+        assert codec.decode(opened[1])["keys"] == [KEY]
+        assert ticks[0] == stream.TICKS
+
+    run(test)
+
+
+def test_a_key_that_is_live_already_is_asked_for_as_live(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shards[HOME].interest(Want(KEY, 1))
+        await until(lambda: shards[HOME].parts(stream.QUERY))
+        shards[AWAY].interest(Want(KEY, 1))
+        await until(lambda: len(shards[HOME].parts(stream.QUERY)) == 2)
+        query = codec.decode(shards[HOME].parts(stream.QUERY)[1][1])
+        assert (query["live"], query["other"]) == ([KEY], [])
+
+    run(test)
+
+
+def test_a_homes_values_reach_the_shard_that_asked_behind_earlier_ticks(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shards[AWAY].interest(Want(KEY, 1))
+        await until(lambda: shards[AWAY].parts(stream.OPENED))
+        hub.feed(KEY + b"_LTP", b"1")
+        hub.ingest.send_multipart([stream.VALUES, b"%d" % AWAY, b"batch", b"keys"])
+        await until(lambda: shards[AWAY].parts(stream.VALUES))
+        assert [parts[0] for parts in shards[AWAY].stream[1:]] == [stream.TICKS, stream.VALUES]
+        assert shards[AWAY].stream[-1] == [stream.VALUES, b"batch", b"keys"]
+
+    run(test)
+
+
+def test_wants_go_to_their_feed_and_results_come_back(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        feed = await hub.peer("feed-sim")
+        shards[1].interest(Want(KEY, 3, 20, "NSE", "A"))
+        await until(lambda: feed.of("interest"))
+        (told,) = feed.of("interest")
+        assert (told["shard"], codec.wants(told)) == (1, [Want(KEY, 3, 20, "NSE", "A")])
+        feed.send(t="results", to="shard-1", feed="sim", results=[Result(KEY, 3)])
+        await until(lambda: shards[1].of("results"))
+        (answer,) = shards[1].of("results")
+        assert (answer["from"], codec.results(answer)) == ("feed-sim", [Result(KEY, 3)])
+        assert shards[0].of("results") == []
+
+    run(test)
+
+
+def test_a_feed_that_comes_up_is_told_all_that_is_wanted_of_it(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shards[0].interest(Want(KEY, 1))
+        shards[1].interest(Want(b"NSE_B", 2))
+        shards[1].interest(Want(b"NSE_C", 4), feed="bus")
+        await until(lambda: all(shard.parts(stream.OPENED) for shard in shards))
+        await until(lambda: len(shards[1].parts(stream.OPENED)) == 2)
+        feed = await hub.peer("feed-sim")
+        await until(lambda: len(feed.of("interest")) == 2)
+        told = {message["shard"]: codec.wants(message) for message in feed.of("interest")}
+        assert told == {0: [Want(KEY, 1)], 1: [Want(b"NSE_B", 2)]}
+        assert all(message["replace"] for message in feed.of("interest"))
+
+    run(test)
+
+
+def test_a_feed_there_is_none_of_is_answered_with_an_error(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shards[0].interest(Want(KEY, 1), Want(b"NSE_B", 0), feed="zerodha")
+        await until(lambda: shards[0].of("results"))
+        (result,) = codec.results(shards[0].of("results")[0])
+        assert result.key == KEY
+        assert result.error == "there is no feed zerodha here; the hub runs sim, bus"
+
+    run(test)
+
+
+def test_values_are_forgotten_when_the_feed_releases_and_when_it_is_gone(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        feed = await hub.peer("feed-sim")
+        shards[0].interest(Want(KEY, 1), Want(b"NSE_B", 1))
+        await until(lambda: feed.of("interest"))
+        feed.send(t="released", keys=[KEY, b"NSE_UNKNOWN"])
+        await until(lambda: all(shard.parts(stream.FORGET) for shard in shards))
+        feed.send(t="bye")
+        await until(lambda: all(len(shard.parts(stream.FORGET)) == 2 for shard in shards))
+        for shard in shards:
+            forgotten = [codec.decode(parts[1])["keys"] for parts in shard.parts(stream.FORGET)]
+            assert forgotten == [[KEY], [b"NSE_B"]]
+        await until(lambda: [pulse["feeds"] for pulse in shards[0].of("pulse")][-1] == [])
+
+    run(test)
+
+
+def test_a_shard_that_is_gone_wants_nothing_and_the_feed_is_told(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        feed = await hub.peer("feed-sim")
+        shards[AWAY].interest(Want(KEY, 1))
+        await until(lambda: feed.of("interest"))
+        shards[AWAY].send(t="bye")
+        await until(lambda: len(feed.of("interest")) == 2)
+        last = feed.of("interest")[-1]
+        assert (last["shard"], last["wants"], last["replace"]) == (AWAY, [], True)
+        hub.feed(KEY + b"_LTP", b"{}")
+        await until(lambda: shards[HOME].ticks(stream.HOME))
+        assert shards[AWAY].ticks() == []
+        assert len(hub.router._interest) == 0
+
+    run(test)
+
+
+def test_a_shard_with_a_new_epoch_begins_afresh(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shards[0].interest(Want(KEY, 1))
+        await until(lambda: shards[0].parts(stream.OPENED))
+        old = shards[0].lease
+        shards[0].close()
+        hub.peers.remove(shards[0])
+        again = await hub.peer("shard-0", epoch=2)
+        assert again.lease != old
+        assert len(hub.router._interest) == 0
+        again.interest(Want(KEY, 1))
+        await until(lambda: again.parts(stream.OPENED))
+
+    run(test)
+
+
+def test_who_carries_no_lease_is_asked_who_he_is_and_changes_nothing(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        (shard, _) = await hub.shards()
+        lease, shard.lease = shard.lease, 999
+        shard.interest(Want(KEY, 1))
+        await until(lambda: shard.of("who"))
+        assert len(hub.router._interest) == 0
+        shard.lease = lease
+        shard.send(t="beat", pid=1, figures={})
+        await until(lambda: any("feeds" in pulse for pulse in shard.of("pulse")))
+
+    run(test)
+
+
+def test_a_beat_is_answered_and_passed_on_to_the_monitor(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        monitor, (shard, _) = await hub.peer("monitor"), await hub.shards()
+        shard.send(t="beat", pid=7, figures={"clients": 3})
+        await until(lambda: any(beat["from"] == "shard-0" for beat in monitor.of("beat")))
+        (beat,) = [beat for beat in monitor.of("beat") if beat["from"] == "shard-0"]
+        assert (beat["pid"], beat["figures"]) == (7, {"clients": 3})
+        await until(lambda: any(beat["from"] == "router" for beat in monitor.of("beat")))
+
+    run(test)
+
+
+def test_the_command_line_needs_no_lease_and_hears_who_is_absent(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        await hub.shards()
+        cli = Peer(hub, "cli-1")
+        hub.peers.append(cli)
+        cli.send(t="status", to="router")
+        await until(lambda: cli.of("status"))
+        assert {"shard-0", "shard-1"} <= set(cli.of("status")[0]["peers"])
+        cli.send(t="usage", to="monitor")
+        await until(lambda: cli.of("absent"))
+        assert cli.of("absent")[0]["who"] == "monitor"
+
+    run(test)
+
+
+def test_messages_of_another_form_or_from_a_shard_too_many_change_nothing(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        (shard, _) = await hub.shards()
+        for message in (
+            {"t": "interest"},
+            {"t": "interest", "feed": "sim", "wants": [[1]]},
+            {"t": "released", "keys": 5},
+            {"t": "nonsense"},
+        ):
+            shard.send(**message)
+        extra = Peer(hub, "shard-2", epoch=1)
+        hub.peers.append(extra)
+        await until(lambda: hub.router._switch.malformed >= 4)
+        shard.interest(Want(KEY, 1))
+        await until(lambda: shard.parts(stream.OPENED))
+        assert list(hub.router._interest.legs(KEY)) == [0]
+
+    run(test)
+
+
+def test_a_shard_that_does_not_read_costs_its_own_ticks_and_they_are_counted(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        for shard in shards:
+            shard.interest(Want(KEY, 1))
+            await until(lambda shard=shard: shard.parts(stream.OPENED))  # type: ignore[misc]
+        pipe = hub.router._pipes[AWAY]
+        pipe.send_surely([stream.FORGET, b""])
+        pipe._try = lambda parts: False  # type: ignore[method-assign]  # full from now on
+        for number in range(3):
+            hub.feed(KEY + b"_LTP", b"%d" % number)
+        await until(lambda: shards[HOME].ticks() == [b"0", b"1", b"2"])
+        assert pipe.dropped == 3
+        assert hub.router._figures()["dropped"] == 3
+
+    run(test)

@@ -1,0 +1,51 @@
+"""Hubs for tests: one for each module, and as many of their own as tests ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.harness import Hub
+
+HERE = Path(__file__).parent
+MakeHub = Callable[..., Hub]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    """A hub of four shards with the feeds bus and sim, for all tests of a module."""
+    hub = Hub()
+    try:
+        yield hub.start()
+        assert hub.stop() == 0, hub.log()
+    finally:
+        hub.discard()
+
+
+@pytest.fixture
+def make_hub() -> Iterator[MakeHub]:
+    """Makes hubs with flags of their own; those that still run are stopped in the end."""
+    made: list[Hub] = []
+
+    def make(flags: dict[str, Any] | None = None, *, start: bool = True) -> Hub:
+        hub = Hub(flags)
+        made.append(hub)
+        return hub.start() if start else hub
+
+    try:
+        yield make
+        for hub in made:
+            if hub.first.get("ws") and hub.code is None:
+                assert hub.stop() == 0, hub.log()
+    finally:
+        for hub in made:
+            hub.discard()

@@ -1,0 +1,145 @@
+"""What the tests of a shard share: a reader of frames, clients without a socket, keys by home."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from hub.core import topics
+from hub.core.config import Settings
+from hub.core.latest import Line
+from hub.core.model import Identity, Instrument, Mode, Result
+from hub.core.placement import home
+from shards.desk import ACCOUNTS, Desk
+from shards.protocol import Request
+
+ALICE = Identity("alice", "zerodha")
+BOB = Identity("bob", "dhan")
+
+
+def make_settings(**sections: dict[str, Any]) -> Settings:
+    """The defaults with some values changed: `make_settings(hub={"shards": 2})`."""
+    return msgspec.convert(sections, Settings)
+
+
+def messages(data: bytes) -> list[str]:
+    """The text messages in a server's bytes, read as RFC 6455 (5.2) says; each is one frame that
+    is final, unmasked and a text."""
+    found = []
+    while data:
+        assert data[0] == 0x81, f"not a final text frame: {data[:16]!r}"
+        size, start = data[1], 2
+        assert size <= 127, "a server's frames carry no mask"
+        if size == 126:
+            size, start = int.from_bytes(data[2:4], "big"), 4
+            assert size >= 126, "the shortest form is due"
+        elif size == 127:
+            size, start = int.from_bytes(data[2:10], "big"), 10
+            assert size >= 1 << 16, "the shortest form is due"
+        assert len(data) >= start + size, "the frame is cut"
+        found.append(data[start : start + size].decode())
+        data = data[start + size :]
+    return found
+
+
+def replies(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects in a server's bytes."""
+    return [json.loads(text) for text in messages(data)]
+
+
+def values(data: bytes) -> list[tuple[str, int, Any]]:
+    """Symbol, tag and payload of each tick in a server's bytes."""
+    return [(found["symbol"], found["mode"], found["data"]) for found in replies(data)]
+
+
+def instruments(shard: int, shards: int, how_many: int) -> list[Instrument]:
+    """Instruments whose home this shard is."""
+    found = (Instrument("NSE", f"S{number}") for number in count())
+    mine = (one for one in found if home(one.key, shards) == shard)
+    return [next(mine) for _ in range(how_many)]
+
+
+def tick(instrument: Instrument, mode: Mode, value: object) -> list[bytes]:
+    """One tick as a pair."""
+    return [topics.of(instrument.key, mode), json.dumps({"ltp": value}).encode()]
+
+
+class Client:
+    """A session without a socket: it keeps what it is sent."""
+
+    def __init__(self, name: str = "client") -> None:
+        self.name = name
+        self.sent: list[bytes] = []
+        self.lines: list[Line] = []
+        self.events: list[bytes] = []
+        self.answers = 0
+
+    def __repr__(self) -> str:
+        return f"<Client {self.name}>"
+
+    def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
+        assert len(messages(data)) == len(lines), "frames and lines run side by side"
+        self.sent.append(data)
+        self.lines += lines
+
+    def deliver_event(self, frame: bytes) -> None:
+        self.events.append(frame)
+
+    def answered(self) -> None:
+        self.answers += 1
+
+    def got(self) -> list[tuple[str, int, Any]]:
+        """The ticks sent since this was last asked."""
+        data, self.sent = b"".join(self.sent), []
+        return values(data)
+
+    def updates(self) -> list[dict[str, Any]]:
+        """The order updates sent since this was last asked."""
+        data, self.events = b"".join(self.events), []
+        return replies(data)
+
+
+def subscription(mode: object, *wanted: Instrument, **more: object) -> Request:
+    """A subscribe request."""
+    symbols = [{"symbol": one.symbol, "exchange": one.exchange} for one in wanted]
+    return {"action": "subscribe", "symbols": symbols, "mode": mode, **more}
+
+
+def answer(desk: Desk, *, now_s: float = 0.0, error: str = "", open_: bool = True) -> int:
+    """Play router and feeds: take what the desk tells, open the legs, answer every want.
+    Returns how many wants were told."""
+    told = 0
+    for feed, wants in desk.tell():
+        told += len(wants)
+        begun = [want.key for want in wants if want.modes]
+        if open_ and feed != ACCOUNTS:
+            desk.snapshots.opened(begun)
+            desk.snapshots.values([], begun)
+        results = [Result(want.key, want.modes, error) for want in wants if want.modes]
+        desk.take_results(feed, results, now_s)
+    return told
+
+
+def remains(desk: Desk) -> list[str]:
+    """What is left in a desk that nobody asks anything of; empty when it is as new."""
+    holders = {
+        "tickets": desk._tickets,
+        "waiting": desk._waiting,
+        "pending": desk._pending,
+        "legs": desk._legs,
+        "opening": desk.snapshots._opening,
+        "awaiting": desk.snapshots._awaiting,
+        "followers": desk.accounts._followers,
+        "orders waiting": desk.accounts._waiting,
+        "account wants": desk.accounts.wants._records,
+        "keys": desk.index._keys,
+        "held": desk.index._held,
+        "names": desk.index._names,
+        "audiences": desk.index._audiences,
+        **{f"wants of {feed}": wants._records for feed, wants in desk._wants.items()},
+    }
+    return [f"{name}: {found}" for name, found in holders.items() if found]

@@ -1,0 +1,434 @@
+"""A client's socket: handshake, messages, closing, and clients that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from hub.core.model import Mode
+from shards import connection as module
+from tests.shards.house import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    House,
+    Raw,
+    frame,
+    house,
+    live,
+    until,
+)
+from tests.shards.kit import instruments, remains, subscription, tick
+
+KEYS = instruments(0, 1, 20)
+PING_1 = b'{"action": "ping", "_pingId": 1}'
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def uv(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+async def subscribed(raw: Raw, mode: int = 2) -> None:
+    """Authenticate and hold all keys."""
+    raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+    raw.send(TEXT, json.dumps(subscription(mode, *KEYS)).encode())
+    for kind in ("auth", "subscribe"):
+        assert json.loads((await raw.receive())[1])["type"] == kind
+
+
+def offer(one: House, value: int, size: int = 0) -> None:
+    """A tick of every key."""
+    for key in KEYS:
+        one.desk.fanout.offer(tick(key, Mode.QUOTE, [value, "x" * size]))
+    one.desk.fanout.flush()
+
+
+async def fall_behind(one: House) -> int:
+    """Ticks until the client, which does not read, is behind; the last value."""
+    value = 0
+    while not one.session().outbox.behind:
+        value += 1
+        offer(one, value, 2000)
+        await asyncio.sleep(0)
+    return value
+
+
+@pytest.mark.parametrize("path", ["/", "/ws?token=1", "/any/path/at/all"])
+def test_any_path_is_welcome(path: str, uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one, one.client(path) as client:
+            await client.send(PING_1.decode())
+            assert json.loads(await client.recv())["_pingId"] == 1
+
+    live(main, uv=uv)
+
+
+def test_a_plain_get_is_told_to_upgrade(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.read()).startswith(b"HTTP/1.1 426 ")
+            writer.close()
+            await writer.wait_closed()
+            await one.empty()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("words", [b"", b"\x16\x03\x01 nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo"])
+def test_a_probe_that_comes_and_goes_is_harmless(words: bytes, uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(words)
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: one.gateway.accepted == 1)
+            await one.empty()
+            async with one.client() as client:
+                await client.send(PING_1.decode())
+                await client.recv()
+
+    live(main, uv=uv)
+
+
+def test_what_comes_in_one_breath_with_the_handshake_is_read(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            await raw.shake_hands(frame(TEXT, PING_1))
+            assert json.loads((await raw.receive())[1])["_pingId"] == 1
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_text_binary_and_fragmented_messages_are_read_alike(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(TEXT, PING_1)
+            raw.send(BINARY, PING_1)
+            for kind in (TEXT, BINARY):
+                raw.send(kind, PING_1[:5], fin=False)
+                raw.send(PING, b"between")
+                raw.send(CONT, b"", fin=False)
+                raw.send(CONT, PING_1[5:])
+            found = [await raw.receive() for _ in range(6)]
+            assert sorted(opcode for opcode, _ in found) == [TEXT] * 4 + [PONG] * 2
+            assert all(json.loads(data)["_pingId"] == 1 for code, data in found if code == TEXT)
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_character_cut_by_fragments_is_whole(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            text = '{"action": "ping", "_pingId": "₹"}'.encode()
+            cut = text.index("₹".encode()) + 1
+            raw.send(TEXT, text[:cut], fin=False)
+            raw.send(CONT, text[cut:])
+            assert json.loads((await raw.receive())[1])["_pingId"] == "₹"
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_ping_is_answered_with_what_it_carries(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(PING, b"hello")
+            assert await raw.receive() == (PONG, b"hello")
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ([frame(TEXT, b'"\xff"')], 1007),
+        ([frame(TEXT, b'"\xe2', fin=False), frame(CONT, b'"')], 1007),
+        ([frame(TEXT, b"x" * 1025)], 1009),
+        ([frame(TEXT, b"x" * 1000, fin=False), frame(CONT, b"x" * 100)], 1009),
+        ([frame(CONT, b"x")], 1002),
+        ([b"\x81\x01x"], 1002),  # without a mask
+    ],
+)
+def test_what_breaks_the_rules_is_closed_with_its_code(
+    sent: list[bytes], code: int, uv: bool
+) -> None:
+    async def main() -> None:
+        async with house(websocket={"max_message_bytes": 1024}) as one:
+            raw = await one.raw()
+            raw.writer.write(b"".join(sent))
+            assert await raw.code() == code
+            await raw.ended()
+            await raw.close()
+            await one.empty()
+
+    live(main, uv=uv)
+
+
+def test_invalid_utf8_in_a_binary_message_is_an_answer_not_the_end(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(BINARY, b'"\xff"')
+            raw.send(TEXT, PING_1)
+            assert json.loads((await raw.receive())[1])["code"] == "INVALID_JSON"
+            assert json.loads((await raw.receive())[1])["_pingId"] == 1
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_close_is_answered_and_leaves_nothing(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            await subscribed(raw)
+            raw.send(CLOSE, (1000).to_bytes(2, "big"))
+            assert await raw.code() == 1000
+            await raw.ended()
+            await raw.close()
+            await one.empty()
+            await until(lambda: not remains(one.desk))
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("abrupt", [False, True])
+def test_gone_in_the_middle_of_authentication_leaves_nothing(abrupt: bool, uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            one.may_answer.clear()
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            raw.send(TEXT, json.dumps(subscription(1, *KEYS)).encode())
+            await until(lambda: one.connection()._work)
+            if abrupt:
+                raw.writer.transport.abort()
+            await raw.close()
+            await one.empty()
+            one.may_answer.set()
+            await until(lambda: not remains(one.desk))
+
+    live(main, uv=uv)
+
+
+def test_more_requests_than_may_wait_are_answered_in_order(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"max_requests": 16}) as one:
+            one.may_answer.clear()
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            for number in range(3000):
+                raw.send(TEXT, b'{"action": "ping", "_pingId": %d}' % number)
+            await until(lambda: "requests" in one.connection()._reasons)
+            one.may_answer.set()
+            await raw.receive()
+            found = [json.loads((await raw.receive())[1])["_pingId"] for _ in range(3000)]
+            assert found == list(range(3000))
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+# Deadlines.
+
+
+def test_whoever_does_not_authenticate_in_time_is_closed_with_4401(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"auth_window_s": 0.05}) as one, one.client() as client:
+            await client.send(PING_1.decode())
+            await client.recv()
+            with pytest.raises(ConnectionClosed) as caught:
+                await client.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 4401
+
+    live(main, uv=uv)
+
+
+def test_whoever_does_not_finish_the_handshake_in_time_is_cut_off(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"auth_window_s": 0.05}) as one:
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            writer.write(b"GET / HTTP/1.1\r\n")
+            await Raw(reader, writer).ended()
+            writer.close()
+            await one.empty()
+
+    live(main, uv=uv)
+
+
+def test_whoever_is_known_may_stay(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"auth_window_s": 0.05}) as one:
+            client = await one.known()
+            timer = one.connection()._timer
+            assert timer is not None
+            await until(lambda: timer.when() < asyncio.get_running_loop().time() - 0.01)
+            await client.send(PING_1.decode())
+            assert json.loads(await client.recv())["_pingId"] == 1
+            await client.close()
+
+    live(main, uv=uv)
+
+
+def test_whoever_ignores_a_close_is_cut_off_though_it_keeps_talking(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.2)
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            one.connection().close(4401, "auth timeout")
+            async with asyncio.timeout(10):
+                while len(one.gateway):
+                    raw.send(PING)
+                    await asyncio.sleep(0.01)
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_ping_without_a_pong_closes_with_1011(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            connection, now_s = one.connection(), asyncio.get_running_loop().time()
+            assert connection.due_s > now_s
+            connection.tend(now_s + 21)
+            assert (await raw.receive())[0] == PING
+            raw.send(PONG)
+            await until(lambda: not connection._pinged_s)
+            connection.tend(now_s + 45)
+            assert (await raw.receive())[0] == PING
+            connection.tend(now_s + 64)
+            raw.send(PING, b"still here")
+            assert await raw.receive() == (PONG, b"still here")
+            connection.tend(now_s + 66)
+            assert await raw.code() == 1011
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+# A client that does not read.
+
+
+def test_it_falls_behind_is_conflated_and_ends_with_the_newest_values(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            last = await fall_behind(one)
+            for _ in range(50):
+                last += 1
+                offer(one, last, 2000)
+            session = one.session()
+            assert one.gateway.behind() == 1
+            assert one.gateway.conflated() > 0
+            assert len(session.outbox) <= len(KEYS)
+            newest = await self_check(raw, last)
+            assert set(newest.values()) == {last}
+            await until(lambda: not session.outbox.behind)
+            assert one.gateway.behind() == 0
+            offer(one, last + 1)
+            assert set((await self_check(raw, last + 1)).values()) == {last + 1}
+            raw.send(TEXT, PING_1)
+            assert json.loads((await raw.receive())[1])["type"] == "pong"
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+async def self_check(raw: Raw, last: int) -> dict[str, int]:
+    """Read until every key has shown the last value; never an old one after a newer one."""
+    seen: dict[str, int] = {}
+    while len(seen) < len(KEYS) or min(seen.values()) < last:
+        found: dict[str, Any] = json.loads((await raw.receive())[1])
+        value = found["data"]["ltp"][0]
+        assert value > seen.get(found["symbol"], 0)
+        seen[found["symbol"]] = value
+    return seen
+
+
+def test_one_that_does_not_read_does_not_hold_up_the_others(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            slow = await one.raw(receive_bytes=4096)
+            await subscribed(slow)
+            last = await fall_behind(one)
+            quick = await one.raw()
+            await subscribed(quick)
+            for _ in KEYS:
+                await quick.receive()  # first values
+            for value in range(last + 1, last + 20):
+                offer(one, value)
+                found = [json.loads((await quick.receive())[1]) for _ in KEYS]
+                assert [tick_["data"]["ltp"][0] for tick_ in found] == [value] * len(KEYS)
+            await slow.close()
+            await quick.close()
+
+    live(main, uv=uv)
+
+
+def test_one_that_makes_no_progress_is_closed_and_counted(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.1)
+
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            await fall_behind(one)
+            connection, now_s = one.connection(), asyncio.get_running_loop().time()
+            assert connection.due_s <= now_s, "it is looked at at once"
+            connection.tend(now_s + 29)
+            assert one.gateway.stalled == 0
+            connection.tend(now_s + 31)
+            assert one.gateway.stalled == 1
+            await one.empty()
+            await raw.close()
+            await until(lambda: not remains(one.desk))
+
+    live(main, uv=uv)
+
+
+def test_order_updates_nobody_reads_end_in_a_close_though_more_come(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.2)
+
+    async def main() -> None:
+        limits = {"outbox_bytes": 8192, "max_order_updates": 3}
+        async with house(websocket=limits) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            raw.send(TEXT, b'{"action": "subscribe_orders"}')
+            await raw.receive()
+            await fall_behind(one)
+            async with asyncio.timeout(10):
+                while len(one.gateway):
+                    one.desk.accounts.offer([b"@orders:alice", b'{"user_id": "alice"}'])
+                    await asyncio.sleep(0.01)
+            await raw.close()
+
+    live(main, uv=uv)

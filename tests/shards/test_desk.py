@@ -1,0 +1,634 @@
+"""Between clients and the router: wanted is what is held or awaited, and nothing is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from hub.core.latest import Line
+from hub.core.model import Identity, Instrument, Mode, Result, Want
+from shards import protocol
+from shards.desk import ACCOUNTS, Desk
+from shards.protocol import Drop
+from shards.tickets import SubscribeTicket
+from tests.shards.kit import (
+    ALICE,
+    BOB,
+    Client,
+    answer,
+    instruments,
+    make_settings,
+    remains,
+    subscription,
+    tick,
+)
+
+LTP, QUOTE, DEPTH = Mode
+HERE, THERE = instruments(0, 2, 1)[0], instruments(1, 2, 1)[0]
+A, B, C = instruments(1, 2, 3)
+
+
+def make(**sections: dict[str, Any]) -> Desk:
+    hub = {"shards": 2, "feeds": ["zerodha", "dhan"]} | sections.pop("hub", {})
+    return Desk(0, make_settings(hub=hub, **sections))
+
+
+def ask(
+    desk: Desk,
+    client: Client,
+    mode: object,
+    *wanted: Instrument,
+    identity: Identity = ALICE,
+    now_s: float = 0.0,
+    **more: object,
+) -> SubscribeTicket:
+    request = subscription(mode, *wanted, **more)
+    return desk.subscribe(
+        client, request, identity, protocol.subscribe(request, snapshot=True), now_s
+    )
+
+
+def hold(desk: Desk, client: Client, mode: object, *wanted: Instrument, **more: Any) -> list[Line]:
+    ticket = ask(desk, client, mode, *wanted, **more)
+    answer(desk)
+    assert ticket.complete
+    return ticket.confirm()
+
+
+def problems(ticket: SubscribeTicket) -> list[str]:
+    return [row.problem for row in ticket.rows]
+
+
+def wants(desk: Desk) -> dict[str, list[Want]]:
+    return dict(desk.tell())
+
+
+# Subscribing.
+
+
+def test_a_client_gets_ticks_from_its_reply_on() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, "Quote", A)
+    assert not ticket.complete
+    assert wants(desk) == {"zerodha": [Want(A.key, 2, 5, A.exchange, A.symbol)]}
+    desk.fanout.offer(tick(A, QUOTE, 1))
+    desk.take_results("zerodha", [Result(A.key, 2)], 0.0)
+    assert client.answers == 1
+    assert ticket.complete
+    desk.fanout.offer(tick(A, QUOTE, 2))
+    desk.fanout.flush()
+    assert client.got() == []
+    ticket.confirm()
+    desk.fanout.offer(tick(A, QUOTE, 3))
+    desk.fanout.flush()
+    assert [data["ltp"] for _, _, data in client.got()] == [3]
+
+
+def test_many_symbols_are_told_at_once_and_answered_one_by_one() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, 1, A, B, C, depth=20)
+    ((_, told),) = desk.tell()
+    assert [(want.key, want.modes, want.depth) for want in told] == [
+        (one.key, 1, 20) for one in (A, B, C)
+    ]
+    desk.take_results("zerodha", [Result(B.key, 1, "no such symbol")], 0.0)
+    desk.take_results("zerodha", [Result(A.key, 1, depth=10)], 0.0)
+    assert not ticket.complete
+    desk.take_results("zerodha", [Result(C.key, 1)], 0.0)
+    assert ticket.complete
+    assert problems(ticket) == ["", "no such symbol", ""]
+    assert [row.depth for row in ticket.rows] == [10, 20, 20]
+    ticket.confirm()
+    assert list(desk.index.held(client)) == [A.key, C.key]
+
+
+def test_an_answer_for_other_modes_feeds_or_keys_answers_nothing() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, "Depth", A)
+    desk.tell()
+    for feed, result in (
+        ("zerodha", Result(A.key, 3)),
+        ("zerodha", Result(B.key, 4)),
+        ("dhan", Result(A.key, 4)),
+        ("nobody", Result(A.key, 4)),
+    ):
+        desk.take_results(feed, [result], 0.0)
+    assert not ticket.complete
+    assert client.answers == 0
+
+
+def test_what_is_held_already_is_a_no_op_success() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    ticket = ask(desk, client, 1, A)
+    assert ticket.complete
+    assert ticket.confirm() == []
+    assert wants(desk) == {}
+    desk.unsubscribe(client, [Drop(A, LTP)], "")
+    assert wants(desk)["zerodha"][0].modes == 0
+
+
+def test_one_symbol_named_twice_is_held_once() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A, A)
+    desk.unsubscribe(client, [Drop(A, LTP)], "")
+    answer(desk)
+    desk.leave(client)
+    assert remains(desk) == []
+
+
+def test_two_clients_of_a_key_are_one_want() -> None:
+    desk, first, second = make(), Client(), Client()
+    one, two = ask(desk, first, 1, A), ask(desk, second, 1, A)
+    assert len(wants(desk)["zerodha"]) == 1
+    desk.take_results("zerodha", [Result(A.key, 1)], 0.0)
+    assert one.complete
+    assert two.complete
+    one.confirm()
+    two.confirm()
+    desk.leave(first)
+    assert wants(desk) == {}
+    desk.leave(second)
+    assert wants(desk)["zerodha"] == [Want(A.key, 0, 5, A.exchange, A.symbol)]
+
+
+def test_whoever_comes_to_a_confirmed_key_is_answered_at_once() -> None:
+    desk, first, second = make(), Client(), Client()
+    hold(desk, first, 1, A)
+    ticket = ask(desk, second, 1, A)
+    assert ticket.complete
+    assert wants(desk) == {}
+
+
+def test_a_refused_symbol_may_be_asked_for_again() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, 1, A)
+    answer(desk, error="not now")
+    assert problems(ticket) == ["not now"]
+    ticket.confirm()
+    answer(desk)
+    assert remains(desk) == []
+    hold(desk, client, 1, A)
+    assert desk.index.modes(client, A.key) == LTP.bit
+
+
+def test_a_name_that_cannot_be_used_is_asked_of_nobody() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, 1, Instrument("@", "x"), Instrument("NSE", "\ud800"))
+    assert ticket.complete
+    assert all(problems(ticket))
+    ticket.confirm()
+    assert wants(desk) == {}
+    assert remains(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("feeds", "broker", "feed"),
+    [
+        (["zerodha", "dhan"], "dhan", "dhan"),
+        (["bus"], "dhan", "bus"),
+        (["bus", "dhan"], "dhan", "dhan"),
+        (["bus", "dhan"], "upstox", "bus"),
+        (["sim"], "dhan", ""),
+    ],
+)
+def test_a_broker_is_served_by_its_own_feed_else_by_the_bus(
+    feeds: list[str], broker: str, feed: str
+) -> None:
+    assert make(hub={"feeds": feeds}).feed_of(broker) == feed
+
+
+def test_a_connection_holds_so_many_symbols_and_no_more() -> None:
+    desk, client, other = make(websocket={"max_symbols": 2}), Client(), Client()
+    ticket = ask(desk, client, 1, A, B, C)
+    assert [bool(problem) for problem in problems(ticket)] == [False, False, True]
+    waiting = ask(desk, client, 1, C)
+    assert all(problems(waiting)), "what is on its way counts"
+    assert not any(problems(ask(desk, other, 1, C)))
+    answer(desk)
+    ticket.confirm()
+    hold(desk, client, 3, A)  # another mode is not another symbol
+    assert desk.index.modes(client, A.key) == LTP.bit | DEPTH.bit
+    assert all(problems(ask(desk, client, 1, C)))
+    desk.unsubscribe(client, [Drop(B, None)], "")
+    assert not any(problems(ask(desk, client, 1, C)))
+
+
+# First values.
+
+
+def test_the_first_value_follows_the_reply_unless_nobody_asked_for_it() -> None:
+    desk, first, second, third = make(), Client(), Client(), Client()
+    hold(desk, first, 2, A)
+    desk.fanout.offer(tick(A, QUOTE, 1))
+    (line,) = hold(desk, second, 2, A)
+    assert line.payload == b'{"ltp": 1}'
+    assert hold(desk, third, 2, A, snapshot=False) == []
+
+
+@pytest.mark.parametrize("instrument", [HERE, THERE])
+def test_the_first_value_of_a_new_key_comes_with_the_homes_answer(instrument: Instrument) -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, 2, instrument)
+    desk.tell()
+    desk.take_results("zerodha", [Result(instrument.key, 2)], 0.0)
+    assert ticket.confirm() == []
+    desk.snapshots.opened([instrument.key])
+    desk.snapshots.values(tick(instrument, QUOTE, 7), [instrument.key])
+    assert [data["ltp"] for _, _, data in client.got()] == [7]
+
+
+# Unsubscribing.
+
+
+def test_what_is_dropped_and_what_was_not_held_are_both_named() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    bad = Drop(C, None, "mode 9 is not one")
+    dropped, failed = desk.unsubscribe(client, [Drop(A, LTP), Drop(B, QUOTE), bad], "zerodha")
+    assert dropped == [A, B]
+    assert [(row["symbol"], row["status"]) for row in failed] == [(C.symbol, "error")]
+    assert not desk.index.held(client)
+
+
+@pytest.mark.parametrize(
+    ("held", "mode", "left"),
+    [
+        ((1, 2, 3), None, 1 | 4),  # Quote is meant when nothing is said
+        ((1, 3), None, 0),  # and all there is when Quote is not held
+        ((1, 2, 3), LTP, 2 | 4),
+        ((1, 3), QUOTE, 1 | 4),
+        ((2,), DEPTH, 2),
+    ],
+)
+def test_an_unsubscribe_drops_the_mode_it_names(
+    held: tuple[int, ...], mode: Mode | None, left: int
+) -> None:
+    desk, client = make(), Client()
+    for one in held:
+        hold(desk, client, one, A)
+    desk.unsubscribe(client, [Drop(A, mode)], "")
+    assert desk.index.modes(client, A.key) == left
+
+
+def test_unsubscribe_all_names_every_mode_of_every_symbol() -> None:
+    desk, client, other = make(), Client(), Client()
+    hold(desk, client, 1, A, B)
+    hold(desk, client, 3, A)
+    hold(desk, other, 1, A)
+    dropped, failed = desk.unsubscribe(client, None, "")
+    assert sorted(dropped) == sorted([A, A, B])
+    assert failed == []
+    assert desk.index.modes(other, A.key) == LTP.bit
+    assert desk.unsubscribe(client, None, "") == ([], [])
+
+
+def test_a_tick_before_an_unsubscribe_is_delivered_and_none_after() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    desk.fanout.offer(tick(A, LTP, 1))
+    desk.unsubscribe(client, None, "")
+    assert [data["ltp"] for _, _, data in client.got()] == [1]
+    desk.fanout.offer(tick(A, LTP, 2))
+    desk.fanout.flush()
+    assert client.got() == []
+
+
+def test_a_tick_before_a_reply_is_sent_before_it() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    ticket = ask(desk, client, 2, A)
+    answer(desk)
+    desk.fanout.offer(tick(A, QUOTE, 1))
+    assert len(ticket.confirm()) == 1
+    assert [(tag, data["ltp"]) for _, tag, data in client.got()] == [(1, 1)]
+
+
+def test_nothing_is_sent_to_a_client_that_has_left() -> None:
+    desk, client, other = make(), Client(), Client()
+    hold(desk, client, 1, A)
+    hold(desk, other, 1, A)
+    desk.fanout.offer(tick(A, LTP, 1))
+    desk.leave(client)
+    assert len(client.got()) == len(other.got()) == 1
+    desk.fanout.offer(tick(A, LTP, 2))
+    desk.fanout.flush()
+    assert client.got() == []
+
+
+def test_a_name_nobody_can_hold_is_unsubscribed_in_peace() -> None:
+    desk, client = make(), Client()
+    odd = Instrument("NSE", "\ud800")
+    assert desk.unsubscribe(client, [Drop(odd, None)], "") == ([odd], [])
+
+
+# Leaving.
+
+
+def test_a_client_that_goes_before_its_reply_leaves_nothing() -> None:
+    for answered in (False, True):
+        desk, client = make(), Client()
+        ticket = ask(desk, client, 1, A, B)
+        if answered:
+            answer(desk)
+        ticket.cancel()
+        desk.leave(client)
+        answer(desk)
+        assert remains(desk) == []
+
+
+def test_a_late_answer_for_somebody_who_has_gone_harms_nobody() -> None:
+    desk, client = make(), Client()
+    ask(desk, client, 1, A).cancel()
+    desk.leave(client)
+    desk.take_results("zerodha", [Result(A.key, 1)], 0.0)
+    answer(desk)
+    assert client.answers == 0
+    assert remains(desk) == []
+
+
+def test_whoever_changes_to_another_brokers_user_still_leaves_nothing() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    hold(desk, client, 2, A, B, identity=BOB)
+    desk.unsubscribe(client, [Drop(A, QUOTE)], "dhan")
+    answer(desk)
+    assert desk.index.modes(client, A.key) == LTP.bit
+    desk.leave(client)
+    answer(desk)
+    assert remains(desk) == []
+
+
+def test_what_nobody_wants_is_forgotten_except_at_home() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, HERE, THERE)
+    desk.fanout.offer([*tick(HERE, LTP, 1), *tick(THERE, LTP, 1)])
+    desk.leave(client)
+    answer(desk)
+    assert [line.key for line in desk.latest.lines.values()] == [HERE.key]
+    desk.fanout.offer(tick(THERE, LTP, 2))
+    assert len(desk.latest.lines) == 1
+
+
+# A feed that does not answer, or is not there.
+
+
+def test_a_feed_that_is_silent_is_named_in_the_error() -> None:
+    desk, client = make(upstream={"answer_s": 4.0}), Client()
+    ticket = ask(desk, client, 1, A, B, now_s=10.0)
+    desk.tell()
+    desk.take_results("zerodha", [Result(A.key, 1)], 11.0)
+    desk.expire(13.9)
+    assert not ticket.complete
+    desk.expire(14.0)
+    assert ticket.complete
+    assert client.answers == 2
+    assert problems(ticket) == ["", "feed zerodha did not answer within 4 s"]
+    ticket.confirm()
+    assert list(desk.index.held(client)) == [A.key]
+    assert wants(desk)["zerodha"] == [Want(B.key, 0, 5, B.exchange, B.symbol)]
+
+
+def test_an_interest_in_orders_is_not_refused_for_a_silent_router() -> None:
+    desk, client = make(), Client()
+    ticket = desk.accounts.follow(client, {}, "alice", desk.deadline(0.0))
+    desk.expire(7.9)
+    assert not ticket.complete
+    desk.expire(8.0)
+    assert ticket.complete
+    assert client.answers == 1
+
+
+def test_a_feed_that_has_gone_has_nothing_confirmed() -> None:
+    desk, first, second = make(), Client(), Client()
+    desk.take_feeds(["zerodha", "dhan"])
+    hold(desk, first, 1, A)
+    hold(desk, first, 1, B, identity=BOB)
+    desk.take_feeds(["dhan"])
+    assert desk.feeds_up == {"dhan"}
+    assert not ask(desk, second, 1, A).complete
+    assert ask(desk, second, 1, B, identity=BOB).complete
+    assert desk.index.held(first), "clients keep what they hold"
+
+
+# Telling.
+
+
+def test_account_interest_is_told_under_a_name_of_its_own() -> None:
+    desk, client = make(), Client()
+    ticket = desk.accounts.follow(client, {}, "alice", 8.0)
+    assert wants(desk) == {ACCOUNTS: [Want(b"@orders:alice", 1)]}
+    desk.take_results(ACCOUNTS, [Result(b"@orders:alice", 1)], 0.0)
+    assert ticket.complete
+    assert client.answers == 1
+
+
+def test_only_differences_are_told_but_a_new_router_is_told_all() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    hold(desk, client, 3, B, identity=BOB)
+    ticket = desk.accounts.follow(client, {}, "alice", 8.0)
+    desk.tell()
+    ticket.confirm()
+    assert wants(desk) == {}
+    told = dict(desk.tell_all())
+    assert {feed: [(want.key, want.modes) for want in rows] for feed, rows in told.items()} == {
+        "zerodha": [(A.key, 1)], "dhan": [(B.key, 4)], ACCOUNTS: [(b"@orders:alice", 1)],
+    }  # fmt: skip
+    assert wants(desk) == {}
+
+
+def test_telling_all_forgets_what_has_ended_since() -> None:
+    desk, client = make(), Client()
+    ask(desk, client, 1, A).cancel()
+    hold(desk, client, 1, B)
+    desk.fanout.offer(tick(B, LTP, 1))
+    desk.leave(client)
+    desk.tell_all()
+    assert remains(desk) == []
+    assert not desk.latest.lines
+
+
+def test_each_feed_counts_its_symbols() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A, B)
+    hold(desk, client, 2, A)
+    hold(desk, client, 1, C, identity=BOB)
+    assert desk.symbols() == 3
+    assert "3 keys" in repr(desk)
+
+
+def test_ticks_that_came_unasked_are_marked_with_their_time() -> None:
+    desk = make()
+    desk.offer_home([*tick(HERE, LTP, 1), *tick(THERE, LTP, 1), b"bad", b"{}"], 5.0)
+    (line,) = desk.latest.lines.values()
+    assert (line.key, line.seen_s) == (HERE.key, 5.0)
+
+
+# Random histories.
+
+WHO = st.integers(0, 2)
+MODE = st.sampled_from(Mode)
+KEYS = (HERE, A, B, C)
+KEY = st.sampled_from(KEYS)
+
+
+class Histories(RuleBasedStateMachine):
+    """Three clients, two feeds; the model knows who holds and who awaits what."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.desk = make(websocket={"max_symbols": 3})
+        self.clients = [Client(str(number)) for number in range(3)]
+        self.identities = [ALICE, ALICE, BOB]
+        self.tickets: list[list[SubscribeTicket]] = [[] for _ in self.clients]
+        self.held: list[set[tuple[bytes, Mode]]] = [set() for _ in self.clients]
+        self.unanswered: list[tuple[str, Want]] = []
+        self.now_s = 0.0
+        self.ticks = 0
+
+    @rule(who=WHO, mode=MODE, wanted=st.lists(KEY, max_size=4), snapshot=st.booleans())
+    def subscribe(self, who: int, mode: Mode, wanted: list[Instrument], snapshot: bool) -> None:
+        if not wanted:
+            return
+        ticket = ask(
+            self.desk, self.clients[who], int(mode), *wanted,
+            identity=self.identities[who], now_s=self.now_s, snapshot=snapshot,
+        )  # fmt: skip
+        self.tickets[who].append(ticket)
+        self.reply()
+
+    @rule()
+    def tell(self) -> None:
+        self.unanswered += [(feed, want) for feed, rows in self.desk.tell() for want in rows]
+
+    @rule()
+    def tell_all(self) -> None:
+        self.unanswered = [(feed, want) for feed, rows in self.desk.tell_all() for want in rows]
+
+    @precondition(lambda self: self.unanswered)
+    @rule(data=st.data(), good=st.booleans())
+    def feed_answers(self, data: st.DataObject, good: bool) -> None:
+        place = data.draw(st.integers(0, len(self.unanswered) - 1))
+        feed, want = self.unanswered.pop(place)
+        if want.modes:
+            self.desk.snapshots.opened([want.key])
+            self.desk.snapshots.values([], [want.key])
+            result = Result(want.key, want.modes, "" if good else "no")
+            self.desk.take_results(feed, [result], self.now_s)
+            self.reply()
+
+    @rule(seconds=st.sampled_from([1.0, 9.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.desk.expire(self.now_s)
+        self.reply()
+
+    @rule(who=WHO, instrument=KEY, mode=st.none() | MODE)
+    def unsubscribe(self, who: int, instrument: Instrument, mode: Mode | None) -> None:
+        if self.tickets[who]:
+            return  # a session waits for its replies
+        self.desk.unsubscribe(self.clients[who], [Drop(instrument, mode)], "")
+        of_key = {pair for pair in self.held[who] if pair[0] == instrument.key}
+        if mode is None:
+            mode = QUOTE if (instrument.key, QUOTE) in of_key else None
+        self.held[who] -= {pair for pair in of_key if mode is None or pair[1] is mode}
+
+    @rule(who=WHO)
+    def unsubscribe_all(self, who: int) -> None:
+        if not self.tickets[who]:
+            self.desk.unsubscribe(self.clients[who], None, "")
+            self.held[who].clear()
+
+    @rule(who=WHO)
+    def leave(self, who: int) -> None:
+        for ticket in self.tickets[who]:
+            ticket.cancel()
+        self.tickets[who].clear()
+        self.desk.leave(self.clients[who])
+        self.held[who].clear()
+        self.clients[who] = Client(f"{who} again")
+
+    @rule(who=WHO)
+    def becomes_another_user(self, who: int) -> None:
+        if not self.tickets[who]:
+            self.identities[who] = BOB if self.identities[who] is ALICE else ALICE
+
+    @rule(feeds=st.sets(st.sampled_from(["zerodha", "dhan"])))
+    def feeds_come_and_go(self, feeds: set[str]) -> None:
+        self.desk.take_feeds(feeds)
+
+    @rule(instrument=KEY, mode=MODE)
+    def tick(self, instrument: Instrument, mode: Mode) -> None:
+        if instrument is not HERE and instrument.key not in self.desk._legs:
+            return  # the router sends nothing that it was not asked for
+        self.ticks += 1
+        self.desk.fanout.flush()
+        for client in self.clients:
+            client.sent.clear()
+        self.desk.fanout.offer(tick(instrument, mode, self.ticks))
+        self.desk.fanout.flush()
+        for client, held in zip(self.clients, self.held, strict=True):
+            tags = [one for key, one in held if key == instrument.key and one <= mode]
+            due = [(instrument.symbol, max(tags), {"ltp": self.ticks})] if tags else []
+            assert client.got() == due
+
+    def reply(self) -> None:
+        """As sessions do: replies in their order, as soon as they are complete."""
+        for who, tickets in enumerate(self.tickets):
+            while tickets and tickets[0].complete:
+                ticket = tickets.pop(0)
+                ticket.confirm()
+                self.held[who] |= {(row.key, ticket.mode) for row in ticket.rows if not row.problem}
+
+    @invariant()
+    def the_index_knows_who_holds_what(self) -> None:
+        for client, held in zip(self.clients, self.held, strict=True):
+            found = self.desk.index.held(client)
+            assert {
+                (key, mode) for key, variant in found.items() for mode in Mode
+                if variant.modes & mode.bit
+            } == held  # fmt: skip
+            assert len(found) <= 3
+
+    @invariant()
+    def what_is_wanted_is_what_is_held_or_awaited(self) -> None:
+        expected = Counter(pair for held in self.held for pair in held)
+        expected += Counter(
+            (row.key, ticket.mode)
+            for tickets in self.tickets
+            for ticket in tickets
+            for row in ticket.rows
+            if row.wanted
+        )
+        found: Counter[tuple[bytes, Mode]] = Counter()
+        for feed_wants in self.desk._wants.values():
+            for key, record in feed_wants._records.items():
+                for mode in Mode:
+                    assert record.counts[mode - 1] >= 0
+                    found[key, mode] += record.counts[mode - 1]
+        assert +found == expected
+
+    def teardown(self) -> None:
+        if not hasattr(self, "desk"):
+            return
+        for who in range(3):
+            self.leave(who)
+        self.desk.tell()
+        assert remains(self.desk) == []
+        assert {line.key for line in self.desk.latest.lines.values()} <= {HERE.key}
+
+
+Histories.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=40)
+TestHistories = Histories.TestCase

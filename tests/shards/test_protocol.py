@@ -1,0 +1,527 @@
+"""Every request and reply of the client protocol, as OpenAlgo's clients know them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hub.core.errors import RequestError
+from hub.core.index import Variant
+from hub.core.model import Instrument, Mode
+from shards import protocol
+from shards.protocol import Drop
+from tests.shards.kit import ALICE
+
+SBIN = Instrument("NSE", "SBIN")
+NIFTY = Instrument("NSE_INDEX", "NIFTY")
+ENTRY = {"symbol": "SBIN", "exchange": "NSE"}
+KNOWN = (
+    "authenticate", "auth", "subscribe", "unsubscribe", "unsubscribe_all", "subscribe_orders",
+    "unsubscribe_orders", "get_broker_info", "get_supported_brokers", "ping",
+)  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+FIELDS = (
+    "action", "type", "api_key", "apikey", "symbols", "symbol", "exchange", "mode", "depth",
+    "snapshot", "request_id", "timestamp", "_pingId",
+)  # fmt: skip
+LIKELY = st.sampled_from(
+    [*KNOWN, "LTP", " quote ", 1, 2, 3, "NSE", "SBIN", [ENTRY], [{**ENTRY, "mode": 1}], [], {}, ""]
+)
+REQUESTS = st.dictionaries(st.sampled_from(FIELDS), LIKELY | JSON, max_size=8)
+
+
+def code(ask: Any, *args: Any, **kwargs: Any) -> str:
+    """The code of the error reply that this call ends in."""
+    with pytest.raises(RequestError) as caught:
+        ask(*args, **kwargs)
+    return caught.value.code
+
+
+# Reading.
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "nonsense", b"\xff\xfe\x00", b"", "{'a': 1}", "\ufeff{}"]
+)
+def test_what_is_not_json_is_invalid_json(text: str | bytes) -> None:
+    assert code(protocol.read, text) == "INVALID_JSON"
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '"text"', "null", "true", "1.5", "1" * 5000])
+def test_json_that_is_no_object_is_a_server_error(text: str) -> None:
+    assert code(protocol.read, text) == "SERVER_ERROR"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_nesting_without_end_is_answered_not_fatal(text: str) -> None:
+    assert code(protocol.read, text) == "INVALID_JSON"
+
+
+def test_text_and_binary_messages_are_read_alike() -> None:
+    assert protocol.read('{"action": "ping"}') == protocol.read(b'{"action": "ping"}')
+
+
+@given(st.text() | st.binary() | JSON.map(json.dumps))
+def test_reading_raises_nothing_but_request_errors(text: str | bytes) -> None:
+    try:
+        assert isinstance(protocol.read(text), dict)
+    except RequestError as error:
+        assert error.code in {"INVALID_JSON", "SERVER_ERROR"}
+
+
+# The action.
+
+
+@pytest.mark.parametrize(
+    ("asked", "means"),
+    [
+        ("authenticate", "authenticate"),
+        ("auth", "authenticate"),
+        ("subscribe", "subscribe"),
+        ("unsubscribe", "unsubscribe"),
+        ("unsubscribe_all", "unsubscribe"),
+        ("subscribe_orders", "orders"),
+        ("unsubscribe_orders", "orders"),
+        ("get_broker_info", "get_broker_info"),
+        ("get_supported_brokers", "get_supported_brokers"),
+        ("ping", "ping"),
+    ],
+)
+@pytest.mark.parametrize("field", ["action", "type"])
+def test_each_action_is_known_under_both_fields(field: str, asked: str, means: str) -> None:
+    assert protocol.action({field: asked}) == means
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"action": "pong"},
+        {"action": "PING"},
+        {"action": " ping"},
+        {"action": 5},
+        {"action": ["ping"]},
+        {"action": {"a": 1}},
+        {"action": True},
+        {"type": 1.5},
+        {"action": "nonsense", "type": "ping"},
+    ],
+)
+def test_an_unknown_action_is_invalid(request_: dict[str, Any]) -> None:
+    assert code(protocol.action, request_) == "INVALID_ACTION"
+
+
+@pytest.mark.parametrize("nothing", ["", None, 0, False, [], {}])
+def test_type_counts_when_action_is_nothing(nothing: object) -> None:
+    assert protocol.action({"action": nothing, "type": "ping"}) == "ping"
+
+
+def test_action_wins_over_type() -> None:
+    assert protocol.action({"action": "ping", "type": "subscribe"}) == "ping"
+
+
+def test_an_invalid_action_is_named_but_not_at_any_length() -> None:
+    with pytest.raises(RequestError, match="None"):
+        protocol.action({})
+    with pytest.raises(RequestError) as caught:
+        protocol.action({"action": "x" * 100_000})
+    assert len(str(caught.value)) < 300
+
+
+def test_three_actions_are_open_to_all() -> None:
+    known = {protocol.action({"action": name}) for name in KNOWN}
+    assert known & protocol.OPEN_TO_ALL == {"authenticate", "ping", "get_supported_brokers"}
+
+
+# Authenticate.
+
+
+@pytest.mark.parametrize("field", ["api_key", "apikey"])
+def test_the_key_has_two_names(field: str) -> None:
+    assert protocol.api_key({field: "secret"}) == "secret"
+
+
+def test_api_key_counts_before_its_alias() -> None:
+    assert protocol.api_key({"api_key": "a", "apikey": "b"}) == "a"
+    assert protocol.api_key({"api_key": "", "apikey": "b"}) == "b"
+
+
+@pytest.mark.parametrize("key", ["", None, 0, [], {}, False])
+def test_a_missing_key_is_an_authentication_error(key: object) -> None:
+    assert code(protocol.api_key, {"api_key": key}) == "AUTHENTICATION_ERROR"
+    assert code(protocol.api_key, {}) == "AUTHENTICATION_ERROR"
+
+
+@pytest.mark.parametrize("key", [5, ["k"], {"k": 1}, True, 1.5])
+def test_a_key_that_is_no_text_is_a_server_error(key: object) -> None:
+    assert code(protocol.api_key, {"api_key": key}) == "SERVER_ERROR"
+
+
+@pytest.mark.parametrize(
+    ("given_", "default", "on"),
+    [
+        (True, False, True),
+        (False, True, False),
+        (1, False, False),
+        (None, True, True),
+        ("no", True, True),
+    ],
+)
+def test_snapshots_are_switched_by_true_and_false_only(
+    given_: object, default: bool, on: bool
+) -> None:
+    assert protocol.wants_snapshots({"snapshot": given_}, default=default) is on
+    asked = protocol.subscribe({"symbols": [ENTRY], "snapshot": given_}, snapshot=default)
+    assert asked.snapshot is on
+
+
+# Subscribe.
+
+MODES = [
+    (1, Mode.LTP),
+    (2, Mode.QUOTE),
+    (3, Mode.DEPTH),
+    ("LTP", Mode.LTP),
+    ("ltp", Mode.LTP),
+    ("Quote", Mode.QUOTE),
+    ("  qUoTe\t", Mode.QUOTE),
+    ("DEPTH\n", Mode.DEPTH),
+]
+NO_MODES = ["1", "", " ", "full", "LTP QUOTE", 1.0, 2.5, None, True, False, 0, 4, -1, [], [1], {}]
+
+
+@pytest.mark.parametrize(("value", "mode"), MODES)
+def test_a_mode_is_a_number_or_a_label(value: object, mode: Mode) -> None:
+    asked = {**ENTRY, "mode": value}
+    assert protocol.subscribe(asked, snapshot=True).mode is mode
+    assert protocol.unsubscribe(asked) == [Drop(SBIN, mode)]
+    assert protocol.unsubscribe({"symbols": [asked]}) == [Drop(SBIN, mode)]
+
+
+@pytest.mark.parametrize("value", NO_MODES)
+def test_no_other_value_is_a_mode(value: object) -> None:
+    assert code(protocol.subscribe, {**ENTRY, "mode": value}, snapshot=True) == "INVALID_MODE"
+    assert code(protocol.unsubscribe, {**ENTRY, "mode": value}) == "INVALID_MODE"
+
+
+def test_the_mode_is_looked_at_before_the_symbols() -> None:
+    assert code(protocol.subscribe, {"mode": 9}, snapshot=True) == "INVALID_MODE"
+    assert code(protocol.subscribe, {"mode": 9, "symbols": [1]}, snapshot=True) == "INVALID_MODE"
+
+
+def test_a_subscribe_means_quote_at_depth_five_unless_it_says_so() -> None:
+    asked = protocol.subscribe({"symbols": [ENTRY]}, snapshot=True)
+    assert (asked.mode, asked.depth) == (Mode.QUOTE, 5)
+
+
+@pytest.mark.parametrize("depth", [20, "20", None, [1], -1])
+def test_depth_is_taken_as_it_is(depth: object) -> None:
+    asked = protocol.subscribe(
+        {"symbols": [ENTRY], "depth": depth, "depth_level": 7}, snapshot=True
+    )
+    assert asked.depth == depth
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"symbols": []},
+        {"symbols": None},
+        {"symbols": ""},
+        {"symbols": 0},
+        {"symbol": "SBIN"},
+        {"exchange": "NSE"},
+        {"symbol": "", "exchange": "NSE"},
+        {"symbols": [], "symbol": "SBIN", "exchange": None},
+    ],
+)
+def test_no_symbols_are_invalid_parameters(request_: dict[str, Any]) -> None:
+    assert code(protocol.subscribe, request_, snapshot=True) == "INVALID_PARAMETERS"
+    assert code(protocol.unsubscribe, request_) == "INVALID_PARAMETERS"
+
+
+def test_a_single_symbol_counts_when_there_is_no_list() -> None:
+    forms: list[dict[str, Any]] = [{}, {"symbols": []}, {"symbols": None}]
+    for symbols in forms:
+        asked = protocol.subscribe({**ENTRY, **symbols}, snapshot=True)
+        assert asked.entries == [(SBIN, "")]
+    asked = protocol.subscribe(
+        {**ENTRY, "symbols": [{"symbol": "NIFTY", "exchange": "NSE_INDEX"}]}, snapshot=True
+    )
+    assert asked.entries == [(NIFTY, "")]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{}, {"symbol": "X"}, {"exchange": "NSE"}, {"symbol": "", "exchange": "NSE"},
+     {"symbol": "X", "exchange": None}, {"symbol": 0, "exchange": "NSE"}],
+)  # fmt: skip
+def test_an_entry_without_a_name_is_passed_over_in_silence(entry: dict[str, Any]) -> None:
+    assert protocol.subscribe({"symbols": [entry]}, snapshot=True).entries == []
+    asked = protocol.subscribe({"symbols": [entry, ENTRY]}, snapshot=True)
+    assert asked.entries == [(SBIN, "")]
+    assert protocol.unsubscribe({"symbols": [entry, ENTRY]}) == [Drop(SBIN, None)]
+
+
+@pytest.mark.parametrize("symbols", [["SBIN"], [ENTRY, 5], [None], "SBIN", {"a": 1}, 5, True])
+def test_symbols_of_another_form_are_a_server_error(symbols: object) -> None:
+    assert code(protocol.subscribe, {"symbols": symbols}, snapshot=True) == "SERVER_ERROR"
+    assert code(protocol.unsubscribe, {"symbols": symbols}) == "SERVER_ERROR"
+
+
+def test_names_are_taken_verbatim() -> None:
+    names = [("nse", "sbin"), (" NSE ", " SBIN"), ("NSE_INDEX", "A_B"), ("NSE", "₹&\"'")]
+    asked = protocol.subscribe(
+        {"symbols": [{"exchange": exchange, "symbol": symbol} for exchange, symbol in names]},
+        snapshot=True,
+    )
+    assert asked.entries == [(Instrument(*name), "") for name in names]
+
+
+def test_a_mode_inside_an_entry_of_a_subscribe_does_not_count() -> None:
+    asked = protocol.subscribe({"symbols": [{**ENTRY, "mode": 1}], "mode": 3}, snapshot=True)
+    assert asked.mode is Mode.DEPTH
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"),
+    [("NSE", 5), (["NSE"], "X"), ("NSE", {"a": 1}), (True, "X"), ("@orders:bob", "X"),
+     ("@", "x"), ("NSE", "X" * 300), ("NSE", "\ud800"), ("_", "x")],
+)  # fmt: skip
+def test_a_name_that_cannot_be_used_is_a_problem_of_its_entry_alone(
+    exchange: object, symbol: object
+) -> None:
+    bad = {"exchange": exchange, "symbol": symbol}
+    asked = protocol.subscribe({"symbols": [bad, ENTRY]}, snapshot=True)
+    (_, problem), good = asked.entries
+    assert problem
+    assert good == (SBIN, "")
+
+
+# Unsubscribe.
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"action": "unsubscribe_all"},
+        {"type": "unsubscribe_all"},
+        {"action": "unsubscribe", "type": "unsubscribe_all"},
+        {"action": "unsubscribe_all", "type": "unsubscribe", "symbols": [ENTRY], "mode": 9},
+    ],
+)
+def test_unsubscribe_all_is_told_by_either_field(request_: dict[str, Any]) -> None:
+    assert protocol.action(request_) == "unsubscribe"
+    assert protocol.unsubscribe(request_) is None
+
+
+def test_without_any_mode_an_unsubscribe_leaves_it_to_the_desk() -> None:
+    assert protocol.unsubscribe(ENTRY) == [Drop(SBIN, None)]
+    assert protocol.unsubscribe({"symbols": [ENTRY]}) == [Drop(SBIN, None)]
+
+
+def test_an_entry_without_a_mode_takes_that_of_the_message() -> None:
+    drops = protocol.unsubscribe({"mode": "LTP", "symbols": [ENTRY, {**ENTRY, "mode": 3}]})
+    assert drops == [Drop(SBIN, Mode.LTP), Drop(SBIN, Mode.DEPTH)]
+
+
+@pytest.mark.parametrize("mode", NO_MODES)
+def test_a_bad_mode_of_the_message_is_ignored_where_entries_have_their_own(mode: object) -> None:
+    drops = protocol.unsubscribe({"mode": mode, "symbols": [ENTRY, {**ENTRY, "mode": 1}]})
+    assert drops == [Drop(SBIN, None), Drop(SBIN, Mode.LTP)]
+
+
+@pytest.mark.parametrize("mode", NO_MODES)
+def test_a_bad_mode_of_an_entry_is_that_entrys_problem(mode: object) -> None:
+    drops = protocol.unsubscribe({"symbols": [{**ENTRY, "mode": mode}, ENTRY]})
+    assert drops is not None
+    assert drops[0].problem
+    assert drops[1] == Drop(SBIN, None)
+
+
+def test_the_single_form_counts_only_without_a_list() -> None:
+    drops = protocol.unsubscribe(
+        {**ENTRY, "mode": 1, "symbols": [{"symbol": "NIFTY", "exchange": "NSE_INDEX", "mode": 3}]}
+    )
+    assert drops == [Drop(NIFTY, Mode.DEPTH)]
+
+
+# Orders.
+
+
+@pytest.mark.parametrize("field", ["action", "type"])
+def test_orders_are_subscribed_and_unsubscribed(field: str) -> None:
+    assert protocol.wants_orders({field: "subscribe_orders"})
+    assert not protocol.wants_orders({field: "unsubscribe_orders"})
+    assert protocol.wants_orders({"action": "subscribe_orders", "type": "unsubscribe_orders"})
+
+
+# Anything at all.
+
+
+@given(REQUESTS)
+@example({"action": "unsubscribe", "symbols": [{"symbol": "\ud800", "exchange": "N"}]})
+@example({"action": "subscribe", "mode": float("nan")})
+def test_any_json_in_any_field_raises_nothing_but_request_errors(request_: dict[str, Any]) -> None:
+    read = protocol.read(json.dumps(request_))
+    for ask in (
+        protocol.action,
+        protocol.api_key,
+        lambda asked: protocol.subscribe(asked, snapshot=True),
+        protocol.unsubscribe,
+        protocol.wants_orders,
+        lambda asked: protocol.wants_snapshots(asked, default=True),
+        lambda asked: protocol.pong(asked, 1),
+        lambda asked: protocol.subscribed(asked, [], "b"),
+        lambda asked: protocol.orders(asked, on=True),
+    ):
+        try:
+            ask(read)
+        except RequestError as error:
+            reply = json.loads(protocol.error(error.code, str(error)))
+            assert list(reply) == ["status", "code", "message"]
+
+
+@given(REQUESTS)
+def test_an_instrument_without_a_problem_has_a_key(request_: dict[str, Any]) -> None:
+    try:
+        asked = protocol.subscribe(request_, snapshot=True)
+    except RequestError:
+        return
+    for instrument, problem in asked.entries:
+        assert problem or instrument.key
+
+
+# Replies.
+
+
+def text(reply: bytes) -> str:
+    return reply.decode("ascii")
+
+
+def test_an_error_has_exactly_three_keys() -> None:
+    assert text(protocol.error("INVALID_MODE", "no ₹")) == (
+        '{"status": "error", "code": "INVALID_MODE", "message": "no \\u20b9"}'
+    )
+
+
+def test_the_reply_to_authenticate_has_its_fixed_order() -> None:
+    assert text(protocol.authenticated(ALICE)) == (
+        '{"type": "auth", "status": "success", "message": "Authentication successful", '
+        '"broker": "zerodha", "user_id": "alice", '
+        '"supported_features": {"ltp": true, "quote": true, "depth": true}}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "label"), [(Mode.LTP, "LTP"), (Mode.QUOTE, "Quote"), (Mode.DEPTH, "Depth")]
+)
+def test_a_subscribed_row_carries_the_label_of_its_mode(mode: Mode, label: str) -> None:
+    assert list(protocol.subscribed_row(SBIN, mode, None, "b").items()) == [
+        ("symbol", "SBIN"),
+        ("exchange", "NSE"),
+        ("status", "success"),
+        ("mode", label),
+        ("depth", None),
+        ("broker", "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "status"),
+    [(0, 0, "success"), (2, 0, "success"), (2, 1, "partial"), (0, 1, "partial")],
+)
+def test_a_subscribe_is_partial_as_soon_as_one_row_failed(good: int, bad: int, status: str) -> None:
+    rows = [protocol.subscribed_row(SBIN, Mode.LTP, 5, "b")] * good
+    rows += [protocol.failed_row(SBIN, "why", "b")] * bad
+    reply = json.loads(protocol.subscribed({}, rows, "b"))
+    assert list(reply) == ["type", "status", "subscriptions", "message", "broker"]
+    assert (reply["type"], reply["status"], reply["broker"]) == ("subscribe", status, "b")
+    assert reply["subscriptions"] == rows
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "status"),
+    [(0, 0, "success"), (2, 0, "success"), (2, 1, "partial"), (0, 1, "error")],
+)
+def test_an_unsubscribe_tells_what_went_and_what_failed(good: int, bad: int, status: str) -> None:
+    failed = [protocol.failed_row(SBIN, "why", "b")] * bad
+    reply = json.loads(protocol.unsubscribed({}, [SBIN] * good, failed, "b"))
+    assert list(reply) == ["type", "status", "message", "successful", "failed", "broker"]
+    row = {"symbol": "SBIN", "exchange": "NSE", "status": "success", "broker": "b"}
+    assert (reply["type"], reply["status"]) == ("unsubscribe", status)
+    assert (reply["successful"], reply["failed"]) == ([row] * good, failed)
+
+
+ECHOING = [
+    lambda request: protocol.subscribed(request, [], "b"),
+    lambda request: protocol.unsubscribed(request, [], [], "b"),
+    lambda request: protocol.orders(request, on=True),
+    lambda request: protocol.orders(request, on=False),
+]
+
+
+@pytest.mark.parametrize("reply", ECHOING)
+@pytest.mark.parametrize("value", [0, False, "", "a", [], {"a": [1]}, 1.5])
+def test_a_request_id_is_echoed_whatever_it_is(reply: Any, value: object) -> None:
+    found = json.loads(reply({"request_id": value}))
+    assert found["request_id"] == value
+    assert list(found)[-1] == "request_id"
+
+
+@pytest.mark.parametrize("reply", ECHOING)
+def test_no_request_id_is_echoed_as_none(reply: Any) -> None:
+    assert "request_id" not in json.loads(reply({"request_id": None}))
+    assert "request_id" not in json.loads(reply({}))
+
+
+def test_the_replies_to_orders_are_told_apart() -> None:
+    for on, kind in ((True, "subscribe_orders"), (False, "unsubscribe_orders")):
+        reply = json.loads(protocol.orders({}, on=on))
+        assert list(reply) == ["type", "status", "message"]
+        assert (reply["type"], reply["status"]) == (kind, "success")
+
+
+@pytest.mark.parametrize(("connected", "status"), [(True, "connected"), (False, "disconnected")])
+def test_broker_info_tells_whether_the_feed_is_there(connected: bool, status: str) -> None:
+    assert text(protocol.broker_info(ALICE, connected=connected)) == (
+        '{"type": "broker_info", "status": "success", "broker": "zerodha", '
+        f'"adapter_status": "{status}", "user_id": "alice"}}'
+    )
+
+
+def test_supported_brokers_are_listed_and_counted() -> None:
+    assert text(protocol.supported_brokers(["a", "b"])) == (
+        '{"type": "supported_brokers", "status": "success", "brokers": ["a", "b"], "count": 2}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "echoed"),
+    [
+        ({}, {}),
+        ({"timestamp": None, "_pingId": None, "request_id": 1}, {}),
+        ({"timestamp": 0}, {"client_timestamp": 0}),
+        ({"_pingId": False}, {"_pingId": False}),
+        ({"timestamp": "t", "_pingId": [1]}, {"client_timestamp": "t", "_pingId": [1]}),
+    ],
+)
+def test_a_pong_echoes_all_but_null(request_: dict[str, Any], echoed: dict[str, Any]) -> None:
+    assert json.loads(protocol.pong(request_, 17)) == {
+        "type": "pong", "status": "success", "server_timestamp": 17, **echoed,
+    }  # fmt: skip
+
+
+def test_the_names_of_a_holding_are_those_the_client_used() -> None:
+    assert protocol.names(Variant(1, "NSE_INDEX", "NIFTY", "b")) == NIFTY

@@ -1,0 +1,612 @@
+"""One client's conversation: replies in order, subscribes side by side, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from hub.core.config import Settings
+from hub.core.errors import KeyStoreError
+from hub.core.model import Identity, Instrument, Mode, Result
+from shards.desk import ACCOUNTS, Desk
+from shards.session import Session
+from tests.shards.kit import (
+    ALICE,
+    BOB,
+    answer,
+    instruments,
+    make_settings,
+    messages,
+    remains,
+    subscription,
+    tick,
+)
+
+A, B, C = instruments(1, 2, 3)
+USERS = {"alice's key": ALICE, "bob's key": BOB, "eve's key": Identity("eve", "unserved")}
+
+
+class Wire:
+    """A connection that keeps what is written; `closed` is the first close."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed: list[tuple[int, str]] = []
+        self.reading = True
+        self.work: list[asyncio.Future[None]] = []
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    def hold(self, *, reading: bool) -> None:
+        assert reading != self.reading, "told once per change"
+        self.reading = reading
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        self.work.append(asyncio.ensure_future(work))
+
+
+class Talk:
+    """A session with all that it needs, and a verifier that answers when it is let."""
+
+    def __init__(self, settings: Settings | None = None, desk: Desk | None = None) -> None:
+        self.settings = settings or make_settings(hub={"shards": 2, "feeds": ["zerodha", "dhan"]})
+        self.desk = desk or Desk(0, self.settings)
+        self.wire = Wire()
+        self.told = 0
+        self.asked: list[str] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.trouble: Exception | None = None
+        self.session = Session(self.wire, self.desk, self.settings, self._verify, self._tell)
+
+    def say(self, *requests: object) -> None:
+        for request in requests:
+            text = request if isinstance(request, str | bytes) else json.dumps(request)
+            self.session.receive(text)
+
+    def heard(self) -> list[Any]:
+        """Replies and ticks since this was last asked."""
+        data, self.wire.sent = b"".join(self.wire.sent), []
+        return [json.loads(text) for text in messages(data)]
+
+    def gist(self) -> list[Any]:
+        """Each message by what matters in this file: its id, else its code, value or type."""
+        return [gist(message) for message in self.heard()]
+
+    async def work(self) -> None:
+        """Until nothing runs any more."""
+        while self.wire.work:
+            await self.wire.work.pop(0)
+
+    async def known(self, key: str = "alice's key") -> Talk:
+        self.say({"action": "auth", "api_key": key})
+        await self.work()
+        self.heard()
+        return self
+
+    async def _verify(self, key: str) -> Identity | None:
+        self.asked.append(key)
+        await self.may_answer.wait()
+        if self.trouble is not None:
+            raise self.trouble
+        return USERS.get(key)
+
+    def _tell(self) -> None:
+        self.told += 1
+
+
+def gist(message: dict[str, Any]) -> Any:
+    if message.get("type") == "market_data":
+        return message["data"]["ltp"]
+    for name in ("request_id", "code", "_pingId", "type"):
+        if name in message:
+            return message[name]
+    return None
+
+
+def sub(*wanted: Instrument, mode: object = "Quote", **more: object) -> dict[str, Any]:
+    return subscription(mode, *wanted, **more)
+
+
+def ping(number: int) -> dict[str, Any]:
+    return {"action": "ping", "_pingId": number}
+
+
+def run(main: Callable[[], Any]) -> None:
+    asyncio.run(main())
+
+
+# Who it is.
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["subscribe", "unsubscribe", "unsubscribe_all", "subscribe_orders", "unsubscribe_orders",
+     "get_broker_info"],
+)  # fmt: skip
+def test_before_authentication_most_is_refused(action: str) -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.say({"action": action}, ping(1), {"type": "get_supported_brokers"})
+        assert talk.gist() == ["NOT_AUTHENTICATED", 1, "supported_brokers"]
+
+    run(main)
+
+
+def test_what_is_no_request_is_answered_in_its_turn() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.say("", "[]", b"\xff", {"action": "pong"}, ping(1))
+        assert talk.gist() == [
+            "INVALID_JSON", "SERVER_ERROR", "INVALID_JSON", "INVALID_ACTION", 1,
+        ]  # fmt: skip
+
+    run(main)
+
+
+def test_a_subscribe_right_behind_authenticate_waits_for_it() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.may_answer.clear()
+        talk.say({"action": "auth", "apikey": "alice's key"}, sub(A, request_id=1), ping(2))
+        await asyncio.sleep(0)
+        assert talk.asked == ["alice's key"]
+        assert talk.heard() == []
+        talk.may_answer.set()
+        await talk.work()
+        assert talk.gist() == ["auth"]
+        answer(talk.desk)
+        assert talk.gist() == [1, 2]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"action": "auth"}, "AUTHENTICATION_ERROR"),
+        ({"action": "auth", "api_key": "wrong"}, "AUTHENTICATION_ERROR"),
+        ({"action": "auth", "api_key": ["alice's key"]}, "SERVER_ERROR"),
+    ],
+)
+def test_a_bad_key_leaves_who_was_known_before(request_: dict[str, Any], code: str) -> None:
+    async def main() -> None:
+        stranger = Talk()
+        stranger.say(request_, ping(1))
+        await stranger.work()
+        assert stranger.gist() == [code, 1]
+        assert stranger.session.identity is None
+        talk = await Talk().known()
+        talk.say(request_, sub(A, request_id=1))
+        await talk.work()
+        answer(talk.desk)
+        assert talk.gist() == [code, 1]
+        assert talk.session.identity == ALICE
+
+    run(main)
+
+
+def test_keys_that_cannot_be_read_are_a_server_error_and_not_the_end() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.trouble = KeyStoreError("the file has gone")
+        talk.say({"action": "auth", "api_key": "alice's key"}, ping(1))
+        await talk.work()
+        assert talk.gist() == ["SERVER_ERROR", 1]
+        talk.trouble = None
+        await talk.known()
+        assert talk.session.identity == ALICE
+
+    run(main)
+
+
+def test_a_user_whom_no_feed_serves_is_known_but_gets_no_ticks() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.say({"action": "auth", "api_key": "eve's key"})
+        await talk.work()
+        assert talk.gist() == ["BROKER_ERROR"]
+        talk.say(sub(A), {"type": "unsubscribe_all"}, {"type": "get_broker_info"})
+        assert talk.gist() == ["BROKER_ERROR"] * 3
+        talk.say({"type": "subscribe_orders", "request_id": 4})
+        answer(talk.desk)
+        assert talk.gist() == [4]
+
+    run(main)
+
+
+def test_bad_parameters_are_told_before_a_missing_feed() -> None:
+    async def main() -> None:
+        talk = await Talk().known("eve's key")
+        talk.say(sub(A, mode=9), sub())
+        assert talk.gist() == ["INVALID_MODE", "INVALID_PARAMETERS"]
+
+    run(main)
+
+
+def test_broker_info_tells_whether_the_feed_is_up() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say({"action": "get_broker_info"})
+        talk.desk.take_feeds(["zerodha"])
+        talk.say({"action": "get_broker_info"})
+        assert [found["adapter_status"] for found in talk.heard()] == ["disconnected", "connected"]
+
+    run(main)
+
+
+# Order.
+
+
+def test_replies_leave_in_the_order_of_their_requests_whatever_they_wait_for() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(
+            sub(A, request_id=1),
+            sub(B, mode=9),
+            sub(B, request_id=2),
+            sub(C, request_id=3),
+            ping(4),
+            {"action": "nonsense"},
+            {"action": "subscribe_orders", "request_id": 5},
+            {"action": "unsubscribe_all", "request_id": 6},
+        )
+        assert talk.heard() == []
+        ((feed, wants),) = talk.desk.tell()
+        for want in reversed(wants):
+            talk.desk.take_results(feed, [Result(want.key, want.modes)], 0.0)
+        assert talk.gist() == [1, "INVALID_MODE", 2, 3, 4, "INVALID_ACTION"]
+        answer(talk.desk)
+        assert talk.gist() == [5, 6]
+
+    run(main)
+
+
+def test_a_burst_of_subscribes_becomes_one_question() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(*(sub(one, request_id=number) for number, one in enumerate(instruments(1, 2, 50))))
+        assert len(talk.desk.tell()[0][1]) == 50
+
+    run(main)
+
+
+def test_an_unsubscribe_is_not_overtaken_by_a_subscribe_behind_it() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(A, request_id=1), {"type": "unsubscribe_all", "request_id": 2},
+                 sub(B, request_id=3))  # fmt: skip
+        answer(talk.desk)
+        assert talk.gist() == [1, 2]
+        answer(talk.desk)
+        assert talk.gist() == [3]
+        assert list(talk.desk.index.held(talk.session)) == [B.key]
+
+    run(main)
+
+
+def test_the_first_value_follows_its_own_reply() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        other = await Talk(talk.settings, talk.desk).known()
+        other.say(sub(A, B))
+        answer(talk.desk)
+        talk.desk.fanout.offer([*tick(A, Mode.QUOTE, "a"), *tick(B, Mode.QUOTE, "b")])
+        talk.say(sub(A, request_id=1), sub(B, request_id=2, snapshot=False), sub(B, request_id=3))
+        assert talk.gist() == [1, "a", 2, 3]
+
+    run(main)
+
+
+def test_authenticate_may_switch_first_values_off() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        other = await Talk(talk.settings, talk.desk).known()
+        other.say(sub(A))
+        answer(talk.desk)
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, "a"))
+        talk.say({"action": "auth", "api_key": "alice's key", "snapshot": False})
+        await talk.work()
+        talk.say(sub(A, request_id=1))
+        assert talk.gist() == ["auth", 1]
+
+    run(main)
+
+
+def test_five_thousand_requests_at_once_are_answered_in_order_without_recursion() -> None:
+    async def main() -> None:
+        talk = Talk(make_settings(hub={"shards": 2}, websocket={"max_requests": 100_000}))
+        talk.may_answer.clear()
+        talk.say({"action": "auth", "api_key": "alice's key"})
+        talk.say(*(ping(number) if number % 3 else sub(A, request_id=number)
+                   for number in range(5000)))  # fmt: skip
+        talk.may_answer.set()
+        await talk.work()
+        answer(talk.desk)
+        assert talk.gist() == ["auth", *range(5000)]
+
+    run(main)
+
+
+@pytest.mark.parametrize("depth", [900, 970, 980, 985, 990, 995])
+@pytest.mark.parametrize("shape", ['{"action": %s}', '{"action": "ping", "timestamp": %s}',
+                                   '{"action": "subscribe", "mode": %s}',
+                                   '{"action": "subscribe_orders", "request_id": %s}'])  # fmt: skip
+def test_deeply_nested_values_get_some_answer(shape: str, depth: int) -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(shape % ("[" * depth + "]" * depth), ping(1))
+        answer(talk.desk)
+        assert len(talk.wire.sent) == 2
+
+    run(main)
+
+
+# Bounds.
+
+
+@pytest.mark.parametrize("most", [1, 2, 10])
+def test_reading_pauses_at_the_bound_and_goes_on_below_half_of_it(most: int) -> None:
+    async def main() -> None:
+        talk = Talk(make_settings(hub={"shards": 2}, websocket={"max_requests": most}))
+        talk.may_answer.clear()
+        talk.say({"action": "auth", "api_key": "alice's key"})
+        for number in range(most):
+            assert talk.wire.reading
+            talk.say(ping(number))
+        assert not talk.wire.reading
+        talk.say(ping(most))
+        talk.may_answer.set()
+        await talk.work()
+        assert talk.wire.reading
+        assert talk.gist() == ["auth", *range(most + 1)]
+
+    run(main)
+
+
+def test_subscribes_that_wait_count_too() -> None:
+    async def main() -> None:
+        talk = await Talk(make_settings(hub={"shards": 2}, websocket={"max_requests": 4})).known()
+        talk.say(*(sub(A, request_id=number) for number in range(4)))
+        assert not talk.wire.reading
+        answer(talk.desk)
+        assert talk.wire.reading
+
+    run(main)
+
+
+# Order updates.
+
+
+async def following(talk: Talk) -> Talk:
+    talk.say({"action": "subscribe_orders"})
+    answer(talk.desk)
+    talk.heard()
+    return talk
+
+
+def update(user: str, number: int) -> list[bytes]:
+    return [b"@orders:" + user.encode(), b'{"type": "order_update", "request_id": %d}' % number]
+
+
+def test_updates_come_after_the_reply_and_end_with_unsubscribe_orders() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say({"action": "subscribe_orders", "request_id": 1})
+        talk.desk.take_results(ACCOUNTS, [Result(b"@orders:alice", 1)], 0.0)
+        talk.desk.accounts.offer([*update("alice", 2), *update("bob", 3)])
+        talk.say({"action": "unsubscribe_orders", "request_id": 4})
+        talk.desk.accounts.offer(update("alice", 5))
+        assert talk.gist() == [1, 2, 4]
+
+    run(main)
+
+
+def test_another_user_on_the_connection_ends_the_updates_of_the_first() -> None:
+    async def main() -> None:
+        talk = await following(await Talk().known())
+        talk.say({"action": "auth", "api_key": "bob's key"})
+        await talk.work()
+        talk.heard()
+        talk.desk.accounts.offer([*update("alice", 1), *update("bob", 2)])
+        assert talk.gist() == []
+
+    run(main)
+
+
+def test_the_same_user_again_keeps_following() -> None:
+    async def main() -> None:
+        talk = await following(await Talk().known())
+        await talk.known()
+        talk.desk.accounts.offer(update("alice", 1))
+        assert talk.gist() == [1]
+
+    run(main)
+
+
+def test_updates_beyond_the_bound_close_and_none_is_skipped_before() -> None:
+    async def main() -> None:
+        settings = make_settings(hub={"shards": 2}, websocket={"max_order_updates": 2})
+        talk = await following(await Talk(settings).known())
+        talk.session.blocked()
+        for number in range(2):
+            talk.desk.accounts.offer(update("alice", number))
+        assert talk.wire.closed == []
+        talk.desk.accounts.offer(update("alice", 2))
+        assert talk.wire.closed[0][0] == 1013
+        assert talk.heard() == []
+
+    run(main)
+
+
+# Behind.
+
+
+def test_behind_it_gets_the_newest_of_each_topic_and_all_updates_first() -> None:
+    async def main() -> None:
+        talk = await following(await Talk().known())
+        talk.say(sub(A, B))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.blocked()
+        for value in (1, 2):
+            talk.desk.fanout.offer([*tick(A, Mode.QUOTE, value), *tick(B, Mode.QUOTE, -value)])
+            talk.desk.fanout.flush()
+        talk.desk.accounts.offer(update("alice", 77))
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 3))
+        talk.desk.fanout.flush()
+        assert talk.heard() == []
+        talk.session.unblocked(1 << 20)
+        assert talk.gist() == [77, -2, 3]
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 4))
+        talk.desk.fanout.flush()
+        assert talk.gist() == [4]
+
+    run(main)
+
+
+def test_what_is_unsubscribed_while_behind_is_not_paid() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(A, B))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.blocked()
+        talk.desk.fanout.offer([*tick(A, Mode.QUOTE, 1), *tick(B, Mode.QUOTE, 2)])
+        talk.desk.fanout.flush()
+        talk.say({"action": "unsubscribe", "symbol": A.symbol, "exchange": A.exchange,
+                  "request_id": 9})  # fmt: skip
+        talk.session.unblocked(1 << 20)
+        assert talk.gist() == [9, 2]
+
+    run(main)
+
+
+def test_behind_and_back_again_no_old_value_comes_after_a_newer_one() -> None:
+    """It leaves a symbol it is owed, another client keeps it going, and it comes back."""
+
+    async def main() -> None:
+        talk = await Talk().known()
+        other = await Talk(talk.settings, talk.desk).known()
+        talk.say(sub(A))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.blocked()
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 1))
+        talk.desk.fanout.flush()
+        talk.say({"action": "unsubscribe_all", "request_id": "u"})
+        answer(talk.desk)
+        other.say(sub(A))
+        answer(talk.desk)
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 2))
+        talk.say(sub(A, request_id="s"))
+        talk.session.unblocked(1 << 20)
+        assert talk.gist() == ["u", "s", 2]
+
+    run(main)
+
+
+def test_behind_a_first_value_takes_its_turn() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        other = await Talk(talk.settings, talk.desk).known()
+        talk.say(sub(A, mode=1))
+        other.say(sub(A, mode=2))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.blocked()
+        talk.desk.fanout.offer([*tick(A, Mode.LTP, 1), *tick(A, Mode.QUOTE, 2)])
+        talk.desk.fanout.flush()
+        talk.say(sub(A, mode=2, request_id="s"))
+        talk.session.unblocked(1 << 20)
+        assert talk.gist() == ["s", 1, 2]
+
+    run(main)
+
+
+def test_first_values_arrive_while_the_budget_is_kept() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(A, B, C))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.blocked()
+        for value, one in enumerate((A, B, C)):
+            talk.desk.fanout.offer(tick(one, Mode.QUOTE, value))
+        talk.desk.fanout.flush()
+        talk.session.unblocked(1)
+        assert talk.gist() == [0]
+        assert talk.session.outbox.behind
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 9))
+        talk.desk.fanout.flush()
+        talk.session.unblocked(1 << 20)
+        assert talk.gist() == [1, 2, 9]
+
+    run(main)
+
+
+# Gone.
+
+
+def test_gone_in_the_middle_of_anything_leaves_nothing() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(A, request_id=1), sub(B), sub(C, mode=7), ping(1))
+        ((feed, wants),) = talk.desk.tell()
+        talk.desk.take_results(feed, [Result(wants[1].key, wants[1].modes)], 0.0)
+        told = talk.told
+        talk.session.gone()
+        assert talk.told > told, "the end of an interest is told"
+        answer(talk.desk)
+        assert remains(talk.desk) == []
+        assert talk.heard() == []
+
+    run(main)
+
+
+def test_gone_while_an_order_subscription_waits_leaves_nothing() -> None:
+    async def main() -> None:
+        talk = await following(await Talk().known())
+        talk.say({"action": "subscribe_orders"})
+        talk.session.gone()
+        answer(talk.desk)
+        other = await Talk(talk.settings, talk.desk).known()
+        other.say({"action": "subscribe_orders"})
+        other.session.gone()
+        answer(talk.desk)
+        assert remains(talk.desk) == []
+
+    run(main)
+
+
+def test_gone_in_the_middle_of_authentication_leaves_nothing() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.may_answer.clear()
+        talk.say({"action": "auth", "api_key": "alice's key"}, sub(A))
+        await asyncio.sleep(0)
+        talk.session.gone()
+        talk.may_answer.set()
+        await talk.work()
+        assert remains(talk.desk) == []
+
+    run(main)
+
+
+def test_its_repr_tells_who_it_is_and_where_it_stands() -> None:
+    async def main() -> None:
+        talk = Talk()
+        assert "unknown" in repr(talk.session)
+        await talk.known()
+        assert "alice" in repr(talk.session)
+        assert "in step" in repr(talk.session)
+
+    run(main)

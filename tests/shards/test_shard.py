@@ -1,0 +1,287 @@
+"""A shard's process without its processes: what the stream's messages do, what is told upward."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.core import codec, stream
+from hub.core.codec import Message
+from hub.core.model import Instrument, Mode, Result
+from shards import protocol
+from shards.shard import Shard
+from shards.tickets import SubscribeTicket
+from tests.shards.kit import ALICE, Client, instruments, make_settings, subscription, tick
+
+HERE, THERE = instruments(0, 2, 1)[0], instruments(1, 2, 1)[0]
+STAY = stream.token(7, 1)
+
+
+class Link:
+    """The way to the router, kept here."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(codec.decode(codec.encode(message)))
+
+
+class Ingest:
+    """The pipe to the router, kept here."""
+
+    def __init__(self) -> None:
+        self.sent: list[list[bytes]] = []
+
+    def send_surely(self, parts: Sequence[bytes]) -> None:
+        self.sent.append(list(parts))
+
+
+class World:
+    """A welcome shard 0 of 2, not started: messages are handed to it as the pump would."""
+
+    def __init__(self, room: Path) -> None:
+        room.chmod(0o700)
+        settings = make_settings(
+            hub={"shards": 2, "runtime_dir": str(room)}, keys={"file": str(room / "keys")}
+        )
+        shard: Any = Shard("shard-0", settings)
+        self.shard, self.desk = shard, shard._desk
+        self.link = shard._control = Link()
+        self.ingest = shard._ingest = Ingest()
+        self.shard._welcomed({"t": "welcome", "lease": 1, "stream": STAY})
+        self.link.sent.clear()
+
+    def take(self, kind: bytes, *parts: bytes, stay: bytes = STAY) -> None:
+        self.shard._take([kind + stay, *parts])
+
+    async def hold(self, client: Client, *wanted: Instrument) -> None:
+        """Subscribe, be answered, be confirmed; the legs are open."""
+        ticket = self.ask(client, *wanted)
+        await asyncio.sleep(0)
+        keys = [one.key for one in wanted]
+        self.take(stream.OPENED, encoded(keys))
+        self.take(stream.VALUES, codec.pack([]), encoded(keys))
+        self.shard._take_results(
+            {"t": "results", "feed": "bus", "results": [Result(key, 2) for key in keys]}
+        )
+        ticket.confirm()
+
+    def ask(self, client: Client, *wanted: Instrument) -> SubscribeTicket:
+        request = subscription(2, *wanted)
+        asked = protocol.subscribe(request, snapshot=True)
+        ticket: SubscribeTicket = self.desk.subscribe(client, request, ALICE, asked, 0.0)
+        self.shard._tell()
+        return ticket
+
+
+def encoded(keys: list[bytes]) -> bytes:
+    return codec.encode({"t": "keys", "keys": keys})
+
+
+def got(client: Client) -> list[Any]:
+    return [data["ltp"] for _, _, data in client.got()]
+
+
+def run(room: Path, main: Callable[[World], Any]) -> None:
+    async def inside() -> None:
+        world = World(room)
+        await main(world)
+        world.shard._verifier.close()
+
+    asyncio.run(inside())
+
+
+def test_ticks_of_all_groups_reach_their_clients(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        await world.hold(client, HERE, THERE)
+        one, two = (codec.pack(tick(key, Mode.QUOTE, key.symbol)) for key in (HERE, THERE))
+        world.take(stream.TICKS, one, two)
+        world.desk.fanout.flush()
+        assert got(client) == [HERE.symbol, THERE.symbol]
+
+    run(tmp_path, main)
+
+
+def test_ticks_it_is_only_the_home_of_are_kept_with_their_time(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        (line,) = world.desk.latest.lines.values()
+        assert line.key == HERE.key
+        assert line.seen_s > 0
+
+    run(tmp_path, main)
+
+
+def test_account_events_reach_their_followers(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        ticket = world.desk.accounts.follow(client, {}, "alice", 8.0)
+        ticket.confirm()
+        world.take(stream.ACCOUNT, codec.pack([b"@orders:alice", b'{"n": 1}']))
+        assert client.updates() == [{"n": 1}]
+
+    run(tmp_path, main)
+
+
+def test_a_question_is_answered_to_the_shard_that_asks(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        query = {"t": "query", "shard": 1, "live": [HERE.key], "other": [THERE.key]}
+        world.take(stream.QUERY, codec.encode(query))
+        ((kind, to, pairs, keys),) = world.ingest.sent
+        assert (kind, to) == (stream.VALUES, b"1")
+        assert codec.unpack(pairs) == tick(HERE, Mode.LTP, 1)
+        assert codec.keys(codec.decode(keys)) == [HERE.key, THERE.key]
+
+    run(tmp_path, main)
+
+
+def test_a_home_that_asks_itself_is_answered_on_the_spot(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        world.take(stream.HOME, codec.pack(tick(HERE, Mode.QUOTE, 1)))
+        ticket = world.ask(client, HERE)
+        await asyncio.sleep(0)
+        world.shard._take_results({"t": "results", "feed": "bus", "results": [Result(HERE.key, 2)]})
+        ticket.confirm()
+        query = {"t": "query", "shard": 0, "live": [HERE.key], "other": []}
+        world.take(stream.OPENED, encoded([HERE.key]))
+        world.take(stream.QUERY, codec.encode(query))
+        assert world.ingest.sent == []
+        assert got(client) == [1]
+
+    run(tmp_path, main)
+
+
+def test_an_answer_is_shown_to_who_waits_for_it(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        ticket = world.ask(client, THERE)
+        await asyncio.sleep(0)
+        ticket.confirm()
+        world.take(stream.OPENED, encoded([THERE.key]))
+        values = codec.pack(tick(THERE, Mode.QUOTE, 5))
+        world.take(stream.VALUES, values, encoded([THERE.key]))
+        assert got(client) == [5]
+
+    run(tmp_path, main)
+
+
+def test_what_is_no_longer_live_is_forgotten(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        world.take(stream.FORGET, encoded([HERE.key]))
+        assert world.desk.snapshots.query([HERE.key], [], 0.0) == []
+
+    run(tmp_path, main)
+
+
+def test_changed_credentials_are_asked_for_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(world: World) -> None:
+        forgotten: list[bool] = []
+        monkeypatch.setattr(world.shard._verifier, "forget", lambda: forgotten.append(True))
+        world.take(stream.INVALIDATE, b"CACHE_INVALIDATE_ALL_x", b"{}")
+        assert forgotten == [True]
+
+    run(tmp_path, main)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"t" + STAY, b"nonsense"],
+        [b"t" + STAY, codec.pack([b"odd"])],
+        [b"h" + STAY, b"\x93"],
+        [b"z" + STAY, b""],
+        [STAY[:0] + b"q" + STAY],
+        [b"q" + STAY, codec.encode({"t": "query"})],
+        [b"q" + STAY, codec.encode({"t": "query", "shard": 1, "live": None, "other": 5})],
+        [b"q" + STAY, codec.encode({"t": "query", "shard": 1, "live": ["text"], "other": []})],
+        [b"v" + STAY, codec.pack([])],
+        [b"v" + STAY, codec.pack([]), codec.encode({"t": "values", "keys": "NSE_X"})],
+        [b"o" + STAY, b"\xc1"],
+        [b"o" + STAY, codec.encode({"t": "o", "keys": [5]})],
+        [b"f" + STAY],
+        [b"a" + STAY, codec.pack([b"one"])],
+    ],
+)
+def test_a_malformed_message_is_logged_and_the_next_one_is_taken(
+    parts: list[bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(world: World) -> None:
+        world.shard._take(parts)
+        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        assert len(world.desk.latest.lines) == 1
+
+    with caplog.at_level(logging.WARNING, "hub"):
+        run(tmp_path, main)
+    assert "cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize("stay", [b"", stream.token(6, 1), stream.token(7, 2), STAY + b"0"])
+def test_what_is_left_of_another_stay_is_dropped_and_counted(stay: bytes, tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)), stay=stay)
+        assert not world.desk.latest.lines
+        assert world.shard._stale == 1
+
+    run(tmp_path, main)
+
+
+def test_a_new_stay_is_told_everything_and_what_was_known_is_void(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        await world.hold(client, HERE, THERE)
+        world.take(stream.TICKS, codec.pack(tick(THERE, Mode.QUOTE, 1)))
+        world.link.sent.clear()
+        world.shard._welcomed({"t": "welcome", "lease": 2, "stream": stream.token(8, 2)})
+        assert got(client) == [1], "what came before is sent before"
+        told = {message["feed"]: message for message in world.link.sent}
+        assert set(told) == {"bus", ""}
+        assert {row[0] for row in told["bus"]["wants"]} == {HERE.key, THERE.key}
+        assert all(message["replace"] for message in told.values())
+        assert all(line.payload is None for line in world.desk.latest.lines.values())
+        world.take(stream.TICKS, codec.pack(tick(THERE, Mode.QUOTE, 2)))
+        world.desk.fanout.flush()
+        assert got(client) == []
+
+    run(tmp_path, main)
+
+
+def test_a_burst_of_interest_is_told_once_and_in_parts(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        wanted = instruments(1, 2, 2500)
+        for start in range(0, 2500, 100):
+            world.ask(Client(), *wanted[start : start + 100])
+        assert world.link.sent == []
+        await asyncio.sleep(0)
+        assert [len(message["wants"]) for message in world.link.sent] == [1000, 1000, 500]
+        assert not any(message["replace"] for message in world.link.sent)
+        world.shard._tell()
+        await asyncio.sleep(0)
+        assert len(world.link.sent) == 3
+
+    run(tmp_path, main)
+
+
+def test_results_and_pulses_reach_the_desk(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        ticket = world.ask(client, THERE)
+        await asyncio.sleep(0)
+        message = {"t": "results", "feed": "bus", "results": [[THERE.key, 2, "no", 0]]}
+        world.shard._take_results(codec.decode(codec.encode(message)))
+        assert ticket.rows[0].problem == "no"
+        world.shard._take_pulse({"t": "pulse", "feeds": ["bus"]})
+        assert world.desk.feeds_up == {"bus"}
+
+    run(tmp_path, main)

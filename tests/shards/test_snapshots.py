@@ -1,0 +1,320 @@
+"""First values: shown once, never old after new, and only what the home vouches for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hub.core import topics
+from hub.core.index import Index
+from hub.core.latest import Latest
+from hub.core.model import Instrument, Mode
+from shards.fanout import Fanout, frame
+from shards.snapshots import FRESH_S, Snapshots
+from shards.tickets import Client as Session
+from tests.shards.kit import Client, tick, values
+
+K, OTHER = Instrument("NSE", "K"), Instrument("NSE", "OTHER")
+LTP, QUOTE, DEPTH = Mode
+
+
+class World:
+    """Snapshots with what they work on; the shard is home of the keys in `homes`."""
+
+    def __init__(self, *homes: Instrument) -> None:
+        self.index: Index[Session] = Index()
+        self.latest = Latest()
+        self.fanout: Fanout[Session] = Fanout(self.index, self.latest, lambda _: True)
+        keys = {home.key for home in homes}
+        self.snapshots = Snapshots(self.index, self.latest, self.fanout, lambda key: key in keys)
+
+    def tick(self, mode: Mode, value: int, instrument: Instrument = K) -> None:
+        self.fanout.offer(tick(instrument, mode, value))
+
+    def hold(self, client: Client, mode: Mode, instrument: Instrument = K) -> list[Any]:
+        """As the desk does when it confirms: hold, then ask for a first value."""
+        self.fanout.flush()
+        held = self.index.modes(client, instrument.key)
+        self.index.add(client, instrument, mode, "b")
+        self.latest.unresolve(instrument.key)
+        line = self.snapshots.first(client, instrument.key, mode, held)
+        if line is None:
+            return []
+        data = frame(line, self.index.held(client)[instrument.key])
+        assert data is not None, "a line is named only if the client gets its ticks"
+        return [(tag, data["ltp"]) for _, tag, data in values(data)]
+
+    def answer(self, *pairs: bytes, key: bytes = K.key) -> None:
+        """The home's answer arrives."""
+        self.snapshots.values(list(pairs), [key])
+
+    def open(self) -> None:
+        self.snapshots.opening(K.key)
+        self.snapshots.opened([K.key])
+
+
+def got(client: Client) -> list[tuple[int, int]]:
+    return [(tag, data["ltp"]) for _, tag, data in client.got()]
+
+
+# Settled keys.
+
+
+def test_of_a_settled_key_the_newest_value_is_shown_at_once() -> None:
+    world, client = World(), Client()
+    world.tick(QUOTE, 1)
+    world.tick(QUOTE, 2)
+    assert world.hold(client, QUOTE) == [(2, 2)]
+    assert not world.snapshots._awaiting
+
+
+def test_of_a_settled_key_nothing_known_is_nothing_shown_and_nothing_awaited() -> None:
+    world, client = World(), Client()
+    assert world.hold(client, QUOTE) == []
+    world.answer(*tick(K, QUOTE, 1))
+    assert got(client) == []
+
+
+@pytest.mark.parametrize(
+    ("known", "mode", "shown"),
+    [
+        ([(LTP, 1), (QUOTE, 2)], LTP, [(1, 2)]),
+        ([(QUOTE, 1), (LTP, 2)], LTP, [(1, 2)]),
+        ([(QUOTE, 1), (LTP, 2)], QUOTE, [(2, 1)]),
+        ([(DEPTH, 1), (LTP, 2)], DEPTH, [(3, 1)]),
+        ([(LTP, 1), (QUOTE, 2)], DEPTH, []),
+    ],
+)
+def test_the_newest_that_a_holder_of_the_mode_would_have_been_sent_is_shown(
+    known: list[tuple[Mode, int]], mode: Mode, shown: list[tuple[int, int]]
+) -> None:
+    world = World()
+    for of, value in known:
+        world.tick(of, value)
+    assert world.hold(Client(), mode) == shown
+
+
+# A session that holds other modes of the key.
+
+
+def test_a_higher_mode_is_shown_the_value_that_was_sent_under_a_lower_tag() -> None:
+    world, client = World(), Client()
+    world.hold(client, LTP)
+    world.tick(QUOTE, 1)
+    assert world.hold(client, QUOTE) == [(2, 1)]
+    assert got(client) == [(1, 1)]
+
+
+def test_a_higher_mode_is_not_shown_what_is_older_than_what_was_sent() -> None:
+    world, client = World(), Client()
+    world.hold(client, LTP)
+    world.tick(QUOTE, 1)
+    world.tick(LTP, 2)
+    assert world.hold(client, QUOTE) == []
+    assert got(client) == [(1, 1), (1, 2)]
+
+
+def test_a_lower_mode_is_not_shown_again_what_was_sent_under_a_higher_tag() -> None:
+    world, client = World(), Client()
+    world.hold(client, QUOTE)
+    world.tick(QUOTE, 1)
+    assert world.hold(client, LTP) == []
+
+
+# Opening keys.
+
+
+def test_while_a_leg_opens_a_client_waits_for_the_homes_answer() -> None:
+    world, client = World(), Client()
+    world.snapshots.opening(K.key)
+    assert world.hold(client, QUOTE) == []
+    world.snapshots.opened([K.key])
+    world.answer(*tick(K, LTP, 1), *tick(K, QUOTE, 2))
+    assert got(client) == [(2, 2)]
+    world.answer(*tick(K, QUOTE, 3))
+    assert got(client) == [], "a value is shown once"
+    assert repr(world.snapshots) == "<Snapshots 0 opening, 0 awaited>"
+
+
+def test_what_was_known_before_a_leg_opened_is_void() -> None:
+    world, client = World(), Client()
+    world.tick(QUOTE, 1)
+    world.snapshots.opening(K.key)
+    assert world.hold(client, QUOTE) == []
+    world.snapshots.opened([K.key])
+    world.answer()
+    assert got(client) == []
+
+
+def test_a_tick_that_is_faster_than_the_answer_takes_its_place() -> None:
+    world, client = World(), Client()
+    world.snapshots.opening(K.key)
+    world.hold(client, QUOTE)
+    world.snapshots.opened([K.key])
+    world.tick(QUOTE, 2)
+    world.answer(*tick(K, QUOTE, 1))
+    assert got(client) == [(2, 2)]
+
+
+def test_a_tick_of_a_mode_the_client_is_not_sent_does_not_take_its_place() -> None:
+    world, client = World(), Client()
+    world.snapshots.opening(K.key)
+    world.hold(client, QUOTE)
+    world.snapshots.opened([K.key])
+    world.tick(LTP, 2)
+    world.answer(*tick(K, QUOTE, 1))
+    assert got(client) == [(2, 1)]
+
+
+def test_a_tick_counts_only_if_it_came_after_the_client_began_to_wait() -> None:
+    """The first client got it, the second could not: it is shown the value."""
+    world, first, second = World(K), Client(), Client()
+    world.snapshots.opening(K.key)
+    world.hold(first, QUOTE)
+    world.tick(QUOTE, 1)
+    assert world.hold(second, QUOTE) == []
+    world.answer()
+    assert (got(first), got(second)) == ([(2, 1)], [(2, 1)])
+
+
+def test_ticks_on_an_open_leg_are_news_enough_away_from_home() -> None:
+    world, client = World(), Client()
+    world.open()
+    world.tick(QUOTE, 1)
+    assert world.hold(client, QUOTE) == [(2, 1)]
+    world.answer(*tick(K, QUOTE, 0))
+    assert got(client) == []
+
+
+def test_the_home_waits_for_the_router_to_say_whether_its_values_still_count() -> None:
+    world, client = World(K), Client()
+    world.tick(QUOTE, 1)
+    world.snapshots.opening(K.key)
+    assert world.hold(client, QUOTE) == []
+    world.snapshots.opened([K.key])
+    late = Client()
+    assert world.hold(late, QUOTE) == [], "the leg is open, but the question is still under way"
+    world.answer()
+    assert (got(client), got(late)) == ([(2, 1)], [(2, 1)])
+
+
+def test_opening_a_leg_leaves_the_homes_values_alone() -> None:
+    world = World(K)
+    world.tick(QUOTE, 1)
+    world.tick(QUOTE, 1, OTHER)
+    world.snapshots.opened([K.key, OTHER.key])
+    assert world.latest.newest(K.key, QUOTE) is not None
+    assert world.latest.newest(OTHER.key, QUOTE) is None
+
+
+def test_a_session_that_holds_the_key_already_does_not_wait() -> None:
+    world, client = World(), Client()
+    world.hold(client, LTP)
+    world.snapshots.opening(K.key)
+    assert world.hold(client, QUOTE) == []
+    world.snapshots.opened([K.key])
+    world.answer(*tick(K, QUOTE, 1))
+    assert got(client) == []
+
+
+def test_whoever_has_left_meanwhile_is_shown_nothing() -> None:
+    world, stays, left, changed = World(), Client(), Client(), Client()
+    world.snapshots.opening(K.key)
+    for client in (stays, left, changed):
+        world.hold(client, QUOTE)
+    world.index.remove(left, K.key, QUOTE)
+    world.index.add(changed, K, DEPTH, "b")
+    world.index.remove(changed, K.key, QUOTE)
+    world.latest.unresolve(K.key)
+    world.answer(*tick(K, DEPTH, 1), *tick(K, QUOTE, 2))
+    assert (got(stays), got(left), got(changed)) == ([(2, 2)], [], [])
+
+
+def test_an_interest_that_has_ended_is_awaited_by_nobody() -> None:
+    world, client = World(), Client()
+    world.snapshots.opening(K.key)
+    world.hold(client, QUOTE)
+    world.snapshots.ended(K.key)
+    world.answer(*tick(K, QUOTE, 1))
+    assert got(client) == []
+
+
+def test_an_answer_flushes_first_so_that_what_came_before_is_sent_before() -> None:
+    world, waiting, other = World(), Client(), Client()
+    world.hold(other, LTP, OTHER)
+    world.tick(LTP, 1, OTHER)
+    world.snapshots.opening(K.key)
+    world.index.add(waiting, OTHER, LTP, "b")
+    world.answer()
+    assert got(other) == [(1, 1)]
+    assert not world.fanout.pending
+
+
+def test_an_answer_never_replaces_a_newer_value() -> None:
+    world = World()
+    world.open()
+    world.tick(QUOTE, 2)
+    world.answer(*tick(K, QUOTE, 1))
+    assert world.hold(Client(), QUOTE) == [(2, 2)]
+
+
+# Forgetting.
+
+
+def test_what_is_forgotten_is_not_shown() -> None:
+    world = World()
+    world.tick(QUOTE, 1)
+    world.snapshots.forget([K.key])
+    assert world.hold(Client(), QUOTE) == []
+    world.tick(QUOTE, 2)
+    assert world.hold(Client(), QUOTE) == [(2, 2)]
+
+
+def test_whoever_was_sent_a_tick_that_is_then_forgotten_is_shown_nothing_older() -> None:
+    world, sent, waiting = World(), Client(), Client()
+    world.snapshots.opening(K.key)
+    world.hold(sent, QUOTE)
+    world.tick(QUOTE, 2)
+    world.hold(waiting, DEPTH)
+    world.snapshots.forget([K.key])
+    world.answer(*tick(K, QUOTE, 1), *tick(K, DEPTH, 1))
+    assert (got(sent), got(waiting)) == ([(2, 2)], [(3, 1)])
+
+
+def test_after_a_reset_nothing_is_known_not_even_at_home() -> None:
+    world = World(K)
+    world.tick(QUOTE, 1)
+    world.tick(LTP, 1, OTHER)
+    world.snapshots.reset()
+    assert world.snapshots.query([K.key, OTHER.key], [], 0.0) == []
+
+
+# Questions to the home.
+
+
+def test_a_home_answers_with_all_topics_of_the_keys_in_the_order_of_their_values() -> None:
+    world = World(K)
+    world.tick(DEPTH, 1)
+    world.tick(LTP, 2)
+    world.tick(QUOTE, 3)
+    world.tick(QUOTE, 9, OTHER)
+    assert world.snapshots.query([K.key], [], 0.0) == [
+        *tick(K, DEPTH, 1), *tick(K, LTP, 2), *tick(K, QUOTE, 3),
+    ]  # fmt: skip
+
+
+def test_of_keys_that_were_not_live_only_fresh_values_count() -> None:
+    world = World(K, OTHER)
+    for instrument, seen_s in ((K, 100.0), (OTHER, 100.5)):
+        world.tick(QUOTE, 1, instrument)
+        world.latest.lines[topics.of(instrument.key, QUOTE)].seen_s = seen_s
+    now_s = 100.25 + FRESH_S
+    assert world.snapshots.query([], [K.key, OTHER.key], now_s) == tick(OTHER, QUOTE, 1)
+    assert world.snapshots.query([K.key], [], now_s) == [], "what is stale is void for good"
+
+
+def test_of_live_keys_values_of_any_age_count() -> None:
+    world = World(K)
+    world.tick(QUOTE, 1)
+    assert world.snapshots.query([K.key], [], 1e9) == tick(K, QUOTE, 1)

@@ -1,0 +1,94 @@
+"""Replies that wait: complete when no row waits, and then written for every row in its place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hub.core.errors import RequestError
+from hub.core.latest import Line
+from hub.core.model import Instrument, Mode
+from shards import protocol
+from shards.tickets import OrdersTicket, Refusal, Row, SubscribeTicket, Ticket
+from tests.shards.kit import Client, subscription
+
+SBIN, INFY = Instrument("NSE", "SBIN"), Instrument("NSE", "INFY")
+LINE = Line(SBIN.key, Mode.LTP)
+
+
+class Keeper:
+    """Notes what becomes of its tickets."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, Any]] = []
+
+    def confirm(self, ticket: Any) -> list[Line]:
+        self.ended.append(("confirmed", ticket))
+        return [LINE]
+
+    def cancel(self, ticket: Any) -> None:
+        self.ended.append(("cancelled", ticket))
+
+
+def make(keeper: Keeper, *wanted: Instrument, **more: object) -> SubscribeTicket:
+    request = subscription("Depth", *wanted, depth=20, **more)
+    asked = protocol.subscribe(request, snapshot=True)
+    return SubscribeTicket(keeper, Client(), request, asked, broker="dhan", deadline_s=8.0)
+
+
+def test_a_ticket_is_complete_when_no_row_waits() -> None:
+    ticket = make(Keeper(), SBIN, INFY)
+    assert ticket.complete
+    ticket.missing = 2
+    assert not ticket.complete
+    ticket.missing = 0
+    assert ticket.complete
+
+
+def test_its_reply_has_a_row_for_each_symbol_in_the_order_asked() -> None:
+    ticket = make(Keeper(), SBIN, INFY, SBIN, request_id=7)
+    ticket.rows[1].problem = "no such symbol"
+    ticket.rows[2].depth = None
+    reply = json.loads(ticket.reply())
+    assert (reply["status"], reply["broker"], reply["request_id"]) == ("partial", "dhan", 7)
+    assert [row.get("depth", row.get("message")) for row in reply["subscriptions"]] == [
+        20, "no such symbol", None,
+    ]  # fmt: skip
+    assert [row["symbol"] for row in reply["subscriptions"]] == ["SBIN", "INFY", "SBIN"]
+    assert {row.get("mode") for row in reply["subscriptions"]} == {"Depth", None}
+
+
+def test_a_row_with_a_problem_has_no_key() -> None:
+    assert Row(Instrument("NSE", "\ud800"), 5, "cannot be written").key == b""
+    assert Row(SBIN, 5, "").key == SBIN.key
+
+
+def test_whoever_made_a_ticket_is_told_how_it_ends() -> None:
+    keeper = Keeper()
+    tickets: list[Ticket] = [
+        make(keeper, SBIN),
+        OrdersTicket(keeper, Client(), {}, b"@orders:alice", 1.0),
+    ]
+    for ticket in tickets:
+        assert ticket.confirm() == [LINE]
+        ticket.cancel()
+        assert keeper.ended == [("confirmed", ticket), ("cancelled", ticket)]
+        keeper.ended.clear()
+
+
+def test_an_orders_ticket_waits_and_then_says_so() -> None:
+    ticket = OrdersTicket(Keeper(), Client(), {"request_id": "x"}, b"@orders:alice", 1.0)
+    assert not ticket.complete
+    reply = json.loads(ticket.reply())
+    assert (reply["type"], reply["request_id"]) == ("subscribe_orders", "x")
+
+
+def test_a_refusal_is_complete_and_changes_nothing() -> None:
+    refusal = Refusal(RequestError("INVALID_MODE", "why"))
+    ticket: Ticket = refusal
+    assert ticket.complete
+    assert ticket.confirm() == []
+    ticket.cancel()
+    assert json.loads(ticket.reply()) == {
+        "status": "error", "code": "INVALID_MODE", "message": "why",
+    }  # fmt: skip
