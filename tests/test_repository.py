@@ -19,7 +19,7 @@ SCRIPTS = (".ci/run", "scripts/bench", "scripts/hub", "scripts/test")
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "farm"))
 REGISTRIES = tuple(
     f"{host}.{domain}"
-    for host, domain in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))
+    for host, domain in (("py" + "pi", "org"), ("python" + "hosted", "org"), ("npm" + "js", "org"))
 )
 """Put together here, so that this file does not hold what it looks for."""
 
