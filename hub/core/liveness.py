@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 BEAT_S = 1.0
@@ -14,6 +15,33 @@ BEAT_S = 1.0
 
 MISSED_S = 3.0
 """Silence after which a process counts as gone."""
+
+
+class Awake:
+    """A clock that stands still while this process does: `look` at it at least every `step_s`.
+
+    A gap of more than that between two looks is a pause (SIGSTOP, a suspended machine, a loop
+    that was held), and counts as `step_s` only: nobody else was silent in time that this process
+    slept through, and what has queued up meanwhile is read before anyone is judged.
+    """
+
+    def __init__(self, step_s: float = BEAT_S + 0.5) -> None:
+        self._step_s = step_s
+        self._seen_s = math.nan
+        self._awake_s = 0.0
+        self.paused_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Awake for {self._awake_s:.1f} s, paused for {self.paused_s:.1f} s>"
+
+    def look(self, now_s: float) -> float:
+        """Seconds awake until `now_s`, which is a monotonic clock's."""
+        gap_s = now_s - self._seen_s
+        if gap_s > 0:  # not at the first look, when it is nan
+            self._awake_s += min(gap_s, self._step_s)
+            self.paused_s += max(0.0, gap_s - self._step_s)
+        self._seen_s = now_s
+        return self._awake_s
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hub.core.liveness import MISSED_S, Peers
+from hub.core.liveness import MISSED_S, Awake, Peers
 
 NAMES = st.sampled_from(["shard-0", "shard-1", "feed-sim", "monitor"])
 EPOCHS = st.integers(1, 3)
@@ -137,3 +138,25 @@ def test_the_status_line_names_who_is_there(name: str) -> None:
     assert repr(peers) == "<Peers none>"
     peers.hello(name, 1, 0.0)
     assert repr(peers) == f"<Peers {name}>"
+
+
+def test_a_pause_counts_as_one_step_and_what_came_before_and_after_it_in_full() -> None:
+    clock = Awake(step_s=1.5)
+    assert clock.look(100.0) == 0
+    assert clock.look(101.0) == 1
+    assert clock.look(1000.0) == 2.5
+    assert clock.look(1001.0) == 3.5
+    assert clock.paused_s == pytest.approx(899 - 1.5)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
+def test_the_clock_of_a_process_never_runs_back_and_never_faster_than_time(
+    gaps: list[float],
+) -> None:
+    clock, now_s = Awake(), 0.0
+    before = clock.look(now_s)
+    for gap in gaps:
+        now_s += gap
+        awake = clock.look(now_s)
+        assert before <= awake <= before + gap + 1e-6
+        before = awake
