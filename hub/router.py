@@ -3,6 +3,9 @@
 Ticks come from the bus and from the feeds' ingest, are put down in groups (core/routing) and
 leave in one message per shard and flush. It never parses a tick's JSON.
 Whatever must keep its order relative to ticks travels in the same pipes (core/stream).
+
+Here is the tick path and the wiring. Who gets what is decided by core/legs, who is there by
+core/roster, who is sent an order update by core/orders.
 """
 
 from __future__ import annotations
@@ -11,18 +14,20 @@ import asyncio
 import json
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
-from hub.core.interest import Change, InterestTable
-from hub.core.liveness import BEAT_S, Peers
+from hub.core.legs import Legs, Outcome, Send
+from hub.core.liveness import BEAT_S
 from hub.core.model import Result
 from hub.core.names import INGEST, pipe_name
-from hub.core.placement import home
+from hub.core.orders import Orders
+from hub.core.roster import FEED, SHARD, Roster
 from hub.core.routing import Routing
 from hub.core.topics import Kind
 from hub.core.window import Window
@@ -39,21 +44,18 @@ class Router(Role):
 
     def __init__(self, name: str, settings: Settings) -> None:
         super().__init__(name, settings)
-        self._interest = InterestTable()
-        self._routing = Routing(settings.hub.shards, self._interest, settings.bus.max_topics)
-        self._live: dict[str, dict[bytes, None]] = defaultdict(dict)
-        self._peers = Peers()
+        self._legs = Legs(settings.hub.shards)
+        self._routing = Routing(settings.hub.shards, self._legs.interest, settings.bus.max_topics)
+        self._roster = Roster(time.time_ns())
+        self._orders = Orders(time.monotonic())
         self._counts: Counter[str] = Counter()
         self._seldom = Seldom()
-        self._epoch = time.time_ns()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Bind everything."""
         bus, flow = self.settings.bus, self.settings.flow
-        window = Window(flow.window_ms)
-        self._pump = links.Pump(self._flush, window)
-        self._window = window
+        self._window = Window(flow.window_ms)
+        self._pump = links.Pump(self._flush, self._window)
         self._switch = Switch(self.runtime_dir, self._take_control)
         ingest = links.bind(
             links.PULL, links.ipc(self.runtime_dir, INGEST), queue=_INGEST_QUEUE, what="the router"
@@ -74,13 +76,12 @@ class Router(Role):
         self._pump.add_pairs(sub, bus.max_message_bytes, self._take_bus)
         self._pump.add(ingest, self._take_ingest)
         self._switch.start()
-        self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._watch())]
+        self.background(self._tend())
+        self.background(self._watch())
         log.info("bus on %s, %d shards", address, len(self._pipes))
 
     async def drain(self) -> None:
         """Send what is pending and close."""
-        for task in self._tasks:
-            task.cancel()
         self._flush_all()
         self._pump.close()
         self._switch.close()
@@ -111,7 +112,7 @@ class Router(Role):
                 self._counts["ignored"] += 1
 
     def _take_ingest(self, parts: links.Parts) -> None:
-        """A batch of a feed, or a home's values for another shard."""
+        """A batch of a feed, or a home's answer for another shard."""
         try:
             if len(parts) == 1:
                 pairs = codec.unpack(parts[0])
@@ -119,12 +120,11 @@ class Router(Role):
                 for topic, payload in self._routing.offer(pairs):
                     self._take_other(topic, payload)
             else:
-                kind, shard, *rest = parts
+                kind, stay, question, batch = parts
                 if kind != stream.VALUES:
                     raise Malformed(f"a message of kind {kind[:10]!r}")
-                self._flush()
-                self._pipes[int(shard)].send_surely([stream.VALUES, *rest])
-        except (Malformed, ValueError, IndexError) as error:
+                self._send_surely(self._legs.answered(stay, int(question), batch))
+        except (Malformed, ValueError) as error:
             self._malformed("ingest", str(error))
 
     def _take_order(self, topic: bytes, payload: bytes) -> None:
@@ -138,7 +138,9 @@ class Router(Role):
             return
         key = topics.orders(user)
         self._counts["orders"] += 1
-        for shard in self._interest.legs(key):
+        legs = self._legs.interest.legs(key)
+        self._orders.offer(key, payload, legs, time.monotonic())
+        for shard in legs:
             self._pipes[shard].send_surely([stream.ACCOUNT, codec.pack([key, payload])])
 
     def _flush(self) -> None:
@@ -164,10 +166,14 @@ class Router(Role):
                     f"shard-{shard}", "shard-%d does not keep up; %d ticks dropped", shard, lost
                 )
 
-    def _tell_all(self, parts: list[bytes]) -> None:
+    def _send_surely(self, sends: Iterable[Send]) -> None:
+        """Send what may not be lost, behind the ticks that came before it."""
         self._flush()
-        for pipe in self._pipes:
-            pipe.send_surely(parts)
+        for shard, parts in sends:
+            self._pipes[shard].send_surely(parts)
+
+    def _tell_all(self, parts: list[bytes]) -> None:
+        self._send_surely(Send(shard, parts) for shard in range(len(self._pipes)))
 
     def _malformed(self, source: str, text: str, count: int = 1) -> None:
         self._counts["malformed"] += count
@@ -182,129 +188,113 @@ class Router(Role):
             for shard, pipe in enumerate(self._pipes):
                 pipe.retry()
                 if pipe.overrun:
-                    self._give_up(f"shard-{shard}")
+                    self._give_up(f"{SHARD}{shard}")
 
     def _give_up(self, name: str) -> None:
         """A shard takes nothing: it counts as gone until it says hello again."""
         log.warning("%s takes nothing; what it was owed is void", name)
         self._counts["given_up"] += 1
-        if self._peers.leave(name):
+        if self._roster.leave(name):
             self._gone(name)
 
     # Interest climbs.
 
     def _take_interest(self, sender: str, message: Message) -> None:
         shard = self._shard(sender)
-        wants, feed = codec.wants(message), str(message["feed"])
+        feed, replace = str(message["feed"]), bool(message["replace"])
+        wants, number = codec.wants(message), int(message["number"])
         self._flush_all()
-        live = self._live[feed]
-        fresh = {want.key for want in wants if want.key not in live}
-        change = self._interest.apply(shard, feed, wants, replace=bool(message["replace"]))
-        self._open(shard, change, fresh)
+        if not self._pipes[shard].open:
+            self._arrive(shard)
+        replace = replace or self._legs.first_word(shard, feed)
+        self._follow(self._legs.tell(shard, feed, wants, number=number, replace=replace))
         if not feed:
-            results = [Result(want.key, want.modes) for want in wants if want.modes]
-            self._switch.send(sender, {"t": "results", "feed": feed, "results": results})
-            return
-        live.update((want.key, None) for want in wants if want.modes)
-        if feed not in self.settings.hub.feeds:
-            text = (
-                f"there is no feed {feed} here; the hub runs {', '.join(self.settings.hub.feeds)}"
-            )
-            results = [Result(want.key, want.modes, text) for want in wants if want.modes]
-            self._switch.send(sender, {"t": "results", "feed": feed, "results": results})
-        elif f"feed-{feed}" in self._peers:
+            self._confirm_accounts(sender, wants, replace=replace)
+        elif f"{FEED}{feed}" in self._roster:
             self._switch.send(
-                f"feed-{feed}",
-                {"t": "interest", "shard": shard, "wants": wants, "replace": message["replace"]},
+                f"{FEED}{feed}",
+                {"t": "interest", "shard": shard, "wants": wants, "replace": replace},
             )
 
-    def _open(self, shard: int, change: Change, fresh: set[bytes]) -> None:
-        """Let the routes follow a change, and fetch last values for what was opened.
+    def _arrive(self, shard: int) -> None:
+        """A shard has spoken in its stay, so it knows the stay's token: its stream begins. What
+        came before its welcome it could not tell from leftovers."""
+        token = self._roster.token(f"{SHARD}{shard}")
+        self._pipes[shard].reset(open_=True, token=token)
+        self._legs.arrived(shard, token)
 
-        The order in the pipes makes it exact: the home answers with all that was routed before
-        the leg opened, and the shard's ticks begin right after.
-        """
-        self._routing.invalidate(change.keys)
-        if not change.opened:
-            return
-        self._pipes[shard].send_surely(
-            [stream.OPENED, codec.encode({"t": "opened", "keys": change.opened})]
-        )
-        asked: dict[int, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
-        for key in change.opened:
-            asked[home(key, len(self._pipes))][key in fresh].append(key)
-        for home_shard, (live, other) in asked.items():
-            self._pipes[home_shard].send_surely(
-                [
-                    stream.QUERY,
-                    codec.encode({"t": "query", "shard": shard, "live": live, "other": other}),
-                ]
-            )
+    def _confirm_accounts(self, sender: str, wants: list[Any], *, replace: bool) -> None:
+        """Interest in account events is answered by the router itself."""
+        results = [Result(want.key, want.modes) for want in wants if want.modes]
+        self._switch.send(sender, {"t": "results", "feed": "", "results": results})
+        if replace:
+            shard = self._shard(sender)
+            missed = self._orders.missed(shard, [result.key for result in results])
+            if missed:
+                self._pipes[shard].send_surely([stream.ACCOUNT, codec.pack(missed)])
 
-    def _take_released(self, sender: str, message: Message) -> None:
-        """A feed has released keys: their last values are no longer live."""
-        live = self._live[sender.removeprefix("feed-")]
-        keys = [key for key in codec.keys(message) if key in live]
-        for key in keys:
-            del live[key]
-        self._forget(keys)
-
-    def _forget(self, keys: list[bytes]) -> None:
-        if keys:
-            self._tell_all([stream.FORGET, codec.encode({"t": "forget", "keys": keys})])
+    def _follow(self, outcome: Outcome) -> None:
+        """Let routes and streams follow a change of the legs; nothing may be pending."""
+        self._routing.invalidate(outcome.changed)
+        self._send_surely(outcome.sends)
 
     # Control passes over.
 
     def _take_control(self, sender: str, message: Message) -> None:
-        kind, now = message["t"], time.monotonic()
+        kind, now_s = message["t"], time.monotonic()
         if kind == "hello":
-            self._take_hello(sender, message, now)
+            self._take_hello(sender, message, now_s)
         elif kind == "bye":
-            if self._peers.leave(sender):
+            if self._roster.leave(sender):
                 self._gone(sender)
-        elif not sender.startswith("cli-") and not self._take_lease(sender, message, now):
-            self._switch.send(sender, {"t": "who"})
+        elif not sender.startswith("cli-") and not self._roster.heard(
+            sender, message.get("lease"), now_s
+        ):
+            self._switch.send(sender, {"t": "who", "lease": message.get("lease")})
         elif message.get("to", "router") != "router":
             self._pass_on(sender, message)
         elif kind == "interest":
             self._take_interest(sender, message)
         elif kind == "released":
-            self._take_released(sender, message)
+            feed = sender.removeprefix(FEED)
+            self._send_surely(self._legs.released(feed, codec.keys(message)))
         elif kind == "beat":
             self._switch.send(sender, self._presence())
             self._pass_on(sender, message | {"to": "monitor"})
         elif kind == "status":
             self._switch.send(
-                sender, {"t": "status", "peers": self._peers.names(), "figures": self._figures()}
+                sender, {"t": "status", "peers": self._roster.names(), "figures": self._figures()}
             )
 
-    def _take_lease(self, sender: str, message: Message, now: float) -> bool:
-        peer = self._peers.get(sender)
-        if peer is None or peer.lease != message.get("lease"):
-            return False
-        peer.heard_s = now
-        return True
-
-    def _take_hello(self, sender: str, message: Message, now: float) -> None:
-        fresh = sender not in self._peers
-        peer, replaced = self._peers.hello(sender, int(message["epoch"]), now)
+    def _take_hello(self, sender: str, message: Message, now_s: float) -> None:
+        refusal = self._roster.refusal(sender, message)
+        if refusal:
+            self._seldom.warning(sender, "%s", refusal)
+            self._switch.send(sender, {"t": "refused", "why": refusal})
+            return
+        if sender.startswith(SHARD):
+            self._shard(sender)
+        peer, fresh, replaced = self._roster.hello(sender, message, now_s)
         if replaced:
             self._gone(sender)
-        token = stream.token(self._epoch, peer.lease)
-        if sender.startswith("shard-"):
-            self._pipes[self._shard(sender)].reset(open_=True, token=token)
         if fresh:
             log.info("%s is here", sender)
-        self._switch.send(sender, {"t": "welcome", "lease": peer.lease, "stream": token})
-        if sender.startswith("feed-"):
+        self._switch.send(
+            sender,
+            {
+                "t": "welcome",
+                "version": stream.VERSION,
+                "lease": peer.lease,
+                "stream": self._roster.token(sender),
+            },
+        )
+        if sender.startswith(FEED):
             self._brief(sender)
         self._announce()
 
     def _brief(self, sender: str) -> None:
         """Tell a feed that has come up what is wanted of it."""
-        feed = sender.removeprefix("feed-")
-        for shard, wants in self._interest.of_feed(feed):
-            self._live[feed].update((want.key, None) for want in wants)
+        for shard, wants in self._legs.brief(sender.removeprefix(FEED)):
             self._switch.send(
                 sender, {"t": "interest", "shard": shard, "wants": wants, "replace": True}
             )
@@ -312,18 +302,17 @@ class Router(Role):
     def _gone(self, name: str) -> None:
         """A process has left or fallen silent: what hung on it goes with it."""
         log.info("%s is gone", name)
-        if name.startswith("shard-"):
+        if name.startswith(SHARD):
             shard = self._shard(name)
             self._flush_all()
-            feeds = [feed for feed in self._live if feed]
-            self._routing.invalidate(self._interest.drop(shard).keys)
             self._pipes[shard].reset(open_=False)
-            for feed in feeds:
+            self._follow(self._legs.left(shard))
+            for feed in self._roster.names(FEED):
                 self._switch.send(
-                    f"feed-{feed}", {"t": "interest", "shard": shard, "wants": [], "replace": True}
+                    feed, {"t": "interest", "shard": shard, "wants": [], "replace": True}
                 )
-        elif name.startswith("feed-"):
-            self._forget(list(self._live.pop(name.removeprefix("feed-"), ())))
+        elif name.startswith(FEED):
+            self._send_surely(self._legs.feed_gone(name.removeprefix(FEED)))
             self._announce()
 
     def _pass_on(self, sender: str, message: Message) -> None:
@@ -333,20 +322,16 @@ class Router(Role):
             self._switch.send(sender, {"t": "absent", "who": to})
 
     def _presence(self) -> Message:
-        feeds = [
-            name.removeprefix("feed-") for name in self._peers.names() if name.startswith("feed-")
-        ]
-        return {"t": "pulse", "feeds": feeds}
+        return {"t": "pulse", "feeds": self._roster.offers()}
 
     def _announce(self) -> None:
         """Tell the shards at once which feeds are there."""
         pulse = self._presence()
-        for name in self._peers.names():
-            if name.startswith("shard-"):
-                self._switch.send(name, pulse)
+        for name in self._roster.names(SHARD):
+            self._switch.send(name, pulse)
 
     def _shard(self, name: str) -> int:
-        shard = int(name.removeprefix("shard-"))
+        shard = int(name.removeprefix(SHARD))
         if not 0 <= shard < len(self._pipes):
             raise Malformed(f"{name}: this hub has {len(self._pipes)} shards")
         return shard
@@ -355,8 +340,10 @@ class Router(Role):
         """Once a second: who is silent, and the router's own heartbeat."""
         while True:
             await asyncio.sleep(BEAT_S)
-            for peer in self._peers.gone(time.monotonic()):
-                self._gone(peer.name)
+            now_s = time.monotonic()
+            for name in self._roster.silent(now_s):
+                self._gone(name)
+            self._orders.tend(now_s)
             self._switch.send(
                 "monitor",
                 {"t": "beat", "from": "router", "pid": os.getpid(), "figures": self._figures()},
@@ -368,9 +355,10 @@ class Router(Role):
             | dict(self._counts)
             | {
                 "topics": len(self._routing),
-                "symbols": len(self._interest),
+                "symbols": len(self._legs.interest),
                 "control_malformed": self._switch.malformed,
                 "dropped": sum(pipe.dropped for pipe in self._pipes),
+                "orders_unclaimed": self._orders.unclaimed,
                 "window_ms": self._window.width_ms,
             }
         )

@@ -73,6 +73,11 @@ class Accounts:
             del self._waiting[ticket]
         return [ticket.client for ticket in ready]
 
+    def paused(self, seconds: float) -> None:
+        """This process was paused: the router is not late for what fell due meanwhile."""
+        for ticket in self._waiting:
+            ticket.deadline_s += seconds
+
     def offer(self, pairs: Sequence[bytes]) -> None:
         """Account events `[key, json, ...]`, in their order."""
         parts = iter(pairs)

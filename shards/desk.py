@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub.core.config import Settings
 from hub.core.index import Index
 from hub.core.latest import Latest, Line
-from hub.core.model import Identity, Instrument, Mode, Result, Want, lowest
+from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want, lowest
+from hub.core.offers import Offers
 from hub.core.placement import home
 from hub.core.wants import Wants
 from shards import protocol
@@ -27,6 +28,15 @@ ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
 
 _DEEPEST = 200
+
+
+class Word(NamedTuple):
+    """What a shard tells the router about one feed: its `number`th word, which openings that
+    follow from it carry."""
+
+    feed: str
+    number: int
+    wants: list[Want]
 
 
 class Desk:
@@ -42,8 +52,9 @@ class Desk:
         )
         self.snapshots = Snapshots(self.index, self.latest, self.fanout, self._is_home)
         self.accounts = Accounts()
-        self.feeds_up: frozenset[str] = frozenset()
-        self._wants: dict[str, Wants] = {feed: Wants() for feed in settings.hub.feeds}
+        self.feeds = Offers()
+        self._wants: dict[str, Wants] = defaultdict(Wants)
+        self._words = 0
         self._waiting: dict[tuple[str, bytes], list[tuple[SubscribeTicket, Row]]] = {}
         self._tickets: dict[SubscribeTicket, None] = {}
         self._pending: dict[Client, int] = defaultdict(int)
@@ -53,10 +64,6 @@ class Desk:
         return f"<Desk {self.index!r}, {len(self._tickets)} tickets>"
 
     # Sessions ask.
-
-    def feed_of(self, broker: str) -> str:
-        """The feed that serves a broker's users; empty when none does."""
-        return broker if broker in self._wants else "bus" if "bus" in self._wants else ""
 
     def deadline(self, now_s: float) -> float:
         """When a question asked now counts as not answered."""
@@ -79,6 +86,7 @@ class Desk:
             broker=identity.broker,
             deadline_s=self.deadline(now_s),
         )
+        feed = self.feeds.of(identity)
         held = self.index.held(client)
         limit = self._settings.websocket.max_symbols
         room = limit - len(held) - self._pending.get(client, 0)
@@ -91,7 +99,7 @@ class Desk:
                 continue
             room -= not before
             row.broker = before.broker if before else identity.broker
-            row.feed = self.feed_of(row.broker)
+            row.feed = before.feed if before else feed
             self._want(ticket, row)
         if not ticket.complete:
             self._tickets[ticket] = None
@@ -111,7 +119,7 @@ class Desk:
             if held & mode.bit:
                 self._wants[row.feed].remove(row.key, mode)
                 continue
-            self.index.add(client, row.instrument, mode, row.broker)
+            self.index.add(client, row.instrument, mode, row.broker, row.feed)
             self.latest.unresolve(row.key)
             if ticket.snapshot:
                 shown.append(self.snapshots.first(client, row.key, mode, held))
@@ -176,13 +184,17 @@ class Desk:
         for client in answered:
             client.answered()
 
-    def take_feeds(self, feeds: Iterable[str]) -> None:
+    def take_feeds(self, offers: Iterable[Offer], now_s: float) -> None:
         """Which feeds are there; one that has gone has nothing confirmed any more."""
-        now_up = frozenset(feeds)
-        for feed in self.feeds_up - now_up:
+        for feed in self.feeds.take(offers, now_s):
             if feed in self._wants:
                 self._wants[feed].doubt()
-        self.feeds_up = now_up
+
+    def paused(self, seconds: float) -> None:
+        """This process was paused: nobody is late for what fell due meanwhile."""
+        for ticket in self._tickets:
+            ticket.deadline_s += seconds
+        self.accounts.paused(seconds)
 
     def offer_home(self, pairs: Sequence[bytes], now_s: float) -> None:
         """Ticks the shard is only the home of; those of its legs go to the fan-out directly."""
@@ -203,22 +215,22 @@ class Desk:
             ticket.client.answered()
         self.take_results(ACCOUNTS, (), now_s)
 
-    def tell(self) -> list[tuple[str, list[Want]]]:
+    def tell(self) -> list[Word]:
         """What has changed in this shard's interest, by feed."""
-        told = [(feed, wants.take()) for feed, wants in self._wants.items()]
+        told = [self._word(feed, wants.take()) for feed, wants in self._wants.items()]
         self._note(told)
-        told.append((ACCOUNTS, self.accounts.wants.take()))
-        return [(feed, wants) for feed, wants in told if wants]
+        told.append(self._word(ACCOUNTS, self.accounts.wants.take()))
+        return [word for word in told if word.wants]
 
-    def tell_all(self) -> list[tuple[str, list[Want]]]:
+    def tell_all(self) -> list[Word]:
         """All of this shard's interest, for a router that knows nothing of it."""
-        told = [(feed, wants.everything()) for feed, wants in self._wants.items()]
+        told = [self._word(feed, wants.everything()) for feed, wants in self._wants.items()]
         for key in self._legs:
             if not any(key in wants for wants in self._wants.values()):
                 self._end(key)
         self._legs.clear()
         self._note(told)
-        return [*told, (ACCOUNTS, self.accounts.wants.everything())]
+        return [*told, self._word(ACCOUNTS, self.accounts.wants.everything())]
 
     def symbols(self) -> int:
         """How many keys this shard wants."""
@@ -293,14 +305,21 @@ class Desk:
         for mode in dropped:
             variant = self.index.remove(client, key, mode)
             if variant is not None:
-                self._wants[self.feed_of(variant.broker)].remove(key, mode)
+                self._wants[variant.feed].remove(key, mode)
         if dropped:
+            self.snapshots.left(client, key)
             self.latest.unresolve(key)
         return dropped
 
-    def _note(self, told: list[tuple[str, list[Want]]]) -> None:
-        """Keep up with what was told: legs about to open, keys that concern nobody any more."""
-        for key in (want.key for _, wants in told for want in wants):
+    def _word(self, feed: str, wants: list[Want]) -> Word:
+        self._words += 1
+        return Word(feed, self._words, wants)
+
+    def _note(self, told: list[Word]) -> None:
+        """Keep up with what was told: legs about to open, keys that concern nobody any more. A
+        key in several words opens with the first that can open it, or with a later one."""
+        numbers = {want.key: word.number for word in reversed(told) for want in word.wants}
+        for key, number in numbers.items():
             modes = 0
             for wants in self._wants.values():
                 modes |= wants.told(key)
@@ -308,7 +327,7 @@ class Desk:
             if level:
                 self._legs[key] = level
                 if not before or level < before:
-                    self.snapshots.opening(key)
+                    self.snapshots.opening(key, number)
             else:
                 self._end(key)
 

@@ -16,7 +16,7 @@ from hub.core import frames, topics
 from hub.core.errors import Malformed
 from hub.core.index import Audience, Index, Variant
 from hub.core.latest import Latest, Line, Route
-from hub.core.model import highest_up_to
+from hub.core.model import Mode, highest_up_to
 
 
 class Receiver(Hashable, Protocol):
@@ -51,12 +51,18 @@ class Fanout(Generic[R]):
         self._most_lines = most_lines
         self._dirty: list[Audience[R]] = []
         self.seq = 0
+        self.reserved = 0
         self.delivered = 0
         self.malformed = 0
         self.forgotten = 0
 
     def __repr__(self) -> str:
-        return f"<Fanout {self.seq} ticks in, {self.delivered} frames out>"
+        return f"<Fanout {self.taken} ticks in, {self.delivered} frames out>"
+
+    @property
+    def taken(self) -> int:
+        """How many ticks have come in."""
+        return self.seq - self.reserved
 
     def offer(self, pairs: Sequence[bytes]) -> None:
         """Take ticks `[topic, json, ...]` in their order."""
@@ -91,15 +97,24 @@ class Fanout(Generic[R]):
                     audience.lines.append(line)
         self.seq = seq
 
-    def remember(self, pairs: Sequence[bytes]) -> None:
-        """Take last values for topics that nothing is known of; they are not news to anyone."""
+    def reserve(self) -> int:
+        """Keep places in the order of arrival for values that a home will tell of before now."""
+        place = self.seq + 1
+        self.seq += len(Mode)
+        self.reserved += len(Mode)
+        return place
+
+    def remember(self, pairs: Sequence[bytes], place: int) -> None:
+        """Take last values for topics that nothing is known of; they are not news to anyone, and
+        older than all that came since the `place` was reserved. Of a key they are in order."""
         parts = iter(pairs)
+        places: dict[bytes, int] = defaultdict(lambda: place)
         for topic, payload in zip(parts, parts, strict=True):
             line = self._latest.lines.get(topic) or self._admit(topic)
             if line is not None and line.payload is None:
-                self.seq += 1
-                line.seq = self.seq
+                line.seq = places[line.key]
                 line.payload = payload
+                places[line.key] += 1
 
     @property
     def pending(self) -> bool:

@@ -221,7 +221,7 @@ class Session:
     def _served(self) -> Identity:
         """Who this is, if some feed serves it. Raises RequestError."""
         identity = self._known()
-        if not self._desk.feed_of(identity.broker):
+        if not self._desk.feeds.of(identity):
             raise RequestError(protocol.BROKER_ERROR, f"no feed serves broker {identity.broker}")
         return identity
 
@@ -274,7 +274,7 @@ class Session:
 
     def _broker_info(self, _: protocol.Request) -> None:
         identity = self._served()
-        connected = self._desk.feed_of(identity.broker) in self._desk.feeds_up
+        connected = self._desk.feeds.of(identity) in self._desk.feeds
         self._reply(protocol.broker_info(identity, connected=connected))
 
     def _supported_brokers(self, _: protocol.Request) -> None:

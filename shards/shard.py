@@ -16,7 +16,7 @@ from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
-from hub.core.liveness import BEAT_S
+from hub.core.liveness import BEAT_S, Awake
 from hub.core.names import INGEST, pipe_name
 from hub.core.window import Window
 from hub.runtime import links
@@ -24,11 +24,13 @@ from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role, run
 from shards.connection import Connection
-from shards.desk import Desk
+from shards.desk import Desk, Word
 from shards.gateway import Gateway
 from shards.session import Session
 
 _LARGEST_TELL = 1000
+_FEEDS_S = 5.0
+"""How long a shard that starts waits for a feed before it lets clients in all the same."""
 
 
 class Shard(Role):
@@ -45,12 +47,13 @@ class Shard(Role):
         self._window = Window(settings.flow.window_ms, idle=0.1, busy=0.4)
         self._seldom = Seldom()
         self._telling = False
+        self._known = asyncio.Event()
         self._token = b""
         self._stale = 0
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.HOME: self._take_home,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
-            stream.OPENED: lambda rest: self._desk.snapshots.opened(_keys(rest[0])),
+            stream.OPENED: self._take_opened,
             stream.QUERY: self._take_query,
             stream.VALUES: self._take_values,
             stream.FORGET: lambda rest: self._desk.snapshots.forget(_keys(rest[0])),
@@ -73,22 +76,22 @@ class Shard(Role):
                 links.PUSH, links.ipc(self.runtime_dir, INGEST), queue=self.settings.flow.pipe
             )
         )
-        self._ingest.reset(open_=True)
         self._control = ControlLink(
             self.name,
             self.runtime_dir,
             welcomed=self._welcomed,
             figures=self._figures,
             handlers={"results": self._take_results, "pulse": self._take_pulse},
+            refused=self.refused,
         )
-        self._control.start()
+        self._control.start(self.background)
+        await self.until(self._known, _FEEDS_S)
         self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
-        self._tender = asyncio.create_task(self._tend())
+        self.background(self._tend())
         log.info("clients on %s", self.settings.ws_url())
 
     async def drain(self) -> None:
         """Say goodbye to the clients, then to the router."""
-        self._tender.cancel()
         self._desk.fanout.flush()
         await self._gateway.drain()
         await self._control.stop()
@@ -118,25 +121,26 @@ class Shard(Role):
         for batch in rest:
             self._desk.offer_home(codec.unpack(batch), now_s)
 
+    def _take_opened(self, rest: links.Parts) -> None:
+        opened = codec.decode(rest[0])
+        self._desk.snapshots.opened(codec.keys(opened), int(opened["number"]))
+
     def _take_query(self, rest: links.Parts) -> None:
         """Last values are asked of this shard as their home."""
         query = codec.decode(rest[0])
         pairs = self._desk.snapshots.query(query["live"], query["other"], time.monotonic())
-        keys = [*query["live"], *query["other"]]
-        if query["shard"] == self.shard:
-            self._desk.snapshots.values([], keys)
+        if query["stay"] == self._token:
+            keys = [*query["live"], *query["other"]]
+            self._desk.snapshots.values([], keys, int(query["number"]))
         else:
-            self._ingest.send_surely(
-                [
-                    stream.VALUES,
-                    str(query["shard"]).encode(),
-                    codec.pack(pairs),
-                    codec.encode({"t": "values", "keys": keys}),
-                ]
-            )
+            question = str(query["question"]).encode()
+            self._ingest.send_surely([stream.VALUES, query["stay"], question, codec.pack(pairs)])
 
     def _take_values(self, rest: links.Parts) -> None:
-        self._desk.snapshots.values(codec.unpack(rest[0]), _keys(rest[1]))
+        values = codec.decode(rest[1])
+        self._desk.snapshots.values(
+            codec.unpack(rest[0]), codec.keys(values), int(values["number"])
+        )
 
     # Interest climbs.
 
@@ -151,33 +155,53 @@ class Shard(Role):
 
     def _tell_now(self) -> None:
         self._telling = False
-        for feed, wants in self._desk.tell():
-            for start in range(0, len(wants), _LARGEST_TELL):
-                self._send_interest(feed, wants[start : start + _LARGEST_TELL], replace=False)
+        for word in self._desk.tell():
+            for start in range(0, len(word.wants), _LARGEST_TELL):
+                part = word.wants[start : start + _LARGEST_TELL]
+                self._send_interest(word._replace(wants=part), replace=False)
 
     def _welcomed(self, message: Message) -> None:
         """The router knows nothing of this shard: tell it everything. Ticks may have been missed,
-        so what was known is void."""
+        so what was known is void, and so are answers to questions of an earlier stay."""
         self._token = message["stream"]
+        self._ingest.reset(open_=True)
         self._desk.fanout.flush()
         self._desk.snapshots.reset()
-        for feed, wants in self._desk.tell_all():
-            self._send_interest(feed, wants, replace=True)
+        for word in self._desk.tell_all():
+            self._send_interest(word, replace=True)
 
-    def _send_interest(self, feed: str, wants: list[Any], *, replace: bool) -> None:
-        self._control.send({"t": "interest", "feed": feed, "wants": wants, "replace": replace})
+    def _send_interest(self, word: Word, *, replace: bool) -> None:
+        self._control.send(
+            {
+                "t": "interest",
+                "feed": word.feed,
+                "number": word.number,
+                "wants": word.wants,
+                "replace": replace,
+            }
+        )
 
     def _take_results(self, message: Message) -> None:
         self._desk.take_results(str(message["feed"]), codec.results(message), time.monotonic())
         self._tell()
 
     def _take_pulse(self, message: Message) -> None:
-        self._desk.take_feeds(message["feeds"])
+        """Which feeds there are."""
+        offers = codec.offers(message)
+        self._desk.take_feeds(offers, time.monotonic())
+        if offers:
+            self._known.set()
 
     async def _tend(self) -> None:
-        """Once a second: late answers, keep-alive, values that found no room."""
+        """Once a second: late answers, keep-alive, values that found no room. After a pause of
+        this process what others have sent meanwhile is read before they are called late."""
+        clock = Awake()
         while True:
             await asyncio.sleep(BEAT_S)
+            paused_s = clock.slept(time.monotonic())
+            if paused_s:
+                self._desk.paused(paused_s)
+                continue
             self._desk.expire(time.monotonic())
             self._gateway.tend()
             self._ingest.retry()
@@ -186,7 +210,7 @@ class Shard(Role):
     def _figures(self) -> dict[str, Any]:
         fanout, gateway = self._desk.fanout, self._gateway
         return self.common_figures() | {
-            "in": fanout.seq,
+            "in": fanout.taken,
             "out": fanout.delivered,
             "clients": len(gateway),
             "symbols": self._desk.symbols(),

@@ -3,6 +3,8 @@
 1. A value is shown once, right after the reply, or as soon as the home has sent it.
 2. A tick that was faster takes its place: a client never gets an old value after a newer one.
 3. While a leg is opening, what the shard knew before is void; the home knows better.
+4. Openings are numbered by the shard's own words to the router. An answer counts for the opening
+   it was asked for, and for no other; while a later one is under way, it counts for nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +31,16 @@ class _Awaiting(NamedTuple):
     seq: int
 
 
+class _Opening(NamedTuple):
+    """A leg that is opening: the number of the word that opens it (the first that may, until the
+    router has said which), whether the router has said so, and the place in the order of arrival
+    where it did: what a home tells is from before."""
+
+    number: int
+    open: bool
+    place: int = 0
+
+
 class Snapshots:
     """Which keys are opening, and who waits for a first value of them."""
 
@@ -43,32 +55,42 @@ class Snapshots:
         self._latest = latest
         self._fanout = fanout
         self._is_home = is_home
-        self._opening: dict[bytes, bool] = {}  # told to the router; True once it has said so
+        self._opening: dict[bytes, _Opening] = {}
         self._awaiting: dict[bytes, dict[Client, _Awaiting]] = {}
 
     def __repr__(self) -> str:
         return f"<Snapshots {len(self._opening)} opening, {len(self._awaiting)} awaited>"
 
-    def opening(self, key: bytes) -> None:
-        """The router is told to open a leg for this key."""
-        self._opening[key] = False
+    def opening(self, key: bytes, number: int) -> None:
+        """The router is told to open a leg for this key, in the shard's `number`th word."""
+        self._opening[key] = _Opening(number, open=False)
 
     def ended(self, key: bytes) -> None:
         """Nobody here wants this key any more."""
         self._opening.pop(key, None)
         self._awaiting.pop(key, None)
 
-    def opened(self, keys: Iterable[bytes]) -> None:
+    def left(self, client: Client, key: bytes) -> None:
+        """A client holds this key no more."""
+        waiting = self._awaiting.get(key)
+        if waiting and waiting.pop(client, None) and not waiting:
+            del self._awaiting[key]
+
+    def opened(self, keys: Iterable[bytes], number: int) -> None:
         """The legs of these keys begin here in the stream: what was known before is void, except
         at home, which has seen every tick."""
+        begun = _Opening(number, open=True, place=self._fanout.reserve())
         for key in keys:
-            if key in self._opening:
-                self._opening[key] = True
+            expected = self._opening.get(key)
+            if expected is None or expected.number <= number:
+                self._opening[key] = begun
             if not self._is_home(key):
                 self.forget([key])
 
     def reset(self) -> None:
-        """Ticks may have been missed: nothing that was known counts any more."""
+        """Ticks may have been missed: nothing that was known counts any more, and no answer that
+        is still under way will come."""
+        self._opening.clear()
         self.forget({line.key for line in self._latest.lines.values()})
 
     def forget(self, keys: Iterable[bytes]) -> None:
@@ -81,12 +103,12 @@ class Snapshots:
     def first(self, client: Client, key: bytes, mode: Mode, held: int) -> Line | None:
         """The line to show a client that begins to hold a key and already `held` some modes of
         it; None when nothing is known, or when it has to wait."""
-        opened = self._opening.get(key)
-        if opened is None or (opened and not self._is_home(key)):
+        opening = self._opening.get(key)
+        if opening is None or (opening.open and not self._is_home(key)):
             line = self._latest.snapshot(key, mode, held)
             if line is not None:
                 return line
-        if opened is not None and not held:
+        if opening is not None and not held:
             waiting = self._awaiting.setdefault(key, {})
             waiting[client] = _Awaiting(client, mode, self._fanout.seq)
         return None
@@ -105,11 +127,21 @@ class Snapshots:
                     pairs += (topics.of(key, line.mode), line.payload)
         return pairs
 
-    def values(self, pairs: Sequence[bytes], keys: Iterable[bytes]) -> None:
-        """A home has answered for these keys: show those who wait what is news to them."""
+    def values(self, pairs: Sequence[bytes], keys: Sequence[bytes], number: int) -> None:
+        """A home has answered for these keys and this opening: show those who wait what is news
+        to them."""
         self._fanout.flush()
-        owed = [(key, waiting) for key in keys for waiting in self._settle(key)]
-        self._fanout.remember(pairs)
+        settled: dict[bytes, int] = {}
+        for key in keys:
+            opening = self._opening.get(key)
+            if opening is not None and opening.open and opening.number == number:
+                settled[key] = opening.place
+        if not settled:
+            return
+        owed = [(key, waiting) for key in settled for waiting in self._settle(key)]
+        if len(settled) < len(keys):
+            pairs = topics.select(pairs, settled.__contains__)
+        self._fanout.remember(pairs, min(settled.values()))
         for key, (client, mode, _) in owed:
             variant = self._index.held(client).get(key)
             line = self._latest.newest(key, mode)

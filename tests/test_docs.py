@@ -38,7 +38,7 @@ from hub.feeds.sim import SimFeed
 from shards import protocol
 from shards.desk import ACCOUNTS, Desk
 from shards.session import Session
-from tests.shards.kit import make_settings, replies
+from tests.shards.kit import make_settings, replies, serve
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -497,7 +497,8 @@ class Hub:
     def __init__(self) -> None:
         self.settings = make_settings(hub={"shards": 1, "feeds": ["sim"]})
         self.desk = Desk(0, self.settings)
-        self.desk.take_feeds(["sim"])
+        serve(self.desk, "sim")
+        self.number = 0
         self.feed = SimFeed(self.settings.sim.symbols, self.settings.sim.rate, 1)
         self.wire = Wire()
         self.session: Session
@@ -507,8 +508,8 @@ class Hub:
 
     def answer(self, results: Sequence[Result]) -> None:
         keys = [result.key for result in results]
-        self.desk.snapshots.opened(keys)
-        self.desk.snapshots.values([], keys)
+        self.desk.snapshots.opened(keys, self.number)
+        self.desk.snapshots.values([], keys, self.number)
         self.desk.take_results("sim", results, 0.0)
 
     def connect(self) -> None:
@@ -525,7 +526,7 @@ class Hub:
         while self.wire.work:
             await self.wire.work.pop()
         while told := self.desk.tell():
-            for feed, wants in told:
+            for feed, self.number, wants in told:
                 if feed == ACCOUNTS:
                     found = [Result(want.key, want.modes) for want in wants if want.modes]
                     self.desk.take_results(ACCOUNTS, found, 0.0)
@@ -634,7 +635,7 @@ def test_the_example_feed_has_all_members_and_says_why_it_cannot_start(
 ) -> None:
     replay = run(block("docs/writing-a-feed.md", "replay"), "hub.feeds.replay", monkeypatch)
     feed = replay["ReplayFeed"](tmp_path / "none.csv", every_s=1.0)
-    members = {"name", "limits", "start", "apply", "health", "stop"}
+    members = {"name", "serves", "limits", "start", "apply", "health", "stop"}
     assert members <= set(dir(feed))
     assert members == names(ROOT / "hub/feeds/base.py")["Feed"]
     assert isinstance(feed.health(), FeedHealth)

@@ -14,7 +14,7 @@ import msgpack
 import msgspec
 
 from hub.core.errors import Malformed
-from hub.core.model import Result, Want
+from hub.core.model import Offer, Result, Want
 
 Message = dict[str, Any]
 """A control message: `t` is its type, `to` and `from` are roles, the rest belongs to the type."""
@@ -65,6 +65,17 @@ def wants(message: Message) -> list[Want]:
 def results(message: Message) -> list[Result]:
     """The results a message carries. Raises Malformed when they are of another form."""
     return _rows(message, "results", Result)
+
+
+def offer(message: Message) -> Offer:
+    """What a feed's hello announces. Raises Malformed when it is of another form."""
+    (found,) = _rows({"t": message["t"], "offer": [message.get("offer")]}, "offer", Offer)
+    return Offer(*found)
+
+
+def offers(message: Message) -> list[Offer]:
+    """The feeds a pulse names. Raises Malformed when they are of another form."""
+    return _rows(message, "feeds", Offer)
 
 
 def keys(message: Message) -> list[bytes]:

@@ -22,12 +22,14 @@ S = TypeVar("S", bound=Hashable)
 
 
 class Variant(NamedTuple):
-    """How a session holds a key: the set of modes, the names it used, the broker it is told."""
+    """How a session holds a key: the set of modes, the names it used, the broker it is told, the
+    feed it was asked of."""
 
     modes: int
     exchange: str
     symbol: str
     broker: str
+    feed: str = ""
 
 
 class Audience(Generic[S]):
@@ -88,7 +90,9 @@ class Index(Generic[S]):
         """The sessions of a key, by how they hold it."""
         return self._keys.get(key, _NONE)  # type: ignore[arg-type]  # empty for every session type
 
-    def add(self, session: S, instrument: Instrument, mode: Mode, broker: str) -> None:
+    def add(
+        self, session: S, instrument: Instrument, mode: Mode, broker: str, feed: str = ""
+    ) -> None:
         """A session begins to hold a key in a mode; a no-op when it does already."""
         key = instrument.key
         held = self._held.setdefault(session, {})
@@ -96,7 +100,7 @@ class Index(Generic[S]):
         if before is not None and before.modes & mode.bit:
             return
         modes = (before.modes if before else 0) | mode.bit
-        after = Variant(modes, instrument.exchange, instrument.symbol, broker)
+        after = Variant(modes, instrument.exchange, instrument.symbol, broker, feed)
         self._move(session, key, before, after)
 
     def remove(self, session: S, key: bytes, mode: Mode) -> Variant | None:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -76,6 +76,10 @@ class InterestTable:
         for shard, feeds in self._wants.items():
             if feed in feeds:
                 yield shard, list(feeds[feed].values())
+
+    def feeds(self, shard: int) -> Collection[str]:
+        """The feeds a shard has said something about."""
+        return self._wants.get(shard, {}).keys()
 
     def count(self, shard: int) -> int:
         """How many keys a shard wants."""

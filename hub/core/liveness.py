@@ -1,14 +1,12 @@
-"""Who is there: heartbeats heard, and who has missed too many.
+"""Time as processes count it for each other: beats, silence, and pauses of one's own.
 
-1. A process is there from its first word until it has been silent for `missed_s`.
-2. A new epoch under an old name is a new process: the old one is gone first.
-3. A lease names one stay at the router; whoever carries another lease is asked to say hello again.
+A pause is normal (a stopped process, a suspended machine, a loop that was held). Whoever finds
+its own clock late distrusts it, reads what has queued up, and only then judges others.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 BEAT_S = 1.0
 """Time between heartbeats."""
@@ -43,56 +41,8 @@ class Awake:
         self._seen_s = now_s
         return self._awake_s
 
-
-@dataclass(slots=True)
-class Peer:
-    """A process as the router sees it."""
-
-    name: str
-    epoch: int
-    lease: int
-    heard_s: float
-
-
-class Peers:
-    """All processes that have said hello and are not gone."""
-
-    def __init__(self, missed_s: float = MISSED_S) -> None:
-        self._missed_s = missed_s
-        self._peers: dict[str, Peer] = {}
-        self._leases = 0
-
-    def __repr__(self) -> str:
-        return f"<Peers {' '.join(sorted(self._peers)) or 'none'}>"
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._peers
-
-    def hello(self, name: str, epoch: int, now_s: float) -> tuple[Peer, bool]:
-        """A process says who it is; the peer, and whether another one had that name."""
-        before = self._peers.get(name)
-        if before is not None and before.epoch == epoch:
-            before.heard_s = now_s
-            return before, False
-        self._leases += 1
-        peer = self._peers[name] = Peer(name, epoch, self._leases, now_s)
-        return peer, before is not None
-
-    def gone(self, now_s: float) -> list[Peer]:
-        """Those that have been silent too long; they are forgotten."""
-        silent = [peer for peer in self._peers.values() if now_s - peer.heard_s > self._missed_s]
-        for peer in silent:
-            del self._peers[peer.name]
-        return silent
-
-    def leave(self, name: str) -> bool:
-        """A process says goodbye; whether it was known."""
-        return self._peers.pop(name, None) is not None
-
-    def names(self) -> list[str]:
-        """Everyone who is there."""
-        return list(self._peers)
-
-    def get(self, name: str) -> Peer | None:
-        """One peer, None when it is not there."""
-        return self._peers.get(name)
+    def slept(self, now_s: float) -> float:
+        """Look, and tell how long the pause was since the look before; mostly 0."""
+        before_s = self.paused_s
+        self.look(now_s)
+        return self.paused_s - before_s

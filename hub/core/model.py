@@ -94,6 +94,28 @@ class Result(NamedTuple):
     depth: int = 0
 
 
+class Offer(NamedTuple):
+    """What a feed announces of itself: whom it serves, and what can be had of it.
+
+    It serves users of the named brokers, and of all brokers when none is named; when users are
+    named, only those. `symbols` is the number of keys it takes, 0 for no limit. `shared` tells
+    that its ticks are for all it serves; those of a feed that is not are its own users' alone.
+    """
+
+    feed: str
+    brokers: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    symbols: int = 0
+    depth_levels: tuple[int, ...] = (5,)
+    shared: bool = True
+
+    def serves(self, identity: Identity) -> bool:
+        """Whether this user's ticks may come from here."""
+        return (not self.brokers or identity.broker in self.brokers) and (
+            not self.users or identity.user in self.users
+        )
+
+
 class Identity(NamedTuple):
     """Who a session is: the user (owner of account events) and the broker its ticks come from."""
 

@@ -1,7 +1,8 @@
 """Which shards a topic goes to, and what is pending for them.
 
 1. A tick goes once to every shard with a leg whose lowest mode is not above the tick's.
-2. A key's ticks always reach its home; when no leg takes them there, on the slow way.
+2. A key's ticks always reach its home: all of them on its leg when it has one, whatever the
+   leg's mode, so that they come in order; else on the slow way.
 3. All topics of a key take the same group to a shard, so their order per key survives batching.
 4. A change of interest invalidates the resolution, never the data: flush first, then change.
 """
@@ -115,11 +116,13 @@ class Routing:
 
     def _route(self, key: bytes, mode: int) -> Route:
         by_lowest: dict[int, list[int]] = defaultdict(list)
+        home_shard = home(key, self._shards)
         for shard, lowest in self._interest.legs(key).items():
-            if lowest <= mode:
+            if shard == home_shard:
+                by_lowest[Mode.LTP].append(shard)
+            elif lowest <= mode:
                 by_lowest[lowest].append(shard)
         groups = [self._group(tuple(sorted(shards))) for shards in by_lowest.values()]
-        home_shard = home(key, self._shards)
         if not any(home_shard in group.shards for group in groups):
             groups.append(self._homes[home_shard])
         return tuple(groups)

@@ -5,10 +5,14 @@ each message carries the token of the shard's stay at the router, which the welc
 left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
 
+VERSION = 2
+"""Of control messages and this stream together; both ends must be of the same. Every token
+begins with it, so that no message of another version is taken for one of this."""
+
 
 def token(epoch: int, lease: int) -> bytes:
     """The name of one stay at one router."""
-    return f"{epoch:x}.{lease:x}".encode()
+    return f"{VERSION}.{epoch:x}.{lease:x}".encode()
 
 
 TICKS = b"t"
@@ -21,13 +25,16 @@ ACCOUNT = b"a"
 """One batch of account events; never dropped."""
 
 OPENED = b"o"
-"""Keys whose leg has just been opened: what the shard knew of them is void, unless it is home."""
+"""Keys whose leg has just been opened, and the number of the shard's word that opened it: what
+the shard knew of them is void, unless it is home."""
 
 QUERY = b"q"
-"""Asks a home for last values: `[shard, live keys, other keys]`."""
+"""Asks a home for last values: the stay of the shard that wants them, the question's number, live
+keys, other keys."""
 
 VALUES = b"v"
-"""A home's answer on its way to the shard that wants it: a batch, then the keys asked for."""
+"""A home's answer. To the router: stay and question as they were asked, a batch. To the shard
+that wants it: the batch, then the keys with the number of the opening that it is for."""
 
 FORGET = b"f"
 """Keys that are no longer live upstream: their last values are void."""

@@ -10,6 +10,7 @@ LTP, QUOTE or DEPTH, and Flask's `BROKER_USER_orders` and `CACHE_INVALIDATE_...`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -83,6 +84,15 @@ def key_problem(key: bytes) -> str:
 def of(key: bytes, mode: int) -> bytes:
     """The topic a tick of this key and mode is published under."""
     return key + _SUFFIX[Mode(mode)]
+
+
+def select(pairs: Sequence[bytes], wanted: Callable[[bytes], bool]) -> list[bytes]:
+    """Of ticks `[topic, json, ...]` those whose key is wanted. Raises Malformed."""
+    found: list[bytes] = []
+    for topic, payload in zip(pairs[::2], pairs[1::2], strict=True):
+        if wanted(parse(topic).key):
+            found += (topic, payload)
+    return found
 
 
 def orders(user: str) -> bytes:

@@ -28,6 +28,15 @@ class Limits(NamedTuple):
     depth_levels: tuple[int, ...] = (5,)
 
 
+class Serves(NamedTuple):
+    """Whom a feed serves: users of these brokers (of all, when none is named), and when users are
+    named only those. `shared` is False when its ticks are its own users' alone."""
+
+    brokers: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    shared: bool = True
+
+
 class FeedState(Enum):
     """Where a feed stands with its source."""
 
@@ -61,6 +70,7 @@ class Feed(Protocol):
     """One source of ticks. All calls come from the loop of its host process."""
 
     name: str
+    serves: Serves
     limits: Limits
 
     async def start(self, sink: Sink) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hub.core.model import Result, Want
-from hub.feeds.base import FeedHealth, FeedState, Limits, Sink
+from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 
 
 class BusFeed:
     """Answers for publishers that cannot be asked."""
 
     name = "bus"
+    serves = Serves()
     limits = Limits(depth_levels=())
 
     def __init__(self) -> None:

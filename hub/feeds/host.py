@@ -17,7 +17,8 @@ from hub.core import codec
 from hub.core.claims import Answer, Claims
 from hub.core.codec import Message
 from hub.core.config import Settings, load
-from hub.core.model import Result, Want
+from hub.core.liveness import Awake
+from hub.core.model import Offer, Result, Want
 from hub.core.names import INGEST
 from hub.feeds import catalogue
 from hub.runtime import links
@@ -55,17 +56,29 @@ class FeedHost(Role):
             welcomed=self._welcomed,
             figures=self._figures,
             handlers={"interest": self._take_interest},
+            offer=self._offer(),
+            refused=self.refused,
         )
         await self._feed.start(self)
-        self._control.start()
-        self._tender = asyncio.create_task(self._tend())
+        self._control.start(self.background)
+        self.background(self._tend())
 
     async def drain(self) -> None:
         """Leave the source, then the hub."""
-        self._tender.cancel()
         await self._feed.stop()
         await self._control.stop()
         self._ingest.close()
+
+    def _offer(self) -> Offer:
+        feed = self._feed
+        return Offer(
+            feed.name,
+            brokers=feed.serves.brokers,
+            users=feed.serves.users,
+            symbols=feed.limits.symbols,
+            depth_levels=feed.limits.depth_levels,
+            shared=feed.serves.shared,
+        )
 
     # What the feed is given as its sink.
 
@@ -142,10 +155,16 @@ class FeedHost(Role):
             )
 
     async def _tend(self) -> None:
-        """Release what has lingered long enough; forget shards that did not come back."""
+        """Release what has lingered long enough; forget shards that did not come back. After a
+        pause of this process what they have said meanwhile is read first."""
+        clock = Awake()
         while True:
             await asyncio.sleep(_TICK_S)
-            self._sweep(time.monotonic())
+            paused_s = clock.slept(time.monotonic())
+            if paused_s:
+                self._forget_at += paused_s
+            else:
+                self._sweep(time.monotonic())
 
     def _sweep(self, now_s: float) -> None:
         if now_s >= self._forget_at:

@@ -2,7 +2,8 @@
 
 A process says `hello` with its epoch and gets a `welcome` with a lease. All it sends from then on
 carries the lease; a router that does not know it answers `who`, and the process says hello again
-and repeats its whole state. Heartbeats go both ways once a second (`beat`, `pulse`).
+and repeats its whole state. Heartbeats go both ways once a second (`beat`, `pulse`). Two ends of
+different versions refuse each other by name (`refused`).
 """
 
 from __future__ import annotations
@@ -10,29 +11,34 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import zmq
 
-from hub.core import codec
+from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.errors import Malformed, NoAnswer, NotRunning
 from hub.core.liveness import BEAT_S, MISSED_S
+from hub.core.model import Offer
 from hub.core.names import CONTROL
 from hub.core.window import Window
 from hub.runtime.links import Parts, Pump, bind, connect, ipc
-from hub.runtime.log import Seldom
+from hub.runtime.log import Seldom, log
 
 _QUEUE = 100_000
+
+Background = Callable[[Coroutine[Any, Any, None]], object]
+"""Starts a task that lives as long as the process."""
 
 
 class ControlLink:
     """One process's link to the router.
 
     `handlers` maps message types to calls; `welcomed` runs at every new stay at a router, the
-    place to repeat the whole state; `figures` makes the content of each heartbeat.
+    place to repeat the whole state; `figures` makes the content of each heartbeat; `offer` is
+    what a feed announces with its hello; `refused` runs when the versions do not match.
     """
 
     def __init__(
@@ -43,9 +49,13 @@ class ControlLink:
         handlers: dict[str, Callable[[Message], None]],
         welcomed: Callable[[Message], None] = lambda _: None,
         figures: Callable[[], dict[str, Any]] = dict,
+        offer: Offer | None = None,
+        refused: Callable[[str], None] = log.error,
     ) -> None:
         self.name = name
         self.epoch = time.time_ns()
+        self._offer = offer
+        self._refused = refused
         self._handlers = handlers
         self._welcomed = welcomed
         self._figures = figures
@@ -54,7 +64,7 @@ class ControlLink:
         self._sock = connect(zmq.DEALER, ipc(runtime_dir, CONTROL), queue=_QUEUE, identity=name)
         self._pump = Pump(lambda: None, Window(0))
         self._seldom = Seldom()
-        self._beats: asyncio.Task[None] | None = None
+        self._beats: object = None
 
     def __repr__(self) -> str:
         return f"<ControlLink {self.name} {'welcome' if self.connected else 'alone'}>"
@@ -64,10 +74,10 @@ class ControlLink:
         """Whether a router has answered within the last three beats."""
         return bool(self._lease) and time.monotonic() - self._pulse_s < MISSED_S
 
-    def start(self) -> None:
-        """Say hello and begin to beat."""
+    def start(self, background: Background = asyncio.create_task) -> None:
+        """Say hello and begin to beat, in a task that `background` starts."""
         self._pump.add(self._sock, self._take)
-        self._beats = asyncio.create_task(self._beat())
+        self._beats = background(self._beat())
 
     def send(self, message: Message) -> None:
         """Send a message; `to` names a role, the router unless given. Dropped while there is no
@@ -77,7 +87,7 @@ class ControlLink:
 
     async def stop(self) -> None:
         """Say goodbye and close."""
-        if self._beats is not None:
+        if isinstance(self._beats, asyncio.Task):
             self._beats.cancel()
         self._send({"t": "bye"})
         self._pump.close()
@@ -98,7 +108,15 @@ class ControlLink:
             await asyncio.sleep(BEAT_S)
 
     def _hello(self) -> None:
-        self._send({"t": "hello", "epoch": self.epoch, "pid": os.getpid()})
+        self._send(
+            {
+                "t": "hello",
+                "version": stream.VERSION,
+                "epoch": self.epoch,
+                "pid": os.getpid(),
+                "offer": self._offer,
+            }
+        )
 
     def _take(self, parts: Parts) -> None:
         try:
@@ -110,14 +128,24 @@ class ControlLink:
         if kind == "welcome":
             self._take_welcome(message)
         elif kind == "who":
-            self._lease = 0
-            self._hello()
+            if message["lease"] == self._lease:  # not about a stay that is over here as well
+                self._lease = 0
+                self._hello()
+        elif kind == "refused":
+            self._refused(str(message["why"]))
         elif kind in self._handlers:
             self._handle(kind, message)
         if kind in {"welcome", "pulse"}:
             self._pulse_s = time.monotonic()
 
     def _take_welcome(self, message: Message) -> None:
+        version = message.get("version", 1)
+        if version != stream.VERSION:
+            self._refused(
+                f"the router speaks version {version} of the hub's protocol and {self.name} "
+                f"version {stream.VERSION}; restart the older from the newer installation"
+            )
+            return
         fresh = message["lease"] != self._lease
         self._lease = message["lease"]
         if fresh:

@@ -15,13 +15,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
 from hub.core.config import Settings
-from hub.core.errors import HubError
+from hub.core.errors import HubError, StartError
 from hub.runtime.log import log, setup
 from hub.runtime.notify import notify
 from hub.runtime.paths import make_runtime_dir
@@ -43,6 +44,8 @@ class Role:
         self.started_s = time.time()
         self._lag_s = 0.0
         self._leave = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     async def start(self) -> None:
         """Open everything; returns when the role can serve."""
@@ -55,6 +58,34 @@ class Role:
     def stop(self) -> None:
         """Begin to leave."""
         self._leave.set()
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something for as long as the process lives; when it fails, so does the process."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def refused(self, why: str) -> None:
+        """The router will have nothing to do with this process: leave, and say why."""
+        self.fail(StartError(why))
+
+    def fail(self, error: BaseException) -> None:
+        """Leave because of an error."""
+        self._failure = self._failure or error
+        self.stop()
+
+    async def until(self, event: asyncio.Event, within_s: float) -> None:
+        """Wait for an event, for so long at most, or until this process is told to leave."""
+        waits = [asyncio.create_task(one.wait()) for one in (event, self._leave)]
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s ends: a background task failed", self.name, exc_info=error)
+            self.fail(error)
 
     def lag_s(self) -> float:
         """The longest time the loop kept a timer waiting since this was last asked."""
@@ -82,9 +113,13 @@ class Role:
         await self._leave.wait()
         notify("STOPPING=1")
         pulse.cancel()
+        for task in list(self._tasks):
+            task.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.drain(), self.settings.hub.stop_s)
         log.info("gone")
+        if self._failure is not None:
+            raise self._failure
 
     async def _pulse(self) -> None:
         """Feed the watchdog, and measure how late this loop is."""

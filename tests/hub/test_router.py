@@ -17,7 +17,7 @@ import zmq
 from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.config import Bus, Flow, Hub, Settings
-from hub.core.model import Result, Want
+from hub.core.model import Offer, Result, Want
 from hub.core.names import CONTROL, INGEST, pipe_name
 from hub.core.placement import home
 from hub.router import Router
@@ -53,13 +53,15 @@ class Peer:
         self.pipe: zmq.Socket[bytes] | None = None
         if name.startswith("shard-"):
             self.pipe = connect(PULL, ipc(hub.directory, pipe_name(int(name[6:]))))
-        self.send(t="hello", epoch=epoch, pid=1)
+        self.send(t="hello", version=stream.VERSION, epoch=epoch, pid=1, offer=Offer("", ("sim",)))
 
     def send(self, **message: Any) -> None:
         self.control.send(codec.encode({"lease": self.lease} | message))
 
-    def interest(self, *wants: Want, feed: str = "sim", replace: bool = False) -> None:
-        self.send(t="interest", feed=feed, wants=list(wants), replace=replace)
+    def interest(
+        self, *wants: Want, feed: str = "sim", replace: bool = False, number: int = 1
+    ) -> None:
+        self.send(t="interest", feed=feed, wants=list(wants), replace=replace, number=number)
 
     def read(self) -> None:
         while self.control.poll(0):
@@ -120,6 +122,10 @@ class Hub_:  # noqa: N801  # `Hub` is the section of the settings
         peer = Peer(self, name, epoch)
         self.peers.append(peer)
         await until(lambda: peer.of("welcome"))
+        if name.startswith("shard-"):  # its stream begins when it has spoken in its stay
+            peer.interest(feed="", replace=True)
+            await until(lambda: peer.of("results"))
+            peer.heard.clear()
         return peer
 
     async def shards(self) -> list[Peer]:
@@ -255,9 +261,9 @@ def test_what_is_malformed_in_the_ingest_is_counted_and_stops_nothing(run: Run) 
         for message in (
             [b"junk"],
             [codec.pack([b"odd"])],
-            [b"?", b"0", b"x"],
+            [b"?", b"stay", b"0", b"x"],
             [b"v", b"9"],
-            [b"v", b"x"],
+            [b"v", b"stay", b"x", b""],
             [codec.pack([b"no topic", b"{}"])],
         ):
             hub.ingest.send_multipart(message)
@@ -283,7 +289,7 @@ def test_a_new_leg_voids_what_was_known_and_asks_the_home_in_the_order_of_the_ti
         assert kinds.index(stream.HOME) < kinds.index(stream.QUERY)
         assert b"before" in codec.unpack(shards[HOME].stream[kinds.index(stream.HOME)][1])
         query = codec.decode(shards[HOME].parts(stream.QUERY)[0][1])
-        assert (query["shard"], query["live"], query["other"]) == (AWAY, [], [KEY])
+        assert (query["stay"], query["live"], query["other"]) == (shards[AWAY].token, [], [KEY])
         await until(lambda: shards[AWAY].ticks() == [b"after"])
         opened, ticks = shards[AWAY].stream
         assert opened[0] == stream.OPENED
@@ -312,10 +318,16 @@ def test_a_homes_values_reach_the_shard_that_asked_behind_earlier_ticks(run: Run
         shards[AWAY].interest(Want(KEY, 1))
         await until(lambda: shards[AWAY].parts(stream.OPENED))
         hub.feed(KEY + b"_LTP", b"1")
-        hub.ingest.send_multipart([stream.VALUES, b"%d" % AWAY, b"batch", b"keys"])
+        await until(lambda: shards[HOME].parts(stream.QUERY))
+        query = codec.decode(shards[HOME].parts(stream.QUERY)[0][1])
+        question = str(query["question"]).encode()
+        hub.ingest.send_multipart([stream.VALUES, b"another stay", question, b"void"])
+        hub.ingest.send_multipart([stream.VALUES, query["stay"], question, b"batch"])
         await until(lambda: shards[AWAY].parts(stream.VALUES))
         assert [parts[0] for parts in shards[AWAY].stream[1:]] == [stream.TICKS, stream.VALUES]
-        assert shards[AWAY].stream[-1] == [stream.VALUES, b"batch", b"keys"]
+        kind, batch, told = shards[AWAY].stream[-1]
+        assert (kind, batch) == (stream.VALUES, b"batch")
+        assert codec.decode(told) == {"t": "values", "keys": [KEY], "number": 1}
 
     run(test)
 
@@ -354,18 +366,6 @@ def test_a_feed_that_comes_up_is_told_all_that_is_wanted_of_it(run: Run) -> None
     run(test)
 
 
-def test_a_feed_there_is_none_of_is_answered_with_an_error(run: Run) -> None:
-    async def test(hub: Hub_) -> None:
-        shards = await hub.shards()
-        shards[0].interest(Want(KEY, 1), Want(b"NSE_B", 0), feed="zerodha")
-        await until(lambda: shards[0].of("results"))
-        (result,) = codec.results(shards[0].of("results")[0])
-        assert result.key == KEY
-        assert result.error == "there is no feed zerodha here; the hub runs sim, bus"
-
-    run(test)
-
-
 def test_values_are_forgotten_when_the_feed_releases_and_when_it_is_gone(run: Run) -> None:
     async def test(hub: Hub_) -> None:
         shards = await hub.shards()
@@ -397,7 +397,7 @@ def test_a_shard_that_is_gone_wants_nothing_and_the_feed_is_told(run: Run) -> No
         hub.feed(KEY + b"_LTP", b"{}")
         await until(lambda: shards[HOME].ticks(stream.HOME))
         assert shards[AWAY].ticks() == []
-        assert len(hub.router._interest) == 0
+        assert len(hub.router._legs.interest) == 0
 
     run(test)
 
@@ -412,7 +412,7 @@ def test_a_shard_with_a_new_epoch_begins_afresh(run: Run) -> None:
         hub.peers.remove(shards[0])
         again = await hub.peer("shard-0", epoch=2)
         assert again.lease != old
-        assert len(hub.router._interest) == 0
+        assert len(hub.router._legs.interest) == 0
         again.interest(Want(KEY, 1))
         await until(lambda: again.parts(stream.OPENED))
 
@@ -425,7 +425,7 @@ def test_who_carries_no_lease_is_asked_who_he_is_and_changes_nothing(run: Run) -
         lease, shard.lease = shard.lease, 999
         shard.interest(Want(KEY, 1))
         await until(lambda: shard.of("who"))
-        assert len(hub.router._interest) == 0
+        assert len(hub.router._legs.interest) == 0
         shard.lease = lease
         shard.send(t="beat", pid=1, figures={})
         await until(lambda: any("feeds" in pulse for pulse in shard.of("pulse")))
@@ -475,7 +475,7 @@ def test_messages_of_another_form_or_from_a_shard_too_many_change_nothing(run: R
         await until(lambda: hub.router._switch.malformed >= 4)
         shard.interest(Want(KEY, 1))
         await until(lambda: shard.parts(stream.OPENED))
-        assert list(hub.router._interest.legs(KEY)) == [0]
+        assert list(hub.router._legs.interest.legs(KEY)) == [0]
 
     run(test)
 

@@ -517,6 +517,7 @@ def test_order_updates_are_all_kept_for_who_is_behind(make_hub: MakeHub) -> None
             await slow.subscribe(symbol)
             await slow.ask({"action": "subscribe_orders"})
             sent = 0
+            await hub.figures_when(lambda f: f["shard-0"]["clients"] > 0, "it is there")
             while (await hub.figures())["shard-0"].get("conflated", 0) < 100:
                 for _ in range(500):
                     publisher.send(f"NSE_{symbol}_LTP", {"n": sent, "ballast": "x" * 2000})

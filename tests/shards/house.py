@@ -20,7 +20,7 @@ from shards.connection import Connection
 from shards.desk import Desk
 from shards.gateway import Gateway
 from shards.session import Session
-from tests.shards.kit import ALICE, answer, make_settings
+from tests.shards.kit import ALICE, answer, make_settings, serve
 
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 _PATIENCE_S = 20.0
@@ -34,6 +34,7 @@ class House:
         hub = {"shards": 1} | sections.pop("hub", {})
         self.settings = make_settings(hub=hub, websocket=websocket, **sections)
         self.desk = Desk(shard, self.settings)
+        serve(self.desk, "bus")
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.gateway = Gateway(shard, self.settings, room, self._make_session)

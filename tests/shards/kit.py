@@ -12,9 +12,9 @@ import msgspec
 from hub.core import topics
 from hub.core.config import Settings
 from hub.core.latest import Line
-from hub.core.model import Identity, Instrument, Mode, Result
+from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
-from shards.desk import ACCOUNTS, Desk
+from shards.desk import ACCOUNTS, Desk, Word
 from shards.protocol import Request
 
 ALICE = Identity("alice", "zerodha")
@@ -113,15 +113,25 @@ def answer(desk: Desk, *, now_s: float = 0.0, error: str = "", open_: bool = Tru
     """Play router and feeds: take what the desk tells, open the legs, answer every want.
     Returns how many wants were told."""
     told = 0
-    for feed, wants in desk.tell():
+    for feed, number, wants in desk.tell():
         told += len(wants)
         begun = [want.key for want in wants if want.modes]
         if open_ and feed != ACCOUNTS:
-            desk.snapshots.opened(begun)
-            desk.snapshots.values([], begun)
+            desk.snapshots.opened(begun, number)
+            desk.snapshots.values([], begun, number)
         results = [Result(want.key, want.modes, error) for want in wants if want.modes]
         desk.take_results(feed, results, now_s)
     return told
+
+
+def serve(desk: Desk, *feeds: str) -> None:
+    """Play the router's pulse: these feeds are there, `bus` for anybody, others for a broker."""
+    desk.take_feeds([Offer(feed, () if feed == "bus" else (feed,)) for feed in feeds], 0.0)
+
+
+def by_feed(words: Sequence[Word]) -> dict[str, list[Want]]:
+    """What a desk tells, by feed."""
+    return {word.feed: word.wants for word in words}
 
 
 def remains(desk: Desk) -> list[str]:

@@ -27,9 +27,11 @@ from tests.shards.kit import (
     BOB,
     Client,
     answer,
+    by_feed,
     instruments,
     make_settings,
     remains,
+    serve,
     subscription,
     tick,
 )
@@ -41,7 +43,10 @@ A, B, C = instruments(1, 2, 3)
 
 def make(**sections: dict[str, Any]) -> Desk:
     hub = {"shards": 2, "feeds": ["zerodha", "dhan"]} | sections.pop("hub", {})
-    return Desk(0, make_settings(hub=hub, **sections))
+    settings = make_settings(hub=hub, **sections)
+    desk = Desk(0, settings)
+    serve(desk, *settings.hub.feeds)
+    return desk
 
 
 def ask(
@@ -71,7 +76,7 @@ def problems(ticket: SubscribeTicket) -> list[str]:
 
 
 def wants(desk: Desk) -> dict[str, list[Want]]:
-    return dict(desk.tell())
+    return by_feed(desk.tell())
 
 
 # Subscribing.
@@ -98,7 +103,7 @@ def test_a_client_gets_ticks_from_its_reply_on() -> None:
 def test_many_symbols_are_told_at_once_and_answered_one_by_one() -> None:
     desk, client = make(), Client()
     ticket = ask(desk, client, 1, A, B, C, depth=20)
-    ((_, told),) = desk.tell()
+    ((_, _, told),) = desk.tell()
     assert [(want.key, want.modes, want.depth) for want in told] == [
         (one.key, 1, 20) for one in (A, B, C)
     ]
@@ -206,7 +211,7 @@ def test_a_name_that_cannot_be_used_is_asked_of_nobody() -> None:
 def test_a_broker_is_served_by_its_own_feed_else_by_the_bus(
     feeds: list[str], broker: str, feed: str
 ) -> None:
-    assert make(hub={"feeds": feeds}).feed_of(broker) == feed
+    assert make(hub={"feeds": feeds}).feeds.of(Identity("anita", broker)) == feed
 
 
 def test_a_connection_holds_so_many_symbols_and_no_more() -> None:
@@ -241,11 +246,11 @@ def test_the_first_value_follows_the_reply_unless_nobody_asked_for_it() -> None:
 def test_the_first_value_of_a_new_key_comes_with_the_homes_answer(instrument: Instrument) -> None:
     desk, client = make(), Client()
     ticket = ask(desk, client, 2, instrument)
-    desk.tell()
+    (word,) = desk.tell()
     desk.take_results("zerodha", [Result(instrument.key, 2)], 0.0)
     assert ticket.confirm() == []
-    desk.snapshots.opened([instrument.key])
-    desk.snapshots.values(tick(instrument, QUOTE, 7), [instrument.key])
+    desk.snapshots.opened([instrument.key], word.number)
+    desk.snapshots.values(tick(instrument, QUOTE, 7), [instrument.key], word.number)
     assert [data["ltp"] for _, _, data in client.got()] == [7]
 
 
@@ -412,11 +417,10 @@ def test_an_interest_in_orders_is_not_refused_for_a_silent_router() -> None:
 
 def test_a_feed_that_has_gone_has_nothing_confirmed() -> None:
     desk, first, second = make(), Client(), Client()
-    desk.take_feeds(["zerodha", "dhan"])
     hold(desk, first, 1, A)
     hold(desk, first, 1, B, identity=BOB)
-    desk.take_feeds(["dhan"])
-    assert desk.feeds_up == {"dhan"}
+    serve(desk, "dhan")
+    assert "zerodha" not in desk.feeds
     assert not ask(desk, second, 1, A).complete
     assert ask(desk, second, 1, B, identity=BOB).complete
     assert desk.index.held(first), "clients keep what they hold"
@@ -442,7 +446,7 @@ def test_only_differences_are_told_but_a_new_router_is_told_all() -> None:
     desk.tell()
     ticket.confirm()
     assert wants(desk) == {}
-    told = dict(desk.tell_all())
+    told = by_feed(desk.tell_all())
     assert {feed: [(want.key, want.modes) for want in rows] for feed, rows in told.items()} == {
         "zerodha": [(A.key, 1)], "dhan": [(B.key, 4)], ACCOUNTS: [(b"@orders:alice", 1)],
     }  # fmt: skip
@@ -511,11 +515,11 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def tell(self) -> None:
-        self.unanswered += [(feed, want) for feed, rows in self.desk.tell() for want in rows]
+        self.unanswered += [(feed, want) for feed, _, rows in self.desk.tell() for want in rows]
 
     @rule()
     def tell_all(self) -> None:
-        self.unanswered = [(feed, want) for feed, rows in self.desk.tell_all() for want in rows]
+        self.unanswered = [(feed, want) for feed, _, rows in self.desk.tell_all() for want in rows]
 
     @precondition(lambda self: self.unanswered)
     @rule(data=st.data(), good=st.booleans())
@@ -523,8 +527,8 @@ class Histories(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.unanswered) - 1))
         feed, want = self.unanswered.pop(place)
         if want.modes:
-            self.desk.snapshots.opened([want.key])
-            self.desk.snapshots.values([], [want.key])
+            self.desk.snapshots.opened([want.key], self.desk._words)
+            self.desk.snapshots.values([], [want.key], self.desk._words)
             result = Result(want.key, want.modes, "" if good else "no")
             self.desk.take_results(feed, [result], self.now_s)
             self.reply()
@@ -567,7 +571,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(feeds=st.sets(st.sampled_from(["zerodha", "dhan"])))
     def feeds_come_and_go(self, feeds: set[str]) -> None:
-        self.desk.take_feeds(feeds)
+        serve(self.desk, *feeds)
 
     @rule(instrument=KEY, mode=MODE)
     def tick(self, instrument: Instrument, mode: Mode) -> None:

@@ -195,7 +195,10 @@ def test_remembered_values_are_no_news_and_never_replace_what_is_known() -> None
     world, client = World(), Client()
     world.hold(client, SBIN, Mode.LTP)
     world.tick(SBIN, Mode.LTP, 2)
-    world.fanout.remember([*tick(SBIN, Mode.LTP, 1), *tick(SBIN, Mode.QUOTE, 1), b"bad", b"{}"])
+    place = world.fanout.reserve()
+    world.fanout.remember(
+        [*tick(SBIN, Mode.LTP, 1), *tick(SBIN, Mode.QUOTE, 1), b"bad", b"{}"], place
+    )
     world.fanout.flush()
     assert [data["ltp"] for _, _, data in client.got()] == [2]
     assert world.latest.lines[b"NSE_SBIN_LTP"].payload == b'{"ltp": 2}'

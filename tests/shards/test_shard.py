@@ -12,7 +12,7 @@ import pytest
 
 from hub.core import codec, stream
 from hub.core.codec import Message
-from hub.core.model import Instrument, Mode, Result
+from hub.core.model import Instrument, Mode, Offer, Result
 from shards import protocol
 from shards.shard import Shard
 from shards.tickets import SubscribeTicket
@@ -20,6 +20,8 @@ from tests.shards.kit import ALICE, Client, instruments, make_settings, subscrip
 
 HERE, THERE = instruments(0, 2, 1)[0], instruments(1, 2, 1)[0]
 STAY = stream.token(7, 1)
+LATER = 1000
+"""A number that no earlier opening of a test has."""
 
 
 class Link:
@@ -38,6 +40,10 @@ class Ingest:
     def __init__(self) -> None:
         self.sent: list[list[bytes]] = []
 
+    def reset(self, *, open_: bool) -> None:
+        assert open_
+        self.sent.clear()
+
     def send_surely(self, parts: Sequence[bytes]) -> None:
         self.sent.append(list(parts))
 
@@ -55,6 +61,7 @@ class World:
         self.link = shard._control = Link()
         self.ingest = shard._ingest = Ingest()
         self.shard._welcomed({"t": "welcome", "lease": 1, "stream": STAY})
+        self.shard._take_pulse({"t": "pulse", "feeds": [Offer("bus")]})
         self.link.sent.clear()
 
     def take(self, kind: bytes, *parts: bytes, stay: bytes = STAY) -> None:
@@ -81,7 +88,13 @@ class World:
 
 
 def encoded(keys: list[bytes]) -> bytes:
-    return codec.encode({"t": "keys", "keys": keys})
+    return codec.encode({"t": "keys", "keys": keys, "number": LATER})
+
+
+def asked(stay: bytes, live: list[bytes], other: list[bytes]) -> bytes:
+    return codec.encode(
+        {"t": "query", "stay": stay, "question": 5, "number": LATER, "live": live, "other": other}
+    )
 
 
 def got(client: Client) -> list[Any]:
@@ -133,12 +146,10 @@ def test_account_events_reach_their_followers(tmp_path: Path) -> None:
 def test_a_question_is_answered_to_the_shard_that_asks(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
-        query = {"t": "query", "shard": 1, "live": [HERE.key], "other": [THERE.key]}
-        world.take(stream.QUERY, codec.encode(query))
-        ((kind, to, pairs, keys),) = world.ingest.sent
-        assert (kind, to) == (stream.VALUES, b"1")
+        world.take(stream.QUERY, asked(b"another stay", [HERE.key], [THERE.key]))
+        ((kind, stay, question, pairs),) = world.ingest.sent
+        assert (kind, stay, question) == (stream.VALUES, b"another stay", b"5")
         assert codec.unpack(pairs) == tick(HERE, Mode.LTP, 1)
-        assert codec.keys(codec.decode(keys)) == [HERE.key, THERE.key]
 
     run(tmp_path, main)
 
@@ -151,9 +162,8 @@ def test_a_home_that_asks_itself_is_answered_on_the_spot(tmp_path: Path) -> None
         await asyncio.sleep(0)
         world.shard._take_results({"t": "results", "feed": "bus", "results": [Result(HERE.key, 2)]})
         ticket.confirm()
-        query = {"t": "query", "shard": 0, "live": [HERE.key], "other": []}
         world.take(stream.OPENED, encoded([HERE.key]))
-        world.take(stream.QUERY, codec.encode(query))
+        world.take(stream.QUERY, asked(STAY, [HERE.key], []))
         assert world.ingest.sent == []
         assert got(client) == [1]
 
@@ -204,12 +214,12 @@ def test_changed_credentials_are_asked_for_anew(
         [b"z" + STAY, b""],
         [STAY[:0] + b"q" + STAY],
         [b"q" + STAY, codec.encode({"t": "query"})],
-        [b"q" + STAY, codec.encode({"t": "query", "shard": 1, "live": None, "other": 5})],
-        [b"q" + STAY, codec.encode({"t": "query", "shard": 1, "live": ["text"], "other": []})],
+        [b"q" + STAY, codec.encode({"t": "query", "stay": b"", "live": None, "other": 5})],
+        [b"q" + STAY, codec.encode({"t": "query", "stay": b"", "live": ["text"], "other": []})],
         [b"v" + STAY, codec.pack([])],
         [b"v" + STAY, codec.pack([]), codec.encode({"t": "values", "keys": "NSE_X"})],
         [b"o" + STAY, b"\xc1"],
-        [b"o" + STAY, codec.encode({"t": "o", "keys": [5]})],
+        [b"o" + STAY, codec.encode({"t": "o", "keys": [5], "number": 1})],
         [b"f" + STAY],
         [b"a" + STAY, codec.pack([b"one"])],
     ],
@@ -281,7 +291,7 @@ def test_results_and_pulses_reach_the_desk(tmp_path: Path) -> None:
         message = {"t": "results", "feed": "bus", "results": [[THERE.key, 2, "no", 0]]}
         world.shard._take_results(codec.decode(codec.encode(message)))
         assert ticket.rows[0].problem == "no"
-        world.shard._take_pulse({"t": "pulse", "feeds": ["bus"]})
-        assert world.desk.feeds_up == {"bus"}
+        world.shard._take_pulse({"t": "pulse", "feeds": [Offer("bus"), Offer("sim")]})
+        assert "sim" in world.desk.feeds
 
     run(tmp_path, main)

@@ -45,13 +45,13 @@ class World:
         assert data is not None, "a line is named only if the client gets its ticks"
         return [(tag, data["ltp"]) for _, tag, data in values(data)]
 
-    def answer(self, *pairs: bytes, key: bytes = K.key) -> None:
+    def answer(self, *pairs: bytes, key: bytes = K.key, number: int = 1) -> None:
         """The home's answer arrives."""
-        self.snapshots.values(list(pairs), [key])
+        self.snapshots.values(list(pairs), [key], number)
 
-    def open(self) -> None:
-        self.snapshots.opening(K.key)
-        self.snapshots.opened([K.key])
+    def open(self, number: int = 1) -> None:
+        self.snapshots.opening(K.key, number)
+        self.snapshots.opened([K.key], number)
 
 
 def got(client: Client) -> list[tuple[int, int]]:
@@ -127,9 +127,9 @@ def test_a_lower_mode_is_not_shown_again_what_was_sent_under_a_higher_tag() -> N
 
 def test_while_a_leg_opens_a_client_waits_for_the_homes_answer() -> None:
     world, client = World(), Client()
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key])
+    world.snapshots.opened([K.key], 1)
     world.answer(*tick(K, LTP, 1), *tick(K, QUOTE, 2))
     assert got(client) == [(2, 2)]
     world.answer(*tick(K, QUOTE, 3))
@@ -140,18 +140,18 @@ def test_while_a_leg_opens_a_client_waits_for_the_homes_answer() -> None:
 def test_what_was_known_before_a_leg_opened_is_void() -> None:
     world, client = World(), Client()
     world.tick(QUOTE, 1)
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key])
+    world.snapshots.opened([K.key], 1)
     world.answer()
     assert got(client) == []
 
 
 def test_a_tick_that_is_faster_than_the_answer_takes_its_place() -> None:
     world, client = World(), Client()
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     world.hold(client, QUOTE)
-    world.snapshots.opened([K.key])
+    world.snapshots.opened([K.key], 1)
     world.tick(QUOTE, 2)
     world.answer(*tick(K, QUOTE, 1))
     assert got(client) == [(2, 2)]
@@ -159,9 +159,9 @@ def test_a_tick_that_is_faster_than_the_answer_takes_its_place() -> None:
 
 def test_a_tick_of_a_mode_the_client_is_not_sent_does_not_take_its_place() -> None:
     world, client = World(), Client()
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     world.hold(client, QUOTE)
-    world.snapshots.opened([K.key])
+    world.snapshots.opened([K.key], 1)
     world.tick(LTP, 2)
     world.answer(*tick(K, QUOTE, 1))
     assert got(client) == [(2, 1)]
@@ -170,7 +170,7 @@ def test_a_tick_of_a_mode_the_client_is_not_sent_does_not_take_its_place() -> No
 def test_a_tick_counts_only_if_it_came_after_the_client_began_to_wait() -> None:
     """The first client got it, the second could not: it is shown the value."""
     world, first, second = World(K), Client(), Client()
-    world.snapshots.opening(K.key)
+    world.open()
     world.hold(first, QUOTE)
     world.tick(QUOTE, 1)
     assert world.hold(second, QUOTE) == []
@@ -190,9 +190,9 @@ def test_ticks_on_an_open_leg_are_news_enough_away_from_home() -> None:
 def test_the_home_waits_for_the_router_to_say_whether_its_values_still_count() -> None:
     world, client = World(K), Client()
     world.tick(QUOTE, 1)
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key])
+    world.snapshots.opened([K.key], 1)
     late = Client()
     assert world.hold(late, QUOTE) == [], "the leg is open, but the question is still under way"
     world.answer()
@@ -203,7 +203,7 @@ def test_opening_a_leg_leaves_the_homes_values_alone() -> None:
     world = World(K)
     world.tick(QUOTE, 1)
     world.tick(QUOTE, 1, OTHER)
-    world.snapshots.opened([K.key, OTHER.key])
+    world.snapshots.opened([K.key, OTHER.key], 1)
     assert world.latest.newest(K.key, QUOTE) is not None
     assert world.latest.newest(OTHER.key, QUOTE) is None
 
@@ -211,29 +211,30 @@ def test_opening_a_leg_leaves_the_homes_values_alone() -> None:
 def test_a_session_that_holds_the_key_already_does_not_wait() -> None:
     world, client = World(), Client()
     world.hold(client, LTP)
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key])
+    world.snapshots.opened([K.key], 1)
     world.answer(*tick(K, QUOTE, 1))
     assert got(client) == []
 
 
 def test_whoever_has_left_meanwhile_is_shown_nothing() -> None:
     world, stays, left, changed = World(), Client(), Client(), Client()
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     for client in (stays, left, changed):
         world.hold(client, QUOTE)
     world.index.remove(left, K.key, QUOTE)
     world.index.add(changed, K, DEPTH, "b")
     world.index.remove(changed, K.key, QUOTE)
     world.latest.unresolve(K.key)
+    world.snapshots.opened([K.key], 1)
     world.answer(*tick(K, DEPTH, 1), *tick(K, QUOTE, 2))
     assert (got(stays), got(left), got(changed)) == ([(2, 2)], [], [])
 
 
 def test_an_interest_that_has_ended_is_awaited_by_nobody() -> None:
     world, client = World(), Client()
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     world.hold(client, QUOTE)
     world.snapshots.ended(K.key)
     world.answer(*tick(K, QUOTE, 1))
@@ -244,7 +245,7 @@ def test_an_answer_flushes_first_so_that_what_came_before_is_sent_before() -> No
     world, waiting, other = World(), Client(), Client()
     world.hold(other, LTP, OTHER)
     world.tick(LTP, 1, OTHER)
-    world.snapshots.opening(K.key)
+    world.snapshots.opening(K.key, 1)
     world.index.add(waiting, OTHER, LTP, "b")
     world.answer()
     assert got(other) == [(1, 1)]
@@ -257,6 +258,95 @@ def test_an_answer_never_replaces_a_newer_value() -> None:
     world.tick(QUOTE, 2)
     world.answer(*tick(K, QUOTE, 1))
     assert world.hold(Client(), QUOTE) == [(2, 2)]
+
+
+# Numbered openings.
+
+
+def test_an_answer_to_an_earlier_opening_settles_no_later_one() -> None:
+    """Truth 9, shown 1, never corrected: the answer was late, and the leg had been closed and
+    opened again meanwhile."""
+    world, client = World(), Client()
+    world.open(1)
+    world.snapshots.ended(K.key)
+    world.open(2)
+    assert world.hold(client, QUOTE) == []
+    world.answer(*tick(K, QUOTE, 1), number=1)
+    assert got(client) == []
+    world.answer(*tick(K, QUOTE, 9), number=2)
+    assert got(client) == [(2, 9)]
+    assert world.hold(Client(), QUOTE) == [(2, 9)]
+
+
+def test_what_answers_before_a_later_opening_was_told_counts_for_nothing() -> None:
+    world, client = World(), Client()
+    world.open(1)
+    world.snapshots.ended(K.key)
+    world.snapshots.opening(K.key, 2)
+    world.answer(*tick(K, QUOTE, 1), number=1)
+    world.hold(client, QUOTE)
+    world.snapshots.opened([K.key], 1)
+    world.answer(*tick(K, QUOTE, 1), number=1)
+    assert got(client) == []
+    world.snapshots.opened([K.key], 2)
+    world.answer(*tick(K, QUOTE, 2), number=2)
+    assert got(client) == [(2, 2)]
+
+
+def test_an_opening_nobody_expected_is_settled_by_its_answer_too() -> None:
+    world = World()
+    world.snapshots.opened([K.key], 7)
+    world.answer(*tick(K, QUOTE, 1), number=7)
+    assert world.hold(Client(), QUOTE) == [(2, 1)]
+
+
+def test_of_an_answer_only_the_keys_it_still_counts_for_are_taken() -> None:
+    world = World()
+    for key in (K.key, OTHER.key):
+        world.snapshots.opening(key, 1)
+    world.snapshots.opened([K.key, OTHER.key], 1)
+    world.snapshots.opening(OTHER.key, 2)
+    pairs = [*tick(K, QUOTE, 1), *tick(OTHER, QUOTE, 1)]
+    world.snapshots.values(pairs, [K.key, OTHER.key], 1)
+    assert world.hold(Client(), QUOTE) == [(2, 1)]
+    assert world.latest.newest(OTHER.key, QUOTE) is None
+
+
+def test_what_a_home_tells_is_older_than_every_tick_since_the_leg_opened() -> None:
+    """A DEPTH tick came first, then the home's older QUOTE: it must not become the newest."""
+    world = World()
+    world.open()
+    world.tick(DEPTH, 9)
+    world.answer(*tick(K, LTP, 1), *tick(K, QUOTE, 2))
+    assert world.hold(Client(), LTP) == [(1, 9)]
+
+
+def test_of_what_a_home_tells_the_order_is_kept() -> None:
+    world = World()
+    world.open()
+    world.answer(*tick(K, DEPTH, 1), *tick(K, LTP, 2), *tick(K, QUOTE, 3))
+    assert world.hold(Client(), LTP) == [(1, 3)]
+    assert world.hold(Client(), DEPTH) == [(3, 1)]
+
+
+def test_a_client_that_leaves_is_not_kept_while_its_home_is_away() -> None:
+    world, clients = World(), [Client() for _ in range(3)]
+    world.open()
+    for client in clients:
+        world.hold(client, QUOTE)
+    for client in clients[:2]:
+        world.snapshots.left(client, K.key)
+    assert list(world.snapshots._awaiting[K.key]) == clients[2:]
+    world.snapshots.left(clients[2], K.key)
+    assert not world.snapshots._awaiting
+    world.snapshots.left(clients[2], K.key)
+
+
+def test_a_reset_ends_openings_whose_answers_will_never_come() -> None:
+    world = World()
+    world.open()
+    world.snapshots.reset()
+    assert repr(world.snapshots) == "<Snapshots 0 opening, 0 awaited>"
 
 
 # Forgetting.
@@ -273,7 +363,7 @@ def test_what_is_forgotten_is_not_shown() -> None:
 
 def test_whoever_was_sent_a_tick_that_is_then_forgotten_is_shown_nothing_older() -> None:
     world, sent, waiting = World(), Client(), Client()
-    world.snapshots.opening(K.key)
+    world.open()
     world.hold(sent, QUOTE)
     world.tick(QUOTE, 2)
     world.hold(waiting, DEPTH)

@@ -1,8 +1,10 @@
 """A whole hub in one process, without sockets: the real router, shards and feed host, joined by
-queues that a seeded history empties in any order that ZMQ allows, and breaks when somebody dies.
+queues that a seeded history empties in any order that ZMQ allows. Processes die, and are stopped
+and resumed: whoever is stopped takes nothing in, while others may give it up.
 
 Every tick carries a number, so each client can prove what it was sent: never twice, never an old
-one after a newer one, and at rest exactly what it holds.
+one after a newer one, also across an unsubscribe, and at rest exactly what it holds. What a new
+client is shown then is compared with what was published last.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ import random
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
-from hub.core import codec, topics
+from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings
 from hub.core.latest import Line
-from hub.core.model import Identity, Instrument, Mode, Result, Want
-from hub.feeds.base import Limits
+from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
+from hub.core.placement import home
+from hub.core.roster import FEED, SHARD
+from hub.feeds.base import Limits, Serves
 from hub.feeds.host import FeedHost
 from hub.router import Router
 from shards.fanout import frame
@@ -70,6 +75,7 @@ class Link:
         self, world: World, name: str, epoch: int, welcomed: Callable[[Message], None]
     ) -> None:
         self.name, self.epoch, self.lease = name, epoch, 0
+        self.stopped = False
         self._world = world
         self._welcomed = welcomed
 
@@ -78,9 +84,12 @@ class Link:
             self._post(message | {"lease": self.lease})
 
     def hello(self) -> None:
-        self._post({"t": "hello", "epoch": self.epoch})
+        hello = {"t": "hello", "version": stream.VERSION, "epoch": self.epoch}
+        self._post(hello | {"offer": Offer("", brokers=("sim",))})
 
     def beat(self) -> None:
+        if self.stopped:
+            return
         if self.lease:
             self.send({"t": "beat", "pid": 1, "figures": {}})
         else:
@@ -92,7 +101,8 @@ class Link:
             fresh, self.lease = message["lease"] != self.lease, message["lease"]
             if fresh:
                 self._welcomed(message)
-        elif message["t"] == "who":
+                self._world.begins_anew(self.name)
+        elif message["t"] == "who" and message["lease"] == self.lease:
             self.lease = 0
             self.hello()
         return message["t"] in {"welcome", "who"}
@@ -174,6 +184,8 @@ class World:
         self.upward: deque[tuple[str, Message]] = deque()
         self.downward: dict[str, deque[Message]] = defaultdict(deque)
         self.streams: list[Queue] = [Queue() for _ in range(SHARDS)]
+        self.answers: list[Ingest] = [Ingest() for _ in range(SHARDS)]
+        self.truth: dict[bytes, tuple[int, Mode]] = {}
         self.shards: list[Any] = [None] * SHARDS
         self.clients: list[Client] = []
         self.refused = {INSTRUMENTS[-1].key}
@@ -189,10 +201,14 @@ class World:
     def start_router(self) -> None:
         self.upward.clear()
         self.downward.clear()
-        for stream in self.streams:  # some of what was on its way still arrives
-            while stream.waiting and self.random.random() < 0.5:
-                stream.waiting.pop()
-            stream.open = False
+        for pipe in self.streams:  # some of what was on its way still arrives
+            while pipe.waiting and self.random.random() < 0.5:
+                pipe.waiting.pop()
+            pipe.open = False
+        for answers in self.answers:  # a home's answers may outlive the router that asked
+            while answers.waiting and self.random.random() < 0.5:
+                answers.waiting.pop()
+        self.truth.clear()
         self.router = cast("Any", Router("router", self.settings))
         self.router._pipes = self.streams
         self.router._switch = Switch(self)
@@ -200,8 +216,10 @@ class World:
     def start_shard(self, number: int) -> None:
         self.clients = [client for client in self.clients if client.shard != number]
         self.streams[number].waiting.clear()
+        self.answers[number].waiting.clear()
         shard: Any = Shard(f"shard-{number}", self.settings)
-        shard._ingest = Ingest(self)
+        shard._ingest = self.answers[number]
+        self.begins_anew(f"{SHARD}{number}")
         shard._control = self._link(f"shard-{number}", shard._welcomed)
         shard._tell = shard._tell_now
         self.shards[number] = shard
@@ -213,6 +231,7 @@ class World:
         feed._feed = self
         feed._control = self._link("feed-sim", feed._welcomed)
         self.feed = feed
+        self.truth.clear()
 
     def _link(self, name: str, welcomed: Callable[[Message], None]) -> Link:
         self.epoch += 1
@@ -225,6 +244,7 @@ class World:
     # The feed's own side.
 
     name = "sim"
+    serves = Serves(brokers=("sim",))
     limits = Limits()
 
     def apply(self, wants: list[Want]) -> None:
@@ -257,41 +277,26 @@ class World:
                 self.publish,
                 self.carry,
                 self.flush,
+                self.stop,
                 self.crash,
             ],
-            [12, 6, 3, 2, 20, 50, 6, 1],
+            [12, 6, 3, 2, 20, 50, 6, 2, 1],
         )[0]()
 
     def come(self) -> None:
         if len(self.clients) < 8:
-            client = Client(self.random.randrange(SHARDS))
-            client.desk = self.shards[client.shard]._desk
-            self.clients.append(client)
+            self.clients.append(self._join(self.random.randrange(SHARDS)))
 
     def leave(self) -> None:
         if self.clients:
-            client = self.clients.pop(self.random.randrange(len(self.clients)))
-            for ticket in client.tickets:
-                ticket.cancel()
-            client.desk.leave(client)
-            self.shards[client.shard]._tell()
+            self._part(self.clients.pop(self.random.randrange(len(self.clients))))
 
     def subscribe(self) -> None:
         if self.clients:
             client = self.random.choice(self.clients)
             chosen = self.random.sample(INSTRUMENTS, self.random.randint(1, 4))
-            asked = Subscribe(
-                [(one, "") for one in chosen],
-                self.random.choice(MODES),
-                5,
-                snapshot=self.random.random() < 0.8,
-            )
-            ticket = client.desk.subscribe(
-                client, {}, Identity("user", "sim"), asked, time.monotonic()
-            )
-            client.tickets.append(ticket)
-            client.answered()
-            self.shards[client.shard]._tell()
+            mode = self.random.choice(MODES)
+            self._ask(client, chosen, mode, snapshot=self.random.random() < 0.8)
 
     def unsubscribe(self) -> None:
         idle = [client for client in self.clients if not client.tickets]
@@ -301,8 +306,6 @@ class World:
                 Drop(one, self.random.choice(MODES)) for one in self.random.sample(INSTRUMENTS, 3)
             ]
             client.desk.unsubscribe(client, drops, "sim")
-            for place in list(client.last):  # what comes after is another subscription
-                del client.last[place]
             self.shards[client.shard]._tell()
 
     def publish(self, instrument: Instrument | None = None, mode: Mode | None = None) -> None:
@@ -310,6 +313,10 @@ class World:
         mode = mode or self.random.choice(MODES)
         self.number += 1
         payload = json.dumps({"n": self.number, "mode": mode}).encode()
+        if self.streams[home(instrument.key, SHARDS)].open:
+            self.truth[instrument.key] = self.number, mode
+        else:
+            self.truth.pop(instrument.key, None)
         self.router._take_ingest([codec.pack([topics.of(instrument.key, mode), payload])])
 
     def flush(self) -> None:
@@ -321,16 +328,16 @@ class World:
         if self.upward:
             moves.append(self._carry_up)
         moves += [
-            lambda name=name: self._carry_down(name)  # type: ignore[misc]  # bound now
+            partial(self._carry_down, name)
             for name, waiting in self.downward.items()
-            if waiting
+            if waiting and not self.links[name].stopped
         ]
-        moves += [
-            lambda number=number: self._carry_stream(number)  # type: ignore[misc]  # bound now
-            for number, stream in enumerate(self.streams)
-            if stream.waiting
-        ]
-        if self.asked:
+        for number in range(SHARDS):
+            if self.streams[number].waiting and not self.links[f"{SHARD}{number}"].stopped:
+                moves.append(partial(self._carry_stream, number))
+            if self.answers[number].waiting:
+                moves.append(partial(self._carry_answer, number))
+        if self.asked and not self.links["feed-sim"].stopped:
             moves.append(self.answer)
         if moves:
             self.random.choice(moves)()
@@ -338,23 +345,57 @@ class World:
 
     def crash(self) -> None:
         """Somebody dies and is started again."""
-        self.random.choice(
-            [
-                self.start_router,
-                self.start_feed,
-                lambda: self.start_shard(self.random.randrange(SHARDS)),
-                self._silence,
-            ]
-        )()
+        victims: list[Callable[[], None]] = [
+            self.start_router,
+            self.start_feed,
+            lambda: self.start_shard(self.random.randrange(SHARDS)),
+        ]
+        self.random.choice(victims)()
 
-    def _silence(self) -> None:
-        """A shard is silent so long that the router gives it up, then speaks again."""
-        name = f"shard-{self.random.randrange(SHARDS)}"
-        if self.router._peers.leave(name):
+    def stop(self) -> None:
+        """A process is stopped, or goes on; or is silent so long that the router gives it up."""
+        name = self.random.choice(list(self.links))
+        if self.random.random() < 0.3 and self.router._roster.leave(name):
             self.router._gone(name)
+            if name.startswith(FEED):
+                self.truth.clear()
+        else:
+            self.links[name].stopped ^= True
+
+    def begins_anew(self, name: str) -> None:
+        """A process has begun, or begun a new stay: what comes from a feed, or what a shard is
+        home of, is not known any more until it is published again."""
+        if name.startswith(FEED):
+            self.truth.clear()
+        self.truth = {
+            key: value for key, value in self.truth.items() if name != f"{SHARD}{home(key, SHARDS)}"
+        }
+
+    def _join(self, shard: int) -> Client:
+        client = Client(shard)
+        client.desk = self.shards[shard]._desk
+        return client
+
+    def _part(self, client: Client) -> None:
+        for ticket in client.tickets:
+            ticket.cancel()
+        client.desk.leave(client)
+        self.shards[client.shard]._tell()
+
+    def _ask(self, client: Client, chosen: list[Instrument], mode: Mode, *, snapshot: bool) -> None:
+        who = Identity("user", "sim")
+        if not client.desk.feeds.of(who):
+            return  # a session would be told that no feed serves it
+        asked = Subscribe([(one, "") for one in chosen], mode, 5, snapshot=snapshot)
+        ticket = client.desk.subscribe(client, {}, who, asked, time.monotonic())
+        client.tickets.append(ticket)
+        client.answered()
+        self.shards[client.shard]._tell()
 
     def _carry_up(self) -> None:
         sender, message = self.upward.popleft()
+        for key in message["keys"] if message["t"] == "released" else ():
+            self.truth.pop(key, None)
         self.router._take_control(sender, message)
 
     def _carry_down(self, name: str) -> None:
@@ -366,7 +407,7 @@ class World:
             self.feed._take_interest(message)
         elif message["t"] == "results":
             self.shards[int(name[-1])]._take_results(message)
-        elif message["t"] == "pulse" and name != "feed-sim":
+        elif message["t"] == "pulse" and name.startswith(SHARD):
             self.shards[int(name[-1])]._take_pulse(message)
 
     def _carry_stream(self, number: int) -> None:
@@ -375,10 +416,15 @@ class World:
         if self.random.random() < 0.7:
             shard._desk.fanout.flush()
 
+    def _carry_answer(self, number: int) -> None:
+        self.router._take_ingest(self.answers[number].waiting.popleft())
+
     # Rest.
 
     def rest(self) -> None:
-        """Everyone beats until nothing moves any more, and what lingers is released."""
+        """Everyone goes on and beats until nothing moves any more; what lingers is released."""
+        for link in self.links.values():
+            link.stopped = False
         for _ in range(4):
             for link in self.links.values():
                 link.beat()
@@ -386,7 +432,7 @@ class World:
                 while self.carry():
                     pass
                 self.router._flush_all()
-                self.feed._sweep(time.monotonic() + 1)
+                self.feed._sweep(time.monotonic() + 11)
                 for shard in self.shards:
                     shard._desk.fanout.flush()
                 if not self.asked and not any(stream.waiting for stream in self.streams):
@@ -396,9 +442,32 @@ class World:
         """At rest: everybody is answered, and each tick reaches exactly those who hold it."""
         assert not any(client.tickets for client in self.clients), "a subscribe was not answered"
         self._check_upstream()
+        for instrument in INSTRUMENTS[:-1]:
+            self._check_snapshot(instrument)
         for instrument in INSTRUMENTS:
             for mode in MODES:
                 self._check_tick(instrument, mode)
+        assert not self.router._legs._questions, "every question was answered"
+        for shard in self.shards:
+            opening = shard._desk.snapshots._opening
+            assert not opening, f"every opening was settled, not {opening} of {shard.name}"
+            assert not shard._desk.snapshots._awaiting, "nobody waits for what will not come"
+
+    def _check_snapshot(self, instrument: Instrument) -> None:
+        """Whoever comes now is shown what was published last, if that is still to be known: a
+        value of a key that somebody holds, published since its home and its feed are there."""
+        holders = [c for c in self.clients if c.desk.index.modes(c, instrument.key)]
+        known = self.truth.get(instrument.key) if holders else None
+        for shard in range(SHARDS):
+            newcomer = self._join(shard)
+            self._ask(newcomer, [instrument], Mode.LTP, snapshot=True)
+            self.rest()
+            shown = [number for _, number in newcomer.got]
+            assert len(shown) <= 1, f"{instrument} is shown once, not {shown}"
+            if known is not None:
+                assert shown == [known[0]], f"shard {shard} shows {shown} of {instrument}: {known}"
+            self._part(newcomer)
+        self.rest()
 
     def _check_tick(self, instrument: Instrument, mode: Mode) -> None:
         for client in self.clients:
@@ -417,19 +486,17 @@ class World:
             for key, variant in client.desk.index.held(client).items():
                 held[key] |= variant.modes
         assert self.upstream == dict(held), "upstream has exactly what somebody holds"
-        assert {key for key in held if key in self.router._interest} == set(held)
-        assert len(self.router._interest) == len(held), "no leg without a holder"
+        interest = self.router._legs.interest
+        assert {key for key in held if key in interest} == set(held)
+        assert len(interest) == len(held), "no leg without a holder"
 
 
 class Ingest(Queue):
-    """A home's values on their way to the router: they arrive at once, in order."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
+    """A home's answers on their way to the router: late, but in order. A real one forgets only
+    what it has not sent yet when it is reset; what is on its way here stays on its way."""
 
     def send(self, parts: Sequence[bytes]) -> bool:
-        self._world.router._take_ingest(list(parts))
+        self.waiting.append(list(parts))
         return True
 
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
 
 from hub.core.model import Mode, Result, Want
-from hub.feeds.base import FeedHealth, FeedState, Limits, Sink
+from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.feeds.sim.market import LEVELS
 from hub.feeds.sim.universe import universe
 from hub.feeds.sim.wheel import Stream, Wheel
@@ -34,6 +34,7 @@ class SimFeed:
     """
 
     name = "sim"
+    serves = Serves(brokers=("sim",))
     limits = Limits(symbols=0, depth_levels=(LEVELS,))
 
     def __init__(self, symbols: int, rate: float, seed: int, today: date | None = None) -> None:

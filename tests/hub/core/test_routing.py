@@ -98,7 +98,9 @@ def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_home(
                 pair = topics.of(key, mode), b"%d" % number
                 assert bench.routing.offer(pair) == []
                 takers = [
-                    shard for shard, modes in wanted[key].items() if modes and lowest(modes) <= mode
+                    shard
+                    for shard, modes in wanted[key].items()
+                    if modes and (lowest(modes) <= mode or shard == home(key, SHARDS))
                 ]
                 for shard in takers:
                     fast[shard].append(pair)
@@ -119,13 +121,28 @@ def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_home(
 
 
 def test_rule_1_a_shard_that_wants_depth_gets_no_lower_ticks() -> None:
-    bench = Bench(1)
-    bench.say(0, b"NSE_A", Mode.DEPTH.bit)
+    bench, at_home = Bench(), home(b"NSE_A", SHARDS)
+    away = (at_home + 1) % SHARDS
+    bench.say(away, b"NSE_A", Mode.DEPTH.bit)
     for mode in Mode:
         bench.routing.offer([topics.of(b"NSE_A", mode), b"{}"])
     bench.take()
-    assert bench.fast[0] == [(b"NSE_A_DEPTH", b"{}")]
-    assert [topic for topic, _ in bench.slow[0]] == [b"NSE_A_LTP", b"NSE_A_QUOTE"]
+    assert bench.fast[away] == [(b"NSE_A_DEPTH", b"{}")]
+    assert [topic for topic, _ in bench.slow[at_home]] == [
+        b"NSE_A_LTP", b"NSE_A_QUOTE", b"NSE_A_DEPTH",
+    ]  # fmt: skip
+
+
+def test_rule_2_a_home_that_wants_depth_gets_all_ticks_on_one_way_so_their_order_holds() -> None:
+    """On two ways an old LTP tick came after a newer one in Depth, and was shown as the newest."""
+    bench, at_home = Bench(), home(b"NSE_A", SHARDS)
+    bench.say(at_home, b"NSE_A", Mode.DEPTH.bit)
+    sent = [(topics.of(b"NSE_A", mode), b"%d" % mode) for mode in (1, 3, 2, 3, 1)]
+    for pair in sent:
+        bench.routing.offer(pair)
+    bench.take()
+    assert bench.fast[at_home] == sent
+    assert bench.slow[at_home] == []
 
 
 def test_rule_2_home_gets_what_nobody_wants_on_the_slow_way_only() -> None:

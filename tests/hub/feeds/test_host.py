@@ -16,7 +16,7 @@ from hub.core.codec import Message
 from hub.core.config import Hub, Settings, Upstream
 from hub.core.model import Result, Want
 from hub.feeds import host as module
-from hub.feeds.base import FeedHealth, FeedState, Limits, Sink
+from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.feeds.host import FeedHost
 
 KEY = b"NSE_A"
@@ -26,6 +26,7 @@ class Feed:
     """Keeps what it is told; answers when the test says so."""
 
     name = "sim"
+    serves = Serves(brokers=("sim",), users=("anita",), shared=False)
     limits = Limits(symbols=3000)
 
     def __init__(self) -> None:

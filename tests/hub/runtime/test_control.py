@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zmq
 
-from hub.core import codec
+from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.errors import NoAnswer, NotRunning
 from hub.core.names import CONTROL
@@ -59,13 +59,14 @@ class Router:
     def __init__(self, directory: Path, lease: int = 1) -> None:
         self.heard: list[tuple[str, Message]] = []
         self.lease = lease
+        self.welcome = {"t": "welcome", "version": stream.VERSION}
         self.switch = Switch(directory, self._take)
         self.switch.start()
 
     def _take(self, sender: str, message: Message) -> None:
         self.heard.append((sender, message))
         if message["t"] == "hello" and self.lease:
-            self.switch.send(sender, {"t": "welcome", "lease": self.lease})
+            self.switch.send(sender, self.welcome | {"lease": self.lease})
         elif message["t"] == "question":
             self.switch.send(sender, {"t": "answer", "to": message["to"]})
         elif message["t"] == "lost":
@@ -108,7 +109,7 @@ def test_every_new_stay_is_told_once_so_that_the_whole_state_is_repeated(directo
         await until(lambda: stays == [1])
         router.switch.send("shard-2", {"t": "welcome", "lease": 1})
         router.lease = 2
-        router.switch.send("shard-2", {"t": "who"})
+        router.switch.send("shard-2", {"t": "who", "lease": 1})
         await until(lambda: len(stays) > 1)
         assert stays == [1, 2]
         await until(lambda: any(beat["lease"] == 2 for beat in router.of("beat")))
@@ -142,7 +143,7 @@ def test_a_router_that_was_restarted_is_told_everything_again(directory: Path) -
         first.switch.close()
         second = Router(directory)  # it counts its leases from 1 again
         await until(lambda: bool(second.of("beat")))
-        second.switch.send("shard-2", {"t": "who"})
+        second.switch.send("shard-2", {"t": "who", "lease": 1})
         await until(lambda: len(stays) == 2)
         await here.stop()
         second.switch.close()
