@@ -34,7 +34,7 @@ _COLUMNS = (
 def keys() -> None:
     """Add, list and revoke the API keys with which clients log in.
 
-    Keys are kept as argon2id hashes: a key is shown once, when it is added, and never again. A
+    Keys are kept as keyed hashes: a key is shown once, when it is added, and never again. A
     running hub sees every change of the file by itself.
     """
 
@@ -87,9 +87,11 @@ def list_(*, as_json: bool, config_file: Path | None) -> None:
 @config_option
 def revoke(*, name: str, config_file: Path | None) -> None:
     """Delete the API key called NAME: nobody logs in with it any more."""
-    record = store_of(load_settings(config_file)).revoke(name)
+    settings = load_settings(config_file)
+    record = store_of(settings).revoke(name)
     click.echo(f"Revoked {record.name} (id {record.id}, user {record.user}).")
-    click.echo("Clients that are connected with it stay until they disconnect.")
+    within_s = max(1.0, settings.keys.cache_s)
+    click.echo(f"Clients that are connected with it are disconnected within {within_s:g} s.")
 
 
 def store_of(settings: Settings) -> KeyStore:

@@ -97,7 +97,6 @@ class Shard(Role):
         await self._control.stop()
         self._pump.close()
         self._ingest.close()
-        self._verifier.close()
 
     # Ticks fall.
 
@@ -222,7 +221,6 @@ class Shard(Role):
             "accepted": gateway.accepted,
             "stale": self._stale,
             "forgotten": fanout.forgotten,
-            "overrun": self._verifier.overrun,
             "refused": gateway.refused,
             "window_ms": self._window.width_ms,
         }

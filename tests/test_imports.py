@@ -5,6 +5,7 @@
 3. `hub.core` is pure: nothing that waits, opens, draws lots or looks at the clock.
 4. `zmq` is a matter of `hub.runtime` alone.
 5. No module imports itself, by whatever detour.
+6. What is not installed, `scripts` and `tests`, is imported by nothing that is.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("hub", "shards", "cli")
+APART = ("scripts", "tests")
 IMPURE = {
     "asyncio", "concurrent", "glob", "multiprocessing", "queue", "random", "sched",
     "secrets", "select", "selectors", "shutil", "signal", "socket", "socketserver", "ssl",
@@ -100,6 +102,8 @@ def _broken_rules(one: Import) -> Iterator[str]:
     room, target = _room(one.importer), _room(one.imported)
     if target in ROOMS and target not in {room, "hub"}:
         yield f"{room} may not import {target}: shards and cli stand on hub and know no one else"
+    if target in APART:
+        yield f"{target} is not installed"
     if one.imported.split(".")[0] == "zmq" and _layer(one.importer) != "runtime":
         yield "only hub/runtime touches zmq"
     if room == "hub":
@@ -183,6 +187,10 @@ VIOLATIONS = {
     "hub imports cli": ({"hub/core/config.py": "from cli import main"}, "know no one else"),
     "shards import cli": ({"shards/shard.py": "import cli.render"}, "know no one else"),
     "cli imports shards": ({"cli/main.py": "from shards.shard import main"}, "know no one else"),
+    "cli imports scripts": (
+        {"cli/main.py": "from scripts.benchmark import report"},
+        "is not installed",
+    ),
     "late import": ({"cli/main.py": "def f():\n    import shards"}, "know no one else"),
     "core imports runtime": ({"hub/core/index.py": "import hub.runtime.links"}, "hub's core"),
     "core imports a role": ({"hub/core/index.py": "from hub.feeds import base"}, "hub's core"),

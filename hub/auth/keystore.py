@@ -1,12 +1,9 @@
-"""API keys, kept in one JSON file as argon2id hashes.
+"""API keys, kept in one JSON file as keyed hashes.
 
 1. A key is shown once, by `add`. The file holds its hash; nothing else holds anything of it.
 2. The file is its owner's alone (see ownfile.py).
 3. Two changes at once lose nothing: each reads, decides and writes under the lock.
 4. A file that cannot be understood is never overwritten.
-
-The cost of argon2id is OWASP's minimum (19 MiB, 2 passes, 1 lane). A higher one protects
-passwords that can be guessed; 256 random bits cannot be guessed at any cost.
 """
 
 from __future__ import annotations
@@ -17,31 +14,22 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias
-
-import argon2
+from typing import NamedTuple, TypeAlias
 
 from hub.auth.ownfile import OwnFile, Stamp
-from hub.auth.records import Entry, KeyRecord, decode, encode, text_problem
+from hub.auth.records import (
+    SALT_BYTES,
+    Entry,
+    KeyRecord,
+    decode,
+    encode,
+    keyed_hash,
+    text_problem,
+)
 from hub.core.errors import KeyStoreError, Malformed
 
 _SECRET_BYTES = 32
 _Records: TypeAlias = list[KeyRecord]
-
-
-class Hasher(Protocol):
-    """What is used of argon2-cffi's PasswordHasher."""
-
-    def hash(self, password: str, /) -> str:
-        """The encoded argon2id hash, with a salt of its own. May raise HashingError."""
-
-    def verify(self, encoded: str, password: str, /) -> bool:
-        """True, told in constant time, or VerifyMismatchError."""
-
-
-def default_hasher() -> Hasher:
-    """argon2id at the cost explained above: tens of milliseconds and 19 MiB a time."""
-    return argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 class Contents(NamedTuple):
@@ -58,9 +46,8 @@ class KeyStore:
     may add and revoke at the same time.
     """
 
-    def __init__(self, path: Path, hasher: Hasher | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = OwnFile(path)
-        self._hasher = hasher or default_hasher()
 
     def __repr__(self) -> str:
         return f"<KeyStore {self.path}>"
@@ -79,7 +66,9 @@ class KeyStore:
                 raise KeyStoreError(_already(taken))
             key_id = _unused(entries)
             key = f"hub_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
-            entries[key_id] = Entry(key_id, name, user, broker, int(now), self._hash(key))
+            salt = secrets.token_bytes(SALT_BYTES).hex()
+            hash_ = keyed_hash(key, salt)
+            entries[key_id] = Entry(key_id, name, user, broker, int(now), salt, hash_)
         return key
 
     def list(self) -> _Records:
@@ -110,8 +99,9 @@ class KeyStore:
             return Contents(stamp, decode(content))
         except Malformed as error:
             raise KeyStoreError(
-                f"{self.path} is not a file of API keys, or damaged: {error}; nothing was "
-                "changed. Put a good copy in its place, or move it away and add the keys anew"
+                f"{self.path} is no file of API keys that this hub can read: {error}; nothing was "
+                "changed. Put a good copy in its place, or move it away and add each key anew "
+                "with `hub keys add`"
             ) from None
 
     @contextmanager
@@ -122,12 +112,6 @@ class KeyStore:
             entries = dict(self.load().entries)
             yield entries
             self._file.replace(encode(entries.values()))
-
-    def _hash(self, key: str) -> str:
-        try:
-            return self._hasher.hash(key)
-        except argon2.exceptions.HashingError as error:
-            raise KeyStoreError(f"argon2 cannot hash a key: {error}") from error
 
 
 def default_path(environ: Mapping[str, str]) -> Path:

@@ -1,16 +1,20 @@
 """What an API key is, and how the file of keys reads. Pure: no file, no clock, no randomness.
 
-A key reads `hub_<id>_<secret>`. The id finds the entry, so that an attempt costs one argon2 and
-not one per key. It is no secret: it stands in the file and may stand in a log, and whoever knows
-it has 256 random bits of secret left to guess. So an unknown id may be refused without any
-argon2, although the quick answer tells that it is unknown.
+A key reads `hub_<id>_<secret>`. The id finds the entry. It is no secret: it stands in the file
+and may stand in a log, and whoever knows it has 256 random bits of secret left to guess.
 
-The file is one JSON object, `{"version": 1, "keys": [...]}`, with an Entry's fields for each key.
+That many bits cannot be guessed at any cost of a guess, so a key is kept as a fast hash, BLAKE2b
+keyed with a salt of its own, and compared in constant time.
+
+The file is one JSON object, `{"version": 2, "keys": [...]}`, with an Entry's fields for each key.
 A field it does not define is an error, lest the next change of the file lose it silently.
+Version 1 held argon2id hashes, which cannot be turned into these.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from collections.abc import Iterable
 from typing import Annotated, NamedTuple, TypeAlias
@@ -21,7 +25,8 @@ from msgspec import Meta
 from hub.core.errors import Malformed
 from hub.core.model import Identity
 
-VERSION = 1
+VERSION = 2
+SALT_BYTES = 16
 MAX_TEXT = 64
 """Longest name, user or broker, in characters."""
 
@@ -40,14 +45,19 @@ class KeyRecord(NamedTuple):
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One key as the file holds it. `hash` is argon2's encoded form, of the whole key."""
+    """One key as the file holds it: `hash` is `keyed_hash` of it with `salt`."""
 
     id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
     name: _Text
     user: _Text
     broker: _Text
     created: Annotated[int, Meta(ge=0)]
-    hash: Annotated[str, Meta(pattern=r"\A\$argon2id\$")]
+    salt: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    hash: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+
+    def is_of(self, api_key: str) -> bool:
+        """Whether this is the entry of a well-formed key, told in constant time."""
+        return hmac.compare_digest(keyed_hash(api_key, self.salt), self.hash)
 
     @property
     def record(self) -> KeyRecord:
@@ -69,6 +79,11 @@ class _Version(msgspec.Struct):
 
 class _File(_Version, forbid_unknown_fields=True):
     keys: list[Entry]
+
+
+def keyed_hash(api_key: str, salt: str) -> str:
+    """The hash of a well-formed key; both it and the salt are in hexadecimal digits."""
+    return hashlib.blake2b(api_key.encode(), key=bytes.fromhex(salt), digest_size=32).hexdigest()
 
 
 def id_of(api_key: str) -> str:
@@ -104,7 +119,7 @@ def decode(content: bytes) -> dict[str, Entry]:
     try:
         version = msgspec.json.decode(content, type=_Version).version
         if version != VERSION:
-            raise Malformed(f"it has version {version}, this hub reads version {VERSION}")
+            raise Malformed(f"it is of version {version}, and this hub reads version {VERSION}")
         keys = msgspec.json.decode(content, type=_File).keys
     except (ValueError, RecursionError) as error:
         raise Malformed(_reason(error)) from None

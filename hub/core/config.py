@@ -233,10 +233,10 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=60,
-            description="Time a verified or refused key is remembered.",
+            description="Time, 1 s or more, until clients of a revoked key are disconnected.",
             extra={"unit": "s"},
         ),
-    ] = 60.0
+    ] = 10.0
     brokers: Annotated[
         list[_Name],
         Meta(description="What get_supported_brokers answers; empty means the feeds."),

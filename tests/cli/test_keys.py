@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hub.auth.keystore import KeyStore
 
 KEY = re.compile(r"hub_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
@@ -62,6 +64,18 @@ def test_a_revoked_key_is_gone(hub: Any, home: Path) -> None:
     hub("keys", "add", "algo")
     assert "algo" in hub("keys", "revoke", "algo").stdout
     assert store(home).list() == []
+
+
+@pytest.mark.parametrize(("cache_s", "told"), [("", "10 s"), ("2.5", "2.5 s"), ("0", "1 s")])
+def test_revoke_says_within_how_many_seconds_its_clients_are_gone(
+    hub: Any, monkeypatch: pytest.MonkeyPatch, cache_s: str, told: str
+) -> None:
+    """Who revokes a key that leaked must know how long it is still of use."""
+    if cache_s:
+        monkeypatch.setenv("HUB_KEYS_CACHE_S", cache_s)
+    hub("keys", "add", "algo")
+    said = hub("keys", "revoke", "algo").stdout
+    assert f"are disconnected within {told}." in said
 
 
 def test_errors_are_sentences_with_74(hub: Any, home: Path) -> None:

@@ -133,7 +133,7 @@ def test_help_loads_no_more_than_it_needs() -> None:
         "import sys; from cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'rich', 'zmq', 'websockets', 'psutil', 'argon2', 'asyncio', 'uvloop'} & "
+        "print(sorted({'rich', 'zmq', 'websockets', 'psutil', 'asyncio', 'uvloop'} & "
         "sys.modules.keys()))"
     )
     done = subprocess.run(

@@ -105,7 +105,6 @@ def run(room: Path, main: Callable[[World], Any]) -> None:
     async def inside() -> None:
         world = World(room)
         await main(world)
-        world.shard._verifier.close()
 
     asyncio.run(inside())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import traceback
 
@@ -9,23 +10,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.auth.records import Entry, decode, encode, id_of, text_problem
+from hub.auth.records import Entry, decode, encode, id_of, keyed_hash, text_problem
 from hub.core.errors import Malformed
 from hub.core.model import Identity
 
-HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"
 KEY = "hub_0123abcd_" + "Az09_-xyz" * 4 + "1234567"
+SALT = "00112233445566778899aabbccddeeff"
+HASH = "70000000000000000000000000000000000000000000000000000000000000f1"
 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=64)
-ids = st.integers(0, 2**32 - 1).map(lambda number: f"{number:08x}")
-entries = st.builds(Entry, ids, texts, texts, texts, st.integers(0, 2**40), st.just(HASH))
+
+
+def digits(size_bytes: int) -> st.SearchStrategy[str]:
+    return st.binary(min_size=size_bytes, max_size=size_bytes).map(bytes.hex)
+
+
+entries = st.builds(
+    Entry, digits(4), texts, texts, texts, st.integers(0, 2**40), digits(16), digits(32)
+)
 stores = st.lists(entries, max_size=5, unique_by=(lambda e: e.id, lambda e: e.name))
 
 
 def document(**changes: object) -> bytes:
     """A file of one key, with some of its fields changed."""
-    entry = {"id": "0123abcd", "name": "n", "user": "u", "broker": "b", "created": 1, "hash": HASH}
-    return json.dumps({"version": 1, "keys": [entry | changes]}).encode()
+    entry = {"id": "0123abcd", "name": "n", "user": "u", "broker": "b", "created": 1}
+    entry |= {"salt": SALT, "hash": HASH}
+    return json.dumps({"version": 2, "keys": [entry | changes]}).encode()
 
 
 @given(stores)
@@ -51,7 +61,7 @@ def test_a_damaged_file_is_read_or_refused_without_quoting_it(data: st.DataObjec
         decode(bytes(content))
     except Malformed as error:
         told = "".join(traceback.format_exception(error))
-    assert "aGFzaGhhc" not in told
+    assert HASH[:20] not in told
 
 
 @pytest.mark.parametrize(
@@ -62,12 +72,12 @@ def test_a_damaged_file_is_read_or_refused_without_quoting_it(data: st.DataObjec
         b"null",
         b"{}",
         b"\xff",
-        b'{"version": 1}',
+        b'{"version": 2}',
         b'{"version": true, "keys": []}',
-        b'{"version": 1, "keys": {}}',
-        b'{"version": 1, "keys": [], "more": 1}',
-        b'{"version": 1, "keys": []} {}',
-        b'{"version": 1, "x": ' + b"[" * 100_000,
+        b'{"version": 2, "keys": {}}',
+        b'{"version": 2, "keys": [], "more": 1}',
+        b'{"version": 2, "keys": []} {}',
+        b'{"version": 2, "x": ' + b"[" * 100_000,
         document(id="0123ABCD"),
         document(id="0123abcd\n"),
         document(name=""),
@@ -75,6 +85,14 @@ def test_a_damaged_file_is_read_or_refused_without_quoting_it(data: st.DataObjec
         document(broker=7),
         document(created=-1),
         document(hash="plain"),
+        document(hash=HASH + "0"),
+        document(hash=HASH[1:]),
+        document(hash=HASH.upper()),
+        document(hash=HASH + "\n"),
+        document(salt=SALT + "0"),
+        document(salt=SALT[1:]),
+        document(salt=SALT.upper()),
+        document(salt=SALT + "\n"),
         document(note="mine"),
         document(user="two\nlines"),
         document(name=" n"),
@@ -96,12 +114,44 @@ def test_ids_and_names_are_unique_in_the_file(same: str) -> None:
     one = json.loads(document())["keys"][0]
     other = one | {"id": "ffffffff", "name": "other"} | {same: one[same]}
     with pytest.raises(Malformed, match="twice"):
-        decode(json.dumps({"version": 1, "keys": [one, other]}).encode())
+        decode(json.dumps({"version": 2, "keys": [one, other]}).encode())
 
 
 def test_another_version_is_named_before_anything_else_is_judged() -> None:
-    with pytest.raises(Malformed, match="version 2, this hub reads version 1"):
-        decode(b'{"version": 2, "keys": "in another form", "new": 1}')
+    with pytest.raises(Malformed, match="version 3, and this hub reads version 2"):
+        decode(b'{"version": 3, "keys": "in another form", "new": 1}')
+
+
+def test_a_hash_is_blake2b_of_the_whole_key_with_the_salt_as_its_key() -> None:
+    """Written down, because a file that is read by the next version must say yes to the same."""
+    assert keyed_hash(KEY, SALT) == (
+        "e5d22c9be7a0a7aaf85af5b014d1004824965d4fe7926db58fe881d83a9b95bf"
+    )
+
+
+def test_an_entry_is_of_its_key_and_of_no_other() -> None:
+    entry = Entry("0123abcd", "n", "u", "b", 1, SALT, keyed_hash(KEY, SALT))
+    assert entry.is_of(KEY)
+    for place in range(len(KEY)):
+        other = KEY[:place] + ("1" if KEY[place] != "1" else "2") + KEY[place + 1 :]
+        assert not entry.is_of(other)
+
+
+def test_the_same_key_with_another_salt_has_another_hash() -> None:
+    assert keyed_hash(KEY, SALT) != keyed_hash(KEY, SALT[::-1])
+
+
+def test_hashes_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who can measure how far a comparison came learns the hash, byte by byte."""
+    asked: list[tuple[str, str]] = []
+
+    def compare(one: str, other: str) -> bool:
+        asked.append((one, other))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert not Entry("0123abcd", "n", "u", "b", 1, SALT, HASH).is_of(KEY)
+    assert asked == [(keyed_hash(KEY, SALT), HASH)]
 
 
 def test_the_id_of_a_key() -> None:
@@ -159,7 +209,9 @@ def test_a_text_that_holds_a_key_is_refused_without_repeating_it() -> None:
 
 
 def test_the_hash_is_in_no_repr_and_not_in_what_may_be_shown() -> None:
-    entry = Entry("0123abcd", "n", "u", "b", 1, HASH)
-    assert HASH not in f"{entry!r} {entry} {entry.record!r} {entry.identity!r}"
+    entry = Entry("0123abcd", "n", "u", "b", 1, SALT, HASH)
+    told = f"{entry!r} {entry} {entry.record!r} {entry.identity!r}"
+    assert HASH not in told
+    assert SALT not in told
     assert tuple(entry.record) == ("0123abcd", "n", "u", "b", 1)
     assert entry.identity == Identity("u", "b")

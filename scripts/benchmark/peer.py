@@ -10,9 +10,9 @@ import socket
 import sys
 import time
 
-from hub.bench import leash, loads
-from hub.bench.pace import Pace
-from hub.bench.ticks import Ticks
+from scripts.benchmark import leash, loads
+from scripts.benchmark.pace import Pace
+from scripts.benchmark.ticks import Ticks
 
 _ACCEPT_S = 10.0
 _SEND_S = 10.0

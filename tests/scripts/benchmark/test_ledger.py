@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.bench.ledger import Ledger
+from scripts.benchmark.ledger import Ledger
 
 FIRST, LAST = 10, 60
 

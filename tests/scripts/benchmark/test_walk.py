@@ -7,9 +7,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.bench.handshake import masked
-from hub.bench.walk import PING, TEXT, Walker
 from hub.core import frames
+from scripts.benchmark.handshake import masked
+from scripts.benchmark.walk import PING, TEXT, Walker
 
 payloads = st.lists(
     st.one_of(

@@ -12,11 +12,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hub.bench import report, run, usage
-from hub.bench.loads import LOADS, Load
-from hub.bench.run import Pair
-from hub.bench.ticks import smallest_payload
 from hub.core.errors import HubError
+from scripts.benchmark import report, run, usage
+from scripts.benchmark.loads import LOADS, Load
+from scripts.benchmark.run import Pair
+from scripts.benchmark.ticks import smallest_payload
 
 _QUICK = {"seconds": 3.0, "warm_s": 1.0}
 _NAMES = [load.name for load in LOADS]

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.bench.histogram import Histogram
+from scripts.benchmark.histogram import Histogram
 
 durations = st.lists(st.integers(1, 10**12), min_size=1, max_size=200)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 import time
 
-from hub.bench import leash, loads
-from hub.bench.pace import Pace
-from hub.bench.ticks import PROBE_PAYLOAD, PROBE_TOPIC, Ticks
 from hub.runtime import links
+from scripts.benchmark import leash, loads
+from scripts.benchmark.pace import Pace
+from scripts.benchmark.ticks import PROBE_PAYLOAD, PROBE_TOPIC, Ticks
 
 _PROBE_S = 0.05
 _SETTLE_S = 0.5

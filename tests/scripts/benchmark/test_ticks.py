@@ -7,11 +7,11 @@ import json
 import msgspec
 import pytest
 
-from hub.bench import loads
-from hub.bench.loads import LOADS, Load
-from hub.bench.pace import Pace
-from hub.bench.ticks import Ticks, layout, smallest_payload
 from hub.core import topics
+from scripts.benchmark import loads
+from scripts.benchmark.loads import LOADS, Load
+from scripts.benchmark.pace import Pace
+from scripts.benchmark.ticks import Ticks, layout, smallest_payload
 
 LOAD = Load(name="a", clients=2, symbols=20, rate=1000, seconds=1, warm_s=0.5)
 

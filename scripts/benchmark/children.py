@@ -35,7 +35,7 @@ class Child:
         self._events: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         clean = {name: value for name, value in os.environ.items() if name[:4] != "HUB_"}
         with log.open("ab") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603  # the command is our own
+            self._process = subprocess.Popen(  # the command is our own
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ class Family:
 
     def start(self, module: str, *arguments: str) -> Child:
         """Start one more."""
-        child = Child(self._log, self._beat, f"hub.bench.{module}", *arguments)
+        child = Child(self._log, self._beat, f"scripts.benchmark.{module}", *arguments)
         self._children.append(child)
         return child
 

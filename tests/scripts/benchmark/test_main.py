@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from hub.bench.__main__ import main
-from hub.bench.loads import LOADS
+from scripts.benchmark.__main__ import main
+from scripts.benchmark.loads import LOADS
 
 
 def listed(*arguments: str) -> list[str]:

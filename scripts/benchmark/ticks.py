@@ -9,10 +9,10 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from hub.bench.loads import Load
 from hub.core import frames
 from hub.core.index import Variant
 from hub.core.model import Mode
+from scripts.benchmark.loads import Load
 
 EXCHANGE = "NSE"
 PROBE = "PROBE"

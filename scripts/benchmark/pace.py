@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from hub.bench.loads import Load
+from scripts.benchmark.loads import Load
 
 _STEP_S = 0.001
 _LONGEST_BURST_S = 0.005

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from hub.bench import leash, loads
-from hub.bench.handshake import masked, shake_hands, subscribe
-from hub.bench.histogram import Histogram
-from hub.bench.ledger import Ledger
-from hub.bench.loads import Load
-from hub.bench.ticks import Layout, layout
-from hub.bench.walk import CLOSE, PING, TEXT, Block, Walker
+from scripts.benchmark import leash, loads
+from scripts.benchmark.handshake import masked, shake_hands, subscribe
+from scripts.benchmark.histogram import Histogram
+from scripts.benchmark.ledger import Ledger
+from scripts.benchmark.loads import Load
+from scripts.benchmark.ticks import Layout, layout
+from scripts.benchmark.walk import CLOSE, PING, TEXT, Block, Walker
 
 _CHUNK_BYTES = 1 << 18
 _PONG = 0x8A

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from hub.bench.run import Pair, Result
+from scripts.benchmark.run import Pair, Result
 
 _PERCENTILES = (50, 99, 99.9)
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from hub.bench import children, loads, usage
-from hub.bench.children import Child, Family
-from hub.bench.histogram import Histogram
-from hub.bench.loads import Load
-from hub.bench.usage import Usage
+from scripts.benchmark import children, loads, usage
+from scripts.benchmark.children import Child, Family
+from scripts.benchmark.histogram import Histogram
+from scripts.benchmark.loads import Load
+from scripts.benchmark.usage import Usage
 
 _START_S = 40.0
 _SUBSCRIBE_S = 60.0

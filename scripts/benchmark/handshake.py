@@ -10,10 +10,10 @@ import socket
 from struct import pack
 from typing import Any
 
-from hub.bench.loads import Load
-from hub.bench.ticks import EXCHANGE, PROBE, symbols
-from hub.bench.walk import TEXT, Walker
 from hub.core.errors import HubError
+from scripts.benchmark.loads import Load
+from scripts.benchmark.ticks import EXCHANGE, PROBE, symbols
+from scripts.benchmark.walk import TEXT, Walker
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _AT_ONCE = 1000

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from hub.auth.keystore import KeyStore
-from hub.bench import leash
 from hub.core import config
 from hub.core.supervision import Child, State
 from hub.supervisor import Supervisor
+from scripts.benchmark import leash
 
 
 def main(runtime_dir: Path, flags: Mapping[str, object]) -> int:
