@@ -37,6 +37,9 @@ from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role, run
 
 _INGEST_QUEUE = 1000
+_CUT_OFF = 4
+"""A message so many times larger than the largest one accepted is not even received: ZMQ cuts its
+publisher off, who connects again."""
 
 
 class Router(Role):
@@ -72,7 +75,13 @@ class Router(Role):
             for shard in range(self.settings.hub.shards)
         ]
         address = f"tcp://{bus.host}:{bus.port}"
-        sub = links.bind(links.SUB, address, queue=bus.queue, what="the bus")
+        sub = links.bind(
+            links.SUB,
+            address,
+            queue=bus.queue,
+            what="the bus",
+            most_bytes=_CUT_OFF * bus.max_message_bytes,
+        )
         self._pump.add_pairs(sub, bus.max_message_bytes, self._take_bus)
         self._pump.add(ingest, self._take_ingest)
         self._switch.start()
@@ -358,6 +367,7 @@ class Router(Role):
                 "symbols": len(self._legs.interest),
                 "control_malformed": self._switch.malformed,
                 "dropped": sum(pipe.dropped for pipe in self._pipes),
+                "faults": self._pump.faults + self._switch.faults,
                 "orders_unclaimed": self._orders.unclaimed,
                 "window_ms": self._window.width_ms,
             }

@@ -220,6 +220,7 @@ class Shard(Role):
             "stalled": gateway.stalled,
             "accepted": gateway.accepted,
             "stale": self._stale,
+            "faults": self._pump.faults,
             "forgotten": fanout.forgotten,
             "refused": gateway.refused,
             "window_ms": self._window.width_ms,

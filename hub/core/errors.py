@@ -9,12 +9,15 @@
     ├── Malformed               bytes from outside that do not follow their format
     └── RequestError            a client's request that gets an error reply; carries its code
 
-Exit codes are those of sysexits(3). Across a process boundary travel codes, never exceptions.
+Exit codes are those of sysexits(3); FAULT is that of an exception nobody meant.
+Across a process boundary travel codes, never exceptions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+FAULT = 70
 
 
 class HubError(Exception):

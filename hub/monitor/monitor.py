@@ -35,12 +35,11 @@ class Monitor(Role):
             figures=self.common_figures,
             handlers={"beat": self._take_beat, "status": self._status, "usage": self._usage},
         )
-        self._control.start()
-        self._sampler = asyncio.create_task(self._sample())
+        self._control.start(self.background)
+        self.background(self._sample())
 
     async def drain(self) -> None:
         """Leave."""
-        self._sampler.cancel()
         await self._control.stop()
 
     def _take_beat(self, message: Message) -> None:

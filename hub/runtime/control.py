@@ -184,6 +184,11 @@ class Switch:
             self._pump.poke()
         return True
 
+    @property
+    def faults(self) -> int:
+        """How many messages were lost to a fault of this process."""
+        return self._pump.faults
+
     def close(self) -> None:
         """Read no more."""
         self._pump.close()

@@ -3,7 +3,8 @@
 1. A socket's FD is edge-triggered: after every send or receive look at EVENTS again. A pump drains
    until nothing is left, and looks again every 50 ms, so that no message sleeps in a queue.
 2. A pump reads at most `_BATCH` messages of a socket before it lets the loop breathe.
-3. A pipe never blocks: ticks that find no room are dropped and counted, everything else waits in
+3. A fault in what a pump calls is told, counted and costs that call: the pump reads on.
+4. A pipe never blocks: ticks that find no room are dropped and counted, everything else waits in
    order until there is room.
 """
 
@@ -19,6 +20,7 @@ import zmq
 
 from hub.core.errors import StartError
 from hub.core.window import Window
+from hub.runtime.log import Seldom
 
 Parts = list[bytes]
 PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
@@ -35,12 +37,16 @@ def ipc(runtime_dir: Path, name: str) -> str:
     return f"ipc://{runtime_dir / name}"
 
 
-def bind(kind: int, address: str, *, queue: int = 0, what: str = "a socket") -> zmq.Socket[bytes]:
-    """Open a socket and bind it; `queue` bounds both directions, 0 means no bound.
+def bind(
+    kind: int, address: str, *, queue: int = 0, what: str = "a socket", most_bytes: int = -1
+) -> zmq.Socket[bytes]:
+    """Open a socket and bind it; `queue` bounds both directions, 0 means no bound. Whoever sends
+    a part of more than `most_bytes` is cut off, and may connect again.
 
     Raises StartError naming `what` and the address when it cannot be had.
     """
     sock = _open(kind, queue)
+    sock.setsockopt(zmq.MAXMSGSIZE, most_bytes)
     try:
         sock.bind(address)
     except zmq.ZMQError as error:
@@ -91,6 +97,8 @@ class Pump:
         self._idle = 0
         self._recheck: asyncio.TimerHandle | None = None
         self._closed = False
+        self._seldom = Seldom()
+        self.faults = 0
 
     def __repr__(self) -> str:
         return f"<Pump of {len(self._inlets)}, {'paced' if self._pacing else 'watching'}>"
@@ -157,13 +165,22 @@ class Pump:
 
     def _drain(self) -> int:
         """Read what is there, a batch of each socket at most; the most that any gave."""
-        most = max((read() for _, read in self._inlets), default=0)
+        most = max((self._guarded(read) for _, read in self._inlets), default=0)
         if most:
-            self._done()
+            self._guarded(self._done)
         now = time.monotonic()
         if self._window.due(now):
             self._window.sample(now, time.process_time())
         return most
+
+    def _guarded(self, call: Callable[[], int | None]) -> int:
+        """What a call returns. After a fault the rest is still there: as much as a batch."""
+        try:
+            return call() or 0
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next message must be read
+            self.faults += 1
+            self._seldom.warning("fault", "a message was lost: %r", error, error=error)
+            return _BATCH
 
     def _watch(self, *, on: bool) -> None:
         if self._closed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 log = logging.getLogger("hub")
 
@@ -16,8 +17,11 @@ class Seldom:
         self._every_s = every_s
         self._last: dict[str, tuple[float, int]] = {}
 
-    def warning(self, source: str, text: str, *args: object) -> None:
-        """Log a warning unless this source had one within the minute."""
+    def warning(
+        self, source: str, text: str, *args: object, error: BaseException | None = None
+    ) -> None:
+        """Log a warning unless this source had one within the minute; with the traceback of
+        `error`, if there is one."""
         now = time.monotonic()
         at, held = self._last.get(source, (-self._every_s, 0))
         if now - at < self._every_s:
@@ -28,14 +32,31 @@ class Seldom:
         self._last[source] = (now, 0)
         if held:
             text = f"{text} ({held} more like it held back)"
-        log.warning(text, *args)
+        log.warning(text, *args, exc_info=error)
+
+
+class _OneLine(logging.Formatter):
+    """What others send may stand in a message, so it is shown and not obeyed: no line feed, escape
+    or other control character forges a line of the log. Tracebacks keep their lines, indented."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
+        record.message = "".join(map(_shown, record.message))
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's own name
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    {''.join(map(_shown, line))}" for line in lines)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def setup(role: str, level: str) -> None:
     """Send this process's messages to stderr under its role's name."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        logging.Formatter(f"%(asctime)s %(levelname)-7s {role:<10} %(message)s", "%H:%M:%S")
+        _OneLine(f"%(asctime)s %(levelname)-7s {role:<10} %(message)s", "%H:%M:%S")
     )
     log.handlers[:] = [handler]
     log.setLevel(level.upper())

@@ -3,6 +3,7 @@
 1. The child's stdin is a leash: when it ends, the parent is gone, and so is the child soon after.
 2. Heartbeats and the watchdog are fed from the role's own loop, so a stuck loop falls silent.
 3. SIGTERM and SIGINT drain: nothing new in, what is pending out, then leave.
+4. What runs in the background lives as long as the process; when it fails, so does the process.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import uvloop
 
 from hub.core.config import Settings
-from hub.core.errors import HubError, StartError
+from hub.core.errors import FAULT, HubError, StartError
 from hub.runtime.log import log, setup
 from hub.runtime.notify import notify
 from hub.runtime.paths import make_runtime_dir
@@ -84,7 +85,6 @@ class Role:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s ends: a background task failed", self.name, exc_info=error)
             self.fail(error)
 
     def lag_s(self) -> float:
@@ -109,10 +109,9 @@ class Role:
         gc.set_threshold(50_000, 20, 20)
         notify("READY=1", f"STATUS={self.name} is ready")
         log.info("ready")
-        pulse = asyncio.create_task(self._pulse())
+        self.background(self._pulse())
         await self._leave.wait()
         notify("STOPPING=1")
-        pulse.cancel()
         for task in list(self._tasks):
             task.cancel()
         with contextlib.suppress(TimeoutError):
@@ -130,7 +129,7 @@ class Role:
             now = time.monotonic()
             self._lag_s = max(self._lag_s, now - before - _LAG_S)
             if now - fed_s >= _WATCHDOG_S:
-                notify("WATCHDOG=1")
+                notify("WATCHDOG=1", "READY=1")  # again: a full socket drops what comes
                 fed_s = now
 
 
@@ -146,6 +145,9 @@ def run(name: str, settings: Settings, make: Any) -> None:
     except HubError as error:
         log.error("%s", error)
         sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001  # whatever it is, it is told, and the process starts anew
+        log.exception("%s ends: this is a fault of the hub itself", name)
+        sys.exit(FAULT)
 
 
 def _hold_leash(loop: asyncio.AbstractEventLoop, stop: Any, patience_s: float) -> None:

@@ -206,13 +206,13 @@ def opened(directory: Path, queue: int = 0, token: bytes = b"") -> Pipe:
     return pipe
 
 
-def test_rule_3_a_tick_that_finds_no_room_is_not_sent_and_nobody_waits(directory: Path) -> None:
+def test_rule_4_a_tick_that_finds_no_room_is_not_sent_and_nobody_waits(directory: Path) -> None:
     pipe = opened(directory)
     assert not pipe.send([b"t", b"nobody is there"])
     pipe.close()
 
 
-def test_rule_3_what_must_arrive_waits_in_order_before_later_ticks(directory: Path) -> None:
+def test_rule_4_what_must_arrive_waits_in_order_before_later_ticks(directory: Path) -> None:
     pipe = opened(directory)
     for number in range(5):
         pipe.send_surely([b"o", b"%d" % number])
@@ -229,7 +229,7 @@ def test_rule_3_what_must_arrive_waits_in_order_before_later_ticks(directory: Pa
     pipe.close()
 
 
-def test_rule_3_a_full_pipe_loses_ticks_but_nothing_else(directory: Path) -> None:
+def test_rule_4_a_full_pipe_loses_ticks_but_nothing_else(directory: Path) -> None:
     pipe = opened(directory, queue=5)
     pull = connect(PULL, ipc(directory, "pipe"), queue=5)
     pipe.send_surely([b"o", b"first"])
@@ -289,3 +289,124 @@ def test_an_address_that_is_taken_is_a_start_error_that_says_who_and_where() -> 
 def test_a_directory_that_is_gone_is_a_start_error(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="the router cannot listen on ipc://"):
         bind(PULL, ipc(tmp_path / "gone", "x"), what="the router")
+
+
+# What is written to a socket, and how it ends.
+
+
+def test_what_was_sent_before_a_socket_was_closed_still_arrives(directory: Path) -> None:
+    """A goodbye, or the last ticks of a drain, is sent and the socket closed in one breath."""
+    pull = bind(PULL, ipc(directory, "x"))
+    push = connect(PUSH, ipc(directory, "x"))
+    for number in range(100):
+        push.send(b"%d" % number)
+    push.close()
+    assert [receive(pull) for _ in range(100)] == [[b"%d" % number] for number in range(100)]
+    pull.close()
+
+
+def test_a_reader_that_does_not_read_holds_no_more_than_its_queue(directory: Path) -> None:
+    """Else a stopped shard would take in all memory: the queue is bounded at both ends."""
+    pull = bind(PULL, ipc(directory, "x"), queue=5)
+    push = connect(PUSH, ipc(directory, "x"), queue=5)
+    sent = 0
+    while sent < 5000 and push.poll(300, zmq.POLLOUT):
+        push.send(b"x" * 10_000, zmq.NOBLOCK)
+        sent += 1
+    assert 10 <= sent < 5000, "it took in all there was"
+    push.close(linger=0)
+    pull.close()
+
+
+def test_rule_1_a_message_whose_signal_was_missed_is_found_by_the_next_look(
+    directory: Path,
+) -> None:
+    """The descriptor is edge-triggered: a signal that is lost does not come again."""
+
+    async def test() -> None:
+        got: list[bytes] = []
+        pump = Pump(lambda: None, Window(0))
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        pump.add(pull, got.extend)
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().remove_reader(pull.fileno())
+        push.send(b"unheard")
+        await until(lambda: got == [b"unheard"])
+        pump.close()
+        push.close()
+
+    run(test())
+
+
+def test_whoever_sends_far_too_much_is_cut_off_and_may_come_back(directory: Path) -> None:
+    pull = bind(PULL, ipc(directory, "x"), most_bytes=1000)
+    push = connect(PUSH, ipc(directory, "x"))
+    push.send(b"x" * 1001)
+    got: list[bytes] = []
+    while not got:
+        push.send(b"small")
+        if pull.poll(20):
+            got = pull.recv_multipart()
+    assert got == [b"small"]
+    push.close(linger=0)
+    pull.close()
+
+
+@pytest.mark.parametrize("width_ms", [0, 2])
+def test_rule_3_a_fault_costs_one_message_and_the_pump_reads_on(
+    directory: Path,
+    width_ms: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Heartbeats went on while a shard read nothing any more: 0 of 100 later messages."""
+    monkeypatch.setattr(links, "_RECHECK_S", 1000)  # nothing else may find what was left lying
+
+    async def test() -> None:
+        got: list[bytes] = []
+
+        def take(parts: list[bytes]) -> None:
+            if parts == [b"7"]:
+                raise AssertionError("nobody meant this")
+            got.extend(parts)
+
+        pump = Pump(lambda: None, Wide(width_ms))
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        pump.add(pull, take)
+        for number in range(100):
+            push.send(b"%d" % number)
+        await until(lambda: len(got) == 99)
+        push.send(b"and on")
+        await until(lambda: got[-1] == b"and on")
+        assert pump.faults == 1
+        pump.close()
+        push.close()
+
+    run(test())
+    assert "nobody meant this" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_rule_3_a_fault_at_the_end_of_a_batch_stops_nothing_either(directory: Path) -> None:
+    async def test() -> None:
+        got: list[bytes] = []
+        faults = iter(range(3))
+
+        def done() -> None:
+            if next(faults, None) is not None:
+                raise AssertionError
+
+        pump = Pump(done, Window(0))
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        pump.add(pull, got.extend)
+        for number in range(10):
+            push.send(b"%d" % number)
+            await until(lambda number=number: len(got) == number + 1)  # type: ignore[misc]
+        assert pump.faults == 3
+        pump.close()
+        push.close()
+
+    run(test())

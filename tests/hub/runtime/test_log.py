@@ -81,3 +81,32 @@ def test_lines_stand_under_the_roles_name(capsys: pytest.CaptureFixture[str]) ->
     log.info("ready")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.split()[1:] == ["INFO", "shard-2", "ready"]
+
+
+def test_what_others_send_forges_no_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    setup("shard-2", "info")
+    log.warning("no symbol %s", "A\n09:15:00 ERROR router forged\x1b[31m\u2028\x85\r\t")
+    written = capsys.readouterr().err
+    assert len(written.splitlines()) == 1
+    assert written.rstrip("\n").isprintable()
+    assert r"A\n09:15:00 ERROR router forged\x1b[31m\u2028\x85\r\t" in written
+
+
+def test_letters_of_every_script_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    setup("shard-2", "info")
+    log.warning("उपयोगकर्ता %s", "é…")
+    assert "उपयोगकर्ता é…" in capsys.readouterr().err
+
+
+def test_a_traceback_keeps_its_lines_and_none_can_be_taken_for_a_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    setup("router", "info")
+    try:
+        raise ValueError("one\nERROR two\x1b")
+    except ValueError as error:
+        Seldom().warning("x", "it failed", error=error)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.endswith("it failed")
+    assert any("raise ValueError" in line for line in rest)
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
