@@ -81,6 +81,11 @@ class Beacon:
             await asyncio.sleep(0.005)
 
 
+def order_update(number: int) -> Message:
+    """An order update of anita's, as OpenAlgo publishes it."""
+    return {"type": "order_update", "user_id": "anita", "n": number}
+
+
 def scene(play: Callable[[Hub, AsyncExitStack], Any], hub: Hub) -> None:
     """Run a test whose clients are all closed in the end."""
 
@@ -121,6 +126,66 @@ def test_a_killed_shard_costs_the_clients_of_the_others_nothing(make_hub: MakeHu
                 assert reader.numbers(symbol) == list(range(beacon.sent))
 
     scene(play, make_hub({"hub.feeds": ["bus"]}))
+
+
+def test_a_router_that_was_paused_blames_nobody_and_loses_nothing(make_hub: MakeHub) -> None:
+    """It found everybody silent then, closed all legs, and 872 ticks and 45 order updates that
+    waited on the bus went nowhere."""
+
+    async def play(hub: Hub, stack: AsyncExitStack) -> None:
+        (symbol,) = fresh()
+        publisher = await stack.enter_async_context(hub.publisher())
+        client = await stack.enter_async_context(hub.client(snapshot=False))
+        await client.subscribe(symbol)
+        await client.ask({"action": "subscribe_orders"})
+        pid = hub.children["router"].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for number in range(450):  # 4.5 s, which is the fault itself
+                publisher.send(f"NSE_{symbol}_LTP", {"n": number})
+                if number % 10 == 0:
+                    publisher.send("X_orders", order_update(number))
+                await asyncio.sleep(0.01)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await client.catch_up(publisher)
+        assert [tick["data"]["n"] for tick in ticks_of(client.seen, symbol)] == list(range(450))
+        orders = [m["n"] for m in client.seen if m.get("type") == "order_update"]
+        assert orders == list(range(0, 450, 10))
+        figures = await hub.figures_when(lambda f: "router" in f, "the router is heard again")
+        assert figures["router"]["dropped"] == 0
+        assert "is gone" not in hub.log()
+
+    scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
+
+
+def test_order_updates_that_a_new_router_takes_in_reach_their_followers(make_hub: MakeHub) -> None:
+    """After a kill 305 came in and 288 went out, uncounted: nobody had told his interest yet."""
+
+    async def play(hub: Hub, stack: AsyncExitStack) -> None:
+        publisher = await stack.enter_async_context(hub.publisher())
+        client = await stack.enter_async_context(hub.client(snapshot=False))
+        await client.ask({"action": "subscribe_orders"})
+        victim = hub.kill("router")
+        number = 0
+        while not hub.is_back("router", victim) or len(client.seen) < 20:
+            for _ in range(5):
+                publisher.send("X_orders", order_update(number))
+                number += 1
+            with suppress(TimeoutError):
+                while True:
+                    await client.next(0.01)
+        await client.catch_up(publisher)
+        got = [m["n"] for m in client.seen if m.get("type") == "order_update"]
+        assert got == list(range(got[0], number)), "from the first that it took in, each once"
+
+        def all_told(figures: dict[str, Message]) -> bool:
+            return bool(figures["router"].get("orders", 0) == len(got))
+
+        figures = await hub.figures_when(all_told, "each that came in has gone out")
+        assert figures["router"]["orders_unclaimed"] == 0
+
+    scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
 
 
 def test_first_values_survive_the_death_of_a_shard_they_do_not_live_on(make_hub: MakeHub) -> None:

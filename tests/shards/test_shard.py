@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.model import Instrument, Mode, Offer, Result
 from shards import protocol
+from shards import shard as module
 from shards.shard import Shard
 from shards.tickets import SubscribeTicket
 from tests.shards.kit import ALICE, Client, instruments, make_settings, subscription, tick
@@ -294,3 +297,83 @@ def test_results_and_pulses_reach_the_desk(tmp_path: Path) -> None:
         assert "sim" in world.desk.feeds
 
     run(tmp_path, main)
+
+
+def test_answers_that_found_no_room_are_sent_when_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a first value would wait for ever: nothing else looks at that pipe."""
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
+
+    async def main(world: World) -> None:
+        retried = asyncio.Event()
+
+        class Full(Ingest):
+            def retry(self) -> bool:
+                retried.set()
+                return True
+
+        world.shard._ingest = Full()
+        world.shard._gateway = SimpleNamespace(tend=lambda: None)
+        tender = asyncio.create_task(world.shard._tend())
+        await asyncio.wait_for(retried.wait(), 20)
+        tender.cancel()
+
+    run(tmp_path, main)
+
+
+def test_what_is_pending_when_a_shard_leaves_is_sent_before_the_goodbye(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        await world.hold(client, THERE)
+        world.take(stream.TICKS, codec.pack(tick(THERE, Mode.QUOTE, 5)))
+        assert client.sent == [], "it waits for the end of the batch"
+        order: list[object] = []
+
+        async def goodbye() -> None:
+            order.append(got(client))
+
+        async def bye() -> None:
+            order.append("bye")
+
+        nothing = SimpleNamespace(close=lambda: None)
+        world.shard._gateway = SimpleNamespace(drain=goodbye)
+        world.shard._control = SimpleNamespace(stop=bye)
+        world.shard._pump = world.shard._ingest = nothing
+        await world.shard.drain()
+        assert order == [[5], "bye"]
+
+    run(tmp_path, main)
+
+
+def test_after_a_pause_nobody_is_called_late_before_his_answer_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BEAT_S", 0.01)
+
+    async def main(world: World) -> None:
+        ticket = world.ask(Client(), THERE)
+        ticket.deadline_s = time.monotonic() + 0.05
+        world.shard._gateway = SimpleNamespace(tend=lambda: None)
+        world.shard._ingest = SimpleNamespace(retry=lambda: True)
+        rounds: list[float] = []
+        monkeypatch.setattr(world.desk, "paused", _both(world.desk.paused, rounds.append))
+        tender = asyncio.create_task(world.shard._tend())
+        await asyncio.sleep(0.02)
+        time.sleep(2.0)  # noqa: ASYNC251  # the pause is the point
+        async with asyncio.timeout(20):
+            while not rounds:  # noqa: ASYNC110  # the tender has no event of its own
+                await asyncio.sleep(0.01)
+        assert not ticket.complete, "its time stood still meanwhile"
+        tender.cancel()
+        ticket.cancel()
+
+    run(tmp_path, main)
+
+
+def _both(first: Callable[[float], None], second: Callable[[float], None]) -> Any:
+    def call(value: float) -> None:
+        first(value)
+        second(value)
+
+    return call
