@@ -1,7 +1,12 @@
 """The supervisor: starts the hub's processes, keeps them running, ends them together.
 
-It compares what is wanted with what is there and does the difference (core/supervision). Signals
-are data: they only set what is wanted. It carries no data, and no process outlives it.
+It compares what is wanted with what is there and does the difference (core/supervision). It
+carries no data, and no process outlives it.
+
+1. Signals are data: they only set what is wanted.
+2. Its time is time awake: children are not blamed for a pause of the supervisor, and what they
+   said meanwhile is read before anything is planned.
+3. A process that cannot be started is one that ended young: it is tried again, the rest goes on.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import msgspec
 
 from hub.core import config, supervision
 from hub.core.config import Settings
+from hub.core.liveness import Awake
 from hub.core.supervision import Child, Do
 from hub.runtime.control import ControlLink
 from hub.runtime.log import log, setup
@@ -23,6 +29,9 @@ from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Lock, Notifications, Processes, free_port, reserve_port
 
 _STEP_S = 0.2
+_LONGEST_STEP_S = 1.0
+"""A turn that comes later than this after the one before was a pause."""
+
 _PERHAPS = {-9: " (killed; perhaps out of memory?)"}
 
 
@@ -50,7 +59,9 @@ class Supervisor:
             hub=replace(settings.hub, runtime_dir=str(self.runtime_dir)),
         )
         self.children = supervision.wanted(self.settings)
+        self._awake = Awake(_LONGEST_STEP_S)
         self._leaving = False
+        self._code = 0
         self._started_s = time.time()
         self._seen: list[object] = []
 
@@ -85,26 +96,32 @@ class Supervisor:
             self._notifications.close()
 
     async def _reconcile(self) -> int:
-        """The loop: look, plan, do. Ends when everybody has left."""
-        clock, code = asyncio.get_running_loop().time, 0
-        patience_s = self.settings.hub.stop_s + 1
+        """Turn until everybody has left; the exit code."""
+        clock = asyncio.get_running_loop().time
         while True:
-            self._bury(clock())
-            culprit = supervision.hopeless(self.children)
-            if culprit is not None and not self._leaving:
-                log.error("%s cannot start; the hub stops", culprit.name)
-                code, self._leaving = culprit.last_code or 1, True
-            if self._leaving:
-                actions = supervision.plan_leaving(self.children, clock(), patience_s)
-                if not actions and not any(child.alive for child in self.children):
-                    self._tell()
-                    return max(code, 0) or (1 if code else 0)
-            else:
-                actions = supervision.plan(self.children, clock())
-            for what, child in actions:
-                self._do(what, child, clock())
-            self._tell()
+            if self._turn(clock()):
+                return self._code
             await asyncio.sleep(_STEP_S)
+
+    def _turn(self, monotonic_s: float) -> bool:
+        """Look, plan, do; whether everybody has left."""
+        now_s = self._awake.look(monotonic_s)
+        self._hear(now_s)
+        self._bury(now_s)
+        culprit = supervision.hopeless(self.children)
+        if culprit is not None and not self._leaving:
+            log.error("%s cannot start; the hub stops", culprit.name)
+            self._code, self._leaving = max(culprit.last_code or 0, 1), True
+        for what, child in self._plan(now_s):
+            self._do(what, child, now_s)
+        self._tell()
+        return self._leaving and not any(child.alive for child in self.children)
+
+    def _plan(self, now_s: float) -> list[supervision.Action]:
+        if self._leaving:
+            patience_s = self.settings.hub.stop_s + 1
+            return supervision.plan_leaving(self.children, now_s, patience_s)
+        return supervision.plan(self.children, now_s)
 
     def _bury(self, now_s: float) -> None:
         """Take note of children that have ended."""
@@ -123,24 +140,41 @@ class Supervisor:
 
     def _do(self, what: Do, child: Child, now_s: float) -> None:
         if what is Do.START:
-            pid = self._processes.start(child.name, supervision.command(child.name))
-            supervision.started(child, pid, now_s)
+            self._start(child, now_s)
         elif what is Do.TERMINATE:
             child.state, child.since_s = supervision.State.LEAVING, now_s
             self._processes.signal(child.name, signal.SIGTERM)
-            self._processes.signal(child.name, signal.SIGCONT)
+            self._processes.signal(child.name, signal.SIGCONT)  # a stopped one hears nothing else
         else:
             log.warning("%s does not answer; killed", child.name)
             child.killed = True
             self._processes.signal(child.name, signal.SIGKILL)
 
+    def _start(self, child: Child, now_s: float) -> None:
+        try:
+            pid = self._processes.start(child.name, supervision.command(child.name))
+        except OSError as error:
+            supervision.not_started(child, now_s)
+            log.error(
+                "%s cannot be started: %s; see to memory, `ulimit -u` and `ulimit -n` "
+                "(under systemd TasksMax= and LimitNOFILE=); again in %.1f s",
+                child.name,
+                error.strerror,
+                child.backoff_s,
+            )
+        else:
+            supervision.started(child, pid, now_s)
+
     def _read_notifications(self) -> None:
-        now_s = asyncio.get_running_loop().time()
+        self._hear(self._awake.look(asyncio.get_running_loop().time()))
+        self._tell()
+
+    def _hear(self, now_s: float) -> None:
+        """Take in what children have said of themselves."""
         by_pid = {child.pid: child for child in self.children if child.alive}
         for pid, lines in self._notifications.read():
             if pid in by_pid:
                 supervision.notified(by_pid[pid], lines, now_s)
-        self._tell()
 
     def _stop(self, number: signal.Signals) -> None:
         if not self._leaving:

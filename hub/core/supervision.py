@@ -23,6 +23,8 @@ READY_S = 20.0
 WATCHDOG_S = 30.0
 CANNOT_START = frozenset({73, 78})
 """Exit codes of a process that would fail the same way again: StartError and ConfigError."""
+NO_PROCESS = 71
+"""What stands for an exit code where no process could be made (EX_OSERR of sysexits(3))."""
 
 
 class State(Enum):
@@ -39,7 +41,7 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Child:
-    """A process as the supervisor knows it; times are in seconds of its clock."""
+    """A process as the supervisor knows it; times are in seconds that the supervisor was awake."""
 
     name: str
     stage: int
@@ -125,8 +127,14 @@ def started(child: Child, pid: int, now_s: float) -> None:
     child.killed = False
 
 
+def not_started(child: Child, now_s: float) -> None:
+    """No process could be made for a child, which counts as one that ended at once."""
+    child.since_s = now_s
+    ended(child, NO_PROCESS, now_s)
+
+
 def notified(child: Child, lines: Mapping[str, str], now_s: float) -> None:
-    """A child has sent a notification."""
+    """A child has sent a notification; it repeats READY=1, for one may have been lost."""
     child.fed_s = now_s
     if lines.get("READY") == "1" and child.state is State.STARTING:
         child.state = State.READY

@@ -198,6 +198,26 @@ def test_only_ready_makes_ready_and_only_while_starting() -> None:
     assert not child.was_ready
 
 
+@pytest.mark.parametrize("state", [state for state in State if state is not State.STARTING])
+def test_a_repeated_ready_changes_no_state_and_feeds_the_watchdog(state: State) -> None:
+    """READY=1 may be lost where the queue is full, so children repeat it all their life."""
+    (child,) = children(0)
+    supervision.started(child, 7, 0.0)
+    child.state = state
+    supervision.notified(child, READY | {"WATCHDOG": "1"}, 2.0)
+    assert (child.state, child.fed_s, child.was_ready) == (state, 2.0, False)
+
+
+def test_who_cannot_be_started_has_died_young() -> None:
+    child = bring_up(children(0)[0])
+    supervision.ended(child, 1, 1000.0)
+    for number in range(FAILED_AFTER):
+        assert child.state is State.BACKOFF
+        supervision.not_started(child, 1001.0 + number)
+    assert (child.state, child.pid, child.restarts) == (State.FAILED, 0, 0)
+    assert plan([child], child.since_s + child.backoff_s + 0.01) == [(Do.START, child)]
+
+
 def leave(actions: list[supervision.Action], now_s: float) -> None:
     """Do as the supervisor does with a TERMINATE, and let them end."""
     for what, child in actions:

@@ -1,0 +1,290 @@
+"""The supervisor turn by turn: its children are words on paper, its clock is an argument."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from hub.core.config import Bus, Hub, Settings, Websocket
+from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
+from hub.supervisor import Supervisor
+
+STEP_S = 0.2
+NAMES = ["router", "feed-sim", "shard-0", "monitor"]
+
+
+class Children:
+    """Stands for Processes and for Notifications; keeps what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, int] = {}
+        self.started: list[str] = []
+        self.signals: list[tuple[str, signal.Signals]] = []
+        self.said: list[tuple[int, dict[str, str]]] = []
+        self.gone: list[tuple[str, int]] = []
+        self.refused: dict[str, int] = {}
+
+    def start(self, name: str, command: Sequence[str]) -> int:
+        assert command[1:3] == ["-m", command[2]]
+        if name in self.refused:
+            raise OSError(self.refused[name], "no room for another")
+        self.started.append(name)
+        self.running[name] = 1000 + len(self.started)
+        return self.running[name]
+
+    def ended(self) -> list[tuple[str, int]]:
+        gone, self.gone = self.gone, []
+        return gone
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self.signals.append((name, number))
+
+    def read(self) -> Iterator[tuple[int, dict[str, str]]]:
+        said, self.said = self.said, []
+        yield from said
+
+    def say(self, name: str, **lines: str) -> None:
+        self.said.append((self.running[name], lines))
+
+    def end(self, name: str, code: int = 0) -> None:
+        del self.running[name]
+        self.gone.append((name, code))
+
+
+class Play:
+    """One supervisor and its children; `turn` lets time pass as its loop does."""
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self.reports: list[dict[str, State]] = []
+        settings = Settings(
+            hub=Hub(runtime_dir=str(runtime_dir), feeds=["sim"], shards=1, stop_s=2.0),
+            websocket=Websocket(port=0),
+            bus=Bus(port=0),
+        )
+        self.hub = Supervisor(settings, self._report)
+        self.children = Children()
+        self.hub._processes = self.children  # type: ignore[assignment]
+        self.hub._notifications = self.children  # type: ignore[assignment]
+        self.now_s = 5000.0
+
+    def _report(self, children: Sequence[Child]) -> None:
+        self.reports.append({child.name: child.state for child in children})
+
+    def turn(self, for_s: float = STEP_S, *, feeding: Sequence[str] = ()) -> bool:
+        """Turns for so long, during which some feed the watchdog; whether all have left."""
+        left = False
+        for _ in range(max(1, round(for_s / STEP_S))):
+            self.now_s += STEP_S
+            for name in feeding:
+                self.children.say(name, WATCHDOG="1")
+            left = self.hub._turn(self.now_s)
+        return left
+
+    def pause(self, for_s: float) -> bool:
+        """The supervisor is stopped, and then takes its next turn."""
+        self.now_s += for_s
+        return self.hub._turn(self.now_s)
+
+    def bring_up(self) -> None:
+        """Until all are ready."""
+        for _ in NAMES:
+            self.turn()
+            for name in self.children.running:
+                self.children.say(name, READY="1")
+        self.turn()
+        assert set(self.states().values()) == {State.READY}
+
+    def states(self) -> dict[str, State]:
+        return {child.name: child.state for child in self.hub.children}
+
+    def child(self, name: str) -> Child:
+        return next(child for child in self.hub.children if child.name == name)
+
+    def signals(self) -> list[tuple[str, signal.Signals]]:
+        signals, self.children.signals = self.children.signals, []
+        return signals
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Iterator[Play]:
+    """A supervisor that has started nobody yet."""
+    tmp_path.chmod(0o700)
+    play = Play(tmp_path)
+    yield play
+    play.hub._port.close()
+    play.hub._lock.release()
+
+
+def test_each_stage_is_started_when_the_one_before_is_ready(play: Play) -> None:
+    for number, name in enumerate(NAMES, 1):
+        play.turn(1)
+        assert play.children.started == NAMES[:number], "nobody connects to what is not there yet"
+        play.children.say(name, READY="1")
+    play.turn()
+    assert set(play.states().values()) == {State.READY}
+
+
+def test_every_change_is_reported_once(play: Play) -> None:
+    play.bring_up()
+    count = len(play.reports)
+    assert play.reports[-1] == dict.fromkeys(NAMES, State.READY)
+    play.turn(5, feeding=NAMES)
+    assert len(play.reports) == count, "nothing has changed"
+    play.children.end("shard-0", 1)
+    play.turn()
+    assert play.reports[count]["shard-0"] is State.BACKOFF
+
+
+def test_what_strangers_say_changes_nothing(play: Play) -> None:
+    play.turn()
+    play.children.said.append((1, {"READY": "1"}))
+    play.turn()
+    assert play.states()["router"] is State.STARTING
+
+
+def test_a_child_that_ends_is_started_again_and_the_rest_goes_on(play: Play) -> None:
+    play.bring_up()
+    play.children.end("router", -9)
+    play.turn(1, feeding=NAMES[1:])
+    assert play.children.started == [*NAMES, "router"]
+    assert play.signals() == []
+    assert (play.child("router").restarts, play.child("router").last_code) == (1, -9)
+
+
+def test_a_child_that_falls_silent_is_killed_once(play: Play) -> None:
+    play.bring_up()
+    play.turn(WATCHDOG_S + 2, feeding=["router", "feed-sim", "monitor"])
+    assert play.signals() == [("shard-0", signal.SIGKILL)]
+
+
+def test_a_child_that_is_never_ready_is_killed(play: Play) -> None:
+    play.turn(READY_S + 2)
+    assert play.signals() == [("router", signal.SIGKILL)]
+
+
+def test_a_child_that_cannot_start_ends_the_hub_with_its_code(play: Play) -> None:
+    play.turn()
+    play.children.end("router", 78)
+    assert play.turn(), "nobody is left to wait for"
+    assert play.hub._code == 78
+
+
+def test_a_hub_whose_child_keeps_being_killed_before_it_is_ready_fails(play: Play) -> None:
+    """A negative code, as of a signal, must not become an exit code of success."""
+    for _ in range(FAILED_AFTER):
+        play.turn(30)
+        play.children.running.clear()
+        play.children.gone.append(("router", -9))
+    assert play.turn()
+    assert play.hub._code == 1
+
+
+def test_children_leave_in_order_and_a_stopped_one_hears_it(play: Play) -> None:
+    """SIGTERM alone stays pending with a stopped process, which lasts until SIGKILL.
+
+    What its clients had pending would be lost. So SIGCONT goes to each of them, after SIGTERM.
+    """
+    play.bring_up()
+    play.hub._stop(signal.SIGTERM)
+    for stage in (["shard-0", "monitor"], ["feed-sim"], ["router"]):
+        assert not play.turn(1)
+        assert play.signals() == [
+            (name, number) for name in stage for number in (signal.SIGTERM, signal.SIGCONT)
+        ]
+        for name in stage:
+            play.children.end(name)
+    assert play.turn()
+    assert set(play.states().values()) == {State.GONE}
+    assert play.hub._code == 0
+    assert play.children.started == NAMES, "nobody is started while the hub leaves"
+
+
+def test_a_child_that_does_not_leave_is_killed_after_its_patience(play: Play) -> None:
+    play.bring_up()
+    play.hub._stop(signal.SIGTERM)
+    play.turn()
+    play.children.end("monitor")
+    play.signals()
+    play.turn(2.8)
+    assert play.signals() == [], "it has stop_s and a second to leave by itself"
+    play.turn(1)
+    assert play.signals() == [("shard-0", signal.SIGKILL)]
+
+
+# A pause of the supervisor: SIGSTOP, Ctrl-Z and fg, a machine that was suspended.
+
+
+@pytest.mark.parametrize("paused_s", [2.0, 2 * WATCHDOG_S, 86400.0])
+def test_after_a_pause_nobody_is_killed(play: Play, paused_s: float) -> None:
+    """Nobody could be heard in that time, and what they said is mostly lost: the queue is short."""
+    play.bring_up()
+    play.pause(paused_s)
+    play.turn(WATCHDOG_S - 2)
+    assert play.signals() == []
+    assert play.states() == dict.fromkeys(NAMES, State.READY)
+    play.turn(4)
+    assert sorted(play.signals()) == sorted((name, signal.SIGKILL) for name in NAMES)
+
+
+def test_what_was_said_during_a_pause_is_read_before_anything_is_planned(play: Play) -> None:
+    play.bring_up()
+    play.turn(WATCHDOG_S - 0.5)
+    for name in NAMES:
+        play.children.say(name, WATCHDOG="1")
+    play.pause(60)
+    assert play.signals() == []
+
+
+def test_after_a_pause_a_child_still_has_its_time_to_be_ready(play: Play) -> None:
+    play.turn()
+    play.pause(10 * READY_S)
+    play.turn(READY_S - 2)
+    assert play.signals() == []
+    play.children.say("router", READY="1", WATCHDOG="1")
+    play.turn()
+    assert play.states()["router"] is State.READY
+
+
+def test_after_a_pause_a_child_still_has_its_time_to_leave(play: Play) -> None:
+    play.bring_up()
+    play.hub._stop(signal.SIGTERM)
+    play.turn()
+    play.signals()
+    play.pause(60)
+    assert play.signals() == []
+
+
+# A fork that fails.
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE])
+def test_a_child_that_cannot_be_forked_is_tried_again_and_the_rest_goes_on(
+    play: Play, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    play.bring_up()
+    play.children.refused["shard-0"] = number
+    play.children.end("shard-0", 1)
+    with caplog.at_level(logging.ERROR, "hub"):
+        play.turn(0.4, feeding=["router", "feed-sim", "monitor"])
+    shard = play.child("shard-0")
+    assert (shard.state, shard.pid, shard.last_code) == (State.BACKOFF, 0, NO_PROCESS)
+    assert "shard-0 cannot be started: no room for another; see to memory, `ulimit" in caplog.text
+    assert "again in 0.2 s" in caplog.text, "it is tried ever more rarely"
+    play.children.refused.clear()
+    play.turn(1, feeding=["router", "feed-sim", "monitor"])
+    assert play.states()["shard-0"] is State.STARTING
+    assert shard.restarts == 1, "what was never there was not restarted"
+    assert play.signals() == []
+
+
+def test_a_hub_that_can_never_fork_ends_with_a_code_of_its_own(play: Play) -> None:
+    play.children.refused["router"] = errno.EAGAIN
+    for _ in range(FAILED_AFTER * 10):
+        if play.turn(1):
+            break
+    assert play.hub._code == NO_PROCESS
