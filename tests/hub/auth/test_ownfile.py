@@ -70,6 +70,13 @@ def test_a_missing_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None
     assert stat.S_IMODE((tmp_path / "room").stat().st_mode) == 0o700
 
 
+def test_directories_above_a_missing_one_are_made_too(tmp_path: Path) -> None:
+    """A new user has no ~/.config yet."""
+    file = OwnFile(tmp_path / "home" / ".config" / "keys.json")
+    put(file, b"x")
+    assert content(file) == b"x"
+
+
 def test_the_mode_of_a_directory_that_is_there_is_left_alone(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     put(OwnFile(tmp_path / "keys.json"), b"x")
@@ -90,7 +97,9 @@ def test_rule_1_the_way_out_it_names_works(file: OwnFile) -> None:
     assert content(file) == b"old"
 
 
-@pytest.mark.parametrize(("euid", "advice"), [(4242, "sudo chown #4242"), (0, "sudo -u")])
+@pytest.mark.parametrize(
+    ("euid", "advice"), [(4242, "sudo chown #4242"), (4444, "sudo chown #4444"), (0, "sudo -u")]
+)
 def test_rule_1_a_file_of_someone_else_is_not_read(
     file: OwnFile, monkeypatch: pytest.MonkeyPatch, euid: int, advice: str
 ) -> None:
@@ -102,16 +111,27 @@ def test_rule_1_a_file_of_someone_else_is_not_read(
     assert advice in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("owner", "told"),
+    [
+        (4141, "belongs to #4141, not to #4242; type `sudo chown #4242"),
+        (4343, "belongs to #4343, not to #4242; type `sudo chown #4242"),
+        (4242, "cannot be read: Permission denied"),
+    ],
+)
 def test_a_file_that_may_not_be_opened_tells_whose_it_is(
-    file: OwnFile, monkeypatch: pytest.MonkeyPatch
+    file: OwnFile, monkeypatch: pytest.MonkeyPatch, owner: int, told: str
 ) -> None:
     def refuse(path: Path, *_: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
+    status = os.stat_result([0o100600, 1, 1, 1, owner, owner, 3, 0, 0, 0])
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: 4242)
-    with pytest.raises(KeyStoreError, match=r"type `sudo chown #4242"):
+    monkeypatch.setattr(Path, "stat", lambda *_: status)
+    with pytest.raises(KeyStoreError) as caught:
         file.read()
+    assert told in str(caught.value)
 
 
 def test_a_pipe_or_a_directory_in_its_place_is_refused_and_hangs_nobody(tmp_path: Path) -> None:
@@ -144,6 +164,23 @@ def test_rule_2_a_write_that_fails_leaves_the_old_file_and_nothing_else(
             put(file, b"new")
     assert content(file) == b"old"
     assert sorted(file.path.parent.iterdir()) == before
+
+
+def test_rule_2_a_write_that_cannot_even_begin_says_why(
+    file: OwnFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason must not be hidden by tidying up what was never made."""
+    opened = os.open
+
+    def full(path: str | Path, flags: int, mode: int = 0o777) -> int:
+        if str(path).endswith(".new"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(KeyStoreError, match="cannot be written: No space left"):
+        put(file, b"new")
+    assert content(file) == b"old"
 
 
 def test_rule_2_what_one_that_died_left_behind_is_in_nobodys_way(file: OwnFile) -> None:
