@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Mode(IntEnum):
@@ -16,7 +16,7 @@ class Mode(IntEnum):
     QUOTE = 2
     DEPTH = 3
 
-    def __new__(cls, value: int) -> Mode:
+    def __new__(cls, value: int) -> Self:
         """The bit is made once: it is looked at for every row of every subscribe."""
         mode = int.__new__(cls, value)
         mode._value_ = value

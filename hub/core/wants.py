@@ -72,8 +72,7 @@ class Wants:
             record = self._records[key] = _Record(exchange, symbol)
         record.counts[mode - 1] += 1
         record.modes |= mode.bit
-        if depth > record.depth:
-            record.depth = depth
+        record.depth = max(record.depth, depth)
         if record.confirmed & mode.bit and record.depth == record.told_depth:
             return True
         self._touched[key] = None
