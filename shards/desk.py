@@ -3,12 +3,13 @@
 1. A client gets ticks from its subscribe reply on: the index learns of it when the reply is sent.
 2. What is wanted upstream is everything held or awaited below, told in batches, once per change.
 3. Whatever changes the index flushes the fan-out first.
+4. No turn of the loop does more than some rows, however large a subscribe is (slices).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hub.core.config import Settings
@@ -20,14 +21,17 @@ from hub.core.placement import home
 from hub.core.wants import Wants
 from shards import protocol
 from shards.accounts import Accounts
-from shards.fanout import Fanout
+from shards.fanout import Fanout, frame
+from shards.slices import Slices, Work, pieces
 from shards.snapshots import Snapshots
-from shards.tickets import Client, Row, SubscribeTicket
+from shards.tickets import Client, Row, Stage, SubscribeTicket
 
 ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
 
 _DEEPEST = 200
+_MOST_TOLD = 1000
+"""Keys of a feed told at once: what is told, and answered, is a slice too."""
 
 
 class Word(NamedTuple):
@@ -53,9 +57,10 @@ class Desk:
         self.snapshots = Snapshots(self.index, self.latest, self.fanout, self._is_home)
         self.accounts = Accounts()
         self.feeds = Offers()
+        self.slices = Slices()
         self._wants: dict[str, Wants] = defaultdict(Wants)
         self._words = 0
-        self._waiting: dict[tuple[str, bytes], list[tuple[SubscribeTicket, Row]]] = {}
+        self._waiting: dict[tuple[str, bytes], dict[Row, SubscribeTicket]] = {}
         self._tickets: dict[SubscribeTicket, None] = {}
         self._pending: dict[Client, int] = defaultdict(int)
         self._legs: dict[bytes, int] = {}
@@ -77,7 +82,7 @@ class Desk:
         asked: protocol.Subscribe,
         now_s: float,
     ) -> SubscribeTicket:
-        """Take a subscribe; the ticket may be complete already."""
+        """Take a subscribe; the ticket may be complete already. If not, the client is told."""
         ticket = SubscribeTicket(
             self,
             client,
@@ -86,53 +91,26 @@ class Desk:
             broker=identity.broker,
             deadline_s=self.deadline(now_s),
         )
-        feed = self.feeds.of(identity)
-        held = self.index.held(client)
-        limit = self._settings.websocket.max_symbols
-        room = limit - len(held) - self._pending.get(client, 0)
-        for row in ticket.rows:
-            before = held.get(row.key)
-            if row.problem or (before and before.modes & ticket.mode.bit):
-                continue
-            if not before and room <= 0:
-                row.problem = f"this connection holds {limit} symbols already"
-                continue
-            room -= not before
-            row.broker = before.broker if before else identity.broker
-            row.feed = before.feed if before else feed
-            self._want(ticket, row)
+        self.slices.begin(self._enter(ticket, identity))
         if not ticket.complete:
             self._tickets[ticket] = None
         return ticket
 
-    def confirm(self, ticket: SubscribeTicket) -> list[Line]:
-        """The reply is being sent: the client holds the symbols from now on. Returns the lines
-        whose values follow the reply."""
-        self.fanout.flush()
-        client, mode = ticket.client, ticket.mode
-        shown = []
-        for row in ticket.rows:
-            if not row.wanted:
-                continue
-            self._settle_pending(row, client)
-            held = self.index.modes(client, row.key)
-            if held & mode.bit:
-                self._wants[row.feed].remove(row.key, mode)
-                continue
-            self.index.add(client, row.instrument, mode, row.broker, row.feed)
-            self.latest.unresolve(row.key)
-            if ticket.snapshot:
-                shown.append(self.snapshots.first(client, row.key, mode, held))
-        return [line for line in shown if line is not None]
+    def confirm(self, ticket: SubscribeTicket) -> list[Line] | None:
+        """The reply's turn has come: the client begins to hold the symbols. Returns the lines
+        whose values follow the reply; None when that takes more turns, and the client is told
+        when to ask again. Meanwhile it withholds what it gets."""
+        if ticket.stage is Stage.ENTERED:
+            ticket.stage = Stage.CONFIRMING
+            self.slices.begin(self._hold(ticket))
+            ticket.later = ticket.stage is Stage.CONFIRMING
+        return None if ticket.stage is Stage.CONFIRMING else ticket.shown
 
     def cancel(self, ticket: SubscribeTicket) -> None:
         """The client has gone before its reply."""
         self._tickets.pop(ticket, None)
-        for row in ticket.rows:
-            if row.wanted:
-                self._stop_waiting(ticket, row)
-                self._settle_pending(row, ticket.client)
-                self._wants[row.feed].remove(row.key, ticket.mode)
+        ticket.stage = Stage.CANCELLED
+        self.slices.begin(self._let_go(ticket))
 
     def unsubscribe(
         self, client: Client, drops: list[protocol.Drop] | None, broker: str
@@ -157,32 +135,35 @@ class Desk:
 
     def leave(self, client: Client) -> None:
         """A client is gone."""
-        self.fanout.flush()
-        for key, variant in dict(self.index.held(client)).items():
-            self._drop(client, key, variant.modes)
-        self.index.drop(client)
         self.accounts.leave(client)
+        self.slices.begin(self._leave(client))
 
     # The hub tells.
 
     def take_results(self, feed: str, results: Iterable[Result], now_s: float) -> None:
         """A feed has answered, or the router about accounts."""
-        answered: dict[Client, None] = {}
         if feed == ACCOUNTS:
             keys = set()
             for result in results:
                 self.accounts.wants.settle(result)
                 keys.add(result.key)
-            answered = dict.fromkeys(self.accounts.settle(keys, now_s))
+            for client in dict.fromkeys(self.accounts.settle(keys, now_s)):
+                client.answered()
         elif feed in self._wants:
+            settle = self._wants[feed].settle
+            answers = []
             for result in results:
-                self._wants[feed].settle(result)
-                for ticket, row in list(self._waiting.get((feed, result.key), ())):
-                    if result.modes & ticket.mode.bit:
-                        self._answer(ticket, row, result.error, result.depth)
-                        answered[ticket.client] = None
-        for client in answered:
-            client.answered()
+                settle(result)
+                rows = self._waiting.get((feed, result.key))
+                if rows:
+                    answers.append((result, rows.copy()))
+            self.slices.begin(
+                self._answer(
+                    (ticket, row, result)
+                    for result, rows in answers
+                    for row, ticket in rows.items()
+                )
+            )
 
     def take_feeds(self, offers: Iterable[Offer], now_s: float) -> None:
         """Which feeds are there; one that has gone has nothing confirmed any more."""
@@ -209,15 +190,19 @@ class Desk:
         """Tickets whose feed has not answered in time get an error that says so."""
         late = [ticket for ticket in self._tickets if ticket.deadline_s <= now_s]
         for ticket in late:
-            for row in ticket.rows:
-                if row.waiting:
-                    self._answer(ticket, row, self._silence(row.feed), 0)
-            ticket.client.answered()
+            self.slices.begin(self._answer(self._silence(ticket)))
         self.take_results(ACCOUNTS, (), now_s)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is left for another turn."""
+        return bool(self.slices) or any(wants.untold for wants in self._wants.values())
+
     def tell(self) -> list[Word]:
-        """What has changed in this shard's interest, by feed."""
-        told = [self._word(feed, wants.take()) for feed, wants in self._wants.items()]
+        """Another turn: go on with what was left, then say what has changed in this shard's
+        interest, by feed. Call again while it is `busy`."""
+        self.slices.step()
+        told = [self._word(feed, wants.take(_MOST_TOLD)) for feed, wants in self._wants.items()]
         self._note(told)
         told.append(self._word(ACCOUNTS, self.accounts.wants.take()))
         return [word for word in told if word.wants]
@@ -238,14 +223,121 @@ class Desk:
 
     # Below: details.
 
-    def _silence(self, feed: str) -> str:
-        return f"feed {feed} did not answer within {self._settings.upstream.answer_s:g} s"
+    def _silence(self, ticket: SubscribeTicket) -> Iterator[tuple[SubscribeTicket, Row, Result]]:
+        """What rows are told whose feed has not answered."""
+        within_s = self._settings.upstream.answer_s
+        for row in ticket.rows:
+            if row.waiting:
+                problem = f"feed {row.feed} did not answer within {within_s:g} s"
+                yield ticket, row, Result(row.key, ticket.mode.bit, problem)
 
     def _concerns(self, key: bytes) -> bool:
         return self._is_home(key) or any(key in wants for wants in self._wants.values())
 
     def _is_home(self, key: bytes) -> bool:
         return home(key, self._settings.hub.shards) == self._shard
+
+    def _enter(self, ticket: SubscribeTicket, identity: Identity) -> Work:
+        """Count a subscribe's rows; those that need no answer have it already."""
+        client = ticket.client
+        feed = self.feeds.of(identity)
+        limit = self._settings.websocket.max_symbols
+        known = 0  # rows of symbols that the client holds already, and need no room
+        for rows in pieces(ticket.read()):
+            if ticket.stage is Stage.CANCELLED:
+                return
+            held = self.index.held(client)
+            for row in rows:
+                before = held.get(row.key)
+                if row.problem or (before and before.modes & ticket.mode.bit):
+                    continue
+                if before:
+                    known += 1
+                elif len(held) + self._pending.get(client, 0) - known >= limit:
+                    row.problem = f"this connection holds {limit} symbols already"
+                    continue
+                row.broker = before.broker if before else identity.broker
+                row.feed = before.feed if before else feed
+                self._want(ticket, row)
+            yield len(rows)
+        if ticket.stage is Stage.ENTERING:
+            ticket.stage = Stage.ENTERED
+            self._look(ticket)
+
+    def _answer(self, answers: Iterable[tuple[SubscribeTicket, Row, Result]]) -> Work:
+        """Hand answers to the rows that wait for them."""
+        for piece in pieces(answers):
+            for ticket, row, result in piece:
+                if row.waiting and result.modes & ticket.mode.bit:
+                    self._stop_waiting(ticket, row)
+                    if result.error:
+                        row.problem = result.error
+                        self._unwant(ticket, row)
+                    elif result.depth:
+                        row.depth = result.depth
+                    if not ticket.missing:
+                        self._look(ticket)
+            yield len(piece)
+
+    def _look(self, ticket: SubscribeTicket) -> None:
+        """Whether a ticket that was waited for is complete now."""
+        if ticket.complete and ticket in self._tickets:
+            del self._tickets[ticket]
+            ticket.client.answered()
+
+    def _hold(self, ticket: SubscribeTicket) -> Work:
+        """A client begins to hold what it asked for, and its reply is written alongside."""
+        self.fanout.flush()
+        ticket.client.withhold()
+        for rows in pieces(ticket.rows):
+            if ticket.stage is Stage.CANCELLED:
+                return
+            self.fanout.flush()
+            for row in rows:
+                if row.wanted:
+                    self._settle_pending(row, ticket.client)
+                    self._hold_one(ticket, row)
+            ticket.write(rows)
+            yield len(rows)
+        if ticket.stage is Stage.CONFIRMING:
+            ticket.stage = Stage.CONFIRMED
+        if ticket.later:
+            ticket.client.answered()
+
+    def _hold_one(self, ticket: SubscribeTicket, row: Row) -> None:
+        client, key, mode = ticket.client, row.key, ticket.mode
+        held = self.index.modes(client, key)
+        if held & mode.bit:
+            self._wants[row.feed].remove(key, mode)
+            return
+        variant = self.index.add_key(
+            client, key, row.instrument, mode, broker=row.broker, feed=row.feed
+        )
+        self.latest.unresolve(key)
+        if ticket.snapshot:
+            line = self.snapshots.first(client, key, mode, held)
+            shown = frame(line, variant) if line is not None else None
+            if line is not None and shown is not None:
+                ticket.shown.append(line)
+                ticket.values.append(shown)
+
+    def _let_go(self, ticket: SubscribeTicket) -> Work:
+        """Nothing of a ticket is wanted any more."""
+        for rows in pieces(ticket.rows):
+            for row in rows:
+                if row.wanted:
+                    self._stop_waiting(ticket, row)
+                    self._unwant(ticket, row)
+            yield len(rows)
+
+    def _leave(self, client: Client) -> Work:
+        """Nothing is held by a client that is gone."""
+        for piece in pieces(list(self.index.held(client).items())):
+            self.fanout.flush()
+            for key, variant in piece:
+                self._drop(client, key, variant.modes)
+            yield len(piece)
+        self.index.drop(client)
 
     def _want(self, ticket: SubscribeTicket, row: Row) -> None:
         depth = row.depth if isinstance(row.depth, int) and 0 < row.depth <= _DEEPEST else 5
@@ -258,18 +350,11 @@ class Desk:
         if not confirmed:
             row.waiting = True
             ticket.missing += 1
-            self._waiting.setdefault((row.feed, row.key), []).append((ticket, row))
+            self._waiting.setdefault((row.feed, row.key), {})[row] = ticket
 
-    def _answer(self, ticket: SubscribeTicket, row: Row, problem: str, depth: int) -> None:
-        self._stop_waiting(ticket, row)
-        if problem:
-            row.problem = problem
-            self._settle_pending(row, ticket.client)
-            self._wants[row.feed].remove(row.key, ticket.mode)
-        elif depth:
-            row.depth = depth
-        if ticket.complete:
-            self._tickets.pop(ticket, None)
+    def _unwant(self, ticket: SubscribeTicket, row: Row) -> None:
+        self._settle_pending(row, ticket.client)
+        self._wants[row.feed].remove(row.key, ticket.mode)
 
     def _stop_waiting(self, ticket: SubscribeTicket, row: Row) -> None:
         if not row.waiting:
@@ -277,10 +362,9 @@ class Desk:
         row.waiting = False
         ticket.missing -= 1
         place = row.feed, row.key
-        others = [pair for pair in self._waiting[place] if pair[1] is not row]
-        if others:
-            self._waiting[place] = others
-        else:
+        others = self._waiting[place]
+        del others[row]
+        if not others:
             del self._waiting[place]
 
     def _settle_pending(self, row: Row, client: Client) -> None:

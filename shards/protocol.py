@@ -51,13 +51,14 @@ OPEN_TO_ALL = frozenset({"authenticate", "ping", "get_supported_brokers"})
 """What a client may ask before it has authenticated."""
 
 _DEEPEST = 200
+_quoted = json.JSONEncoder().encode
 
 
 class Subscribe(NamedTuple):
     """A subscribe: one mode and depth for all entries; each is an instrument and why it cannot
-    be subscribed, empty when it can."""
+    be subscribed, empty when it can. They are read as they are taken, once."""
 
-    entries: list[tuple[Instrument, str]]
+    entries: Iterable[tuple[Instrument, str]]
     mode: Mode
     depth: Any
     snapshot: bool
@@ -119,7 +120,7 @@ def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
         raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
     instruments = (_instrument(entry) for entry in _entries(symbols))
     return Subscribe(
-        [(instrument, _problem(instrument)) for instrument in instruments if instrument],
+        ((instrument, _problem(instrument)) for instrument in instruments if instrument),
         mode,
         request.get("depth", 5),
         _flag(request, "snapshot", default=snapshot),
@@ -173,37 +174,44 @@ def authenticated(identity: Identity) -> bytes:
     )
 
 
-def subscribed(request: Request, rows: list[dict[str, Any]], broker: str) -> bytes:
-    """The reply to a subscribe: `partial` as soon as one row failed."""
-    failed = any(row["status"] != "success" for row in rows)
-    return _text(
+def subscribed(request: Request, rows: list[str], broker: str, *, failed: bool) -> bytes:
+    """The reply to a subscribe, of rows that are written: `partial` as soon as one failed."""
+    reply = _text(
         _echo(
             request,
             {
                 "type": "subscribe",
                 "status": "partial" if failed else "success",
-                "subscriptions": rows,
+                "subscriptions": [],
                 "message": "Subscription processing complete",
                 "broker": broker,
             },
         )
     )
+    head, _, tail = reply.partition(b"[]")
+    return b"".join((head, b"[", ", ".join(rows).encode(), b"]", tail))
 
 
-def subscribed_row(instrument: Instrument, mode: Mode, depth: Any, broker: str) -> dict[str, Any]:
-    """One symbol that is subscribed. The mode is its label here, a number in ticks."""
-    return {
-        "symbol": instrument.symbol,
-        "exchange": instrument.exchange,
-        "status": "success",
-        "mode": mode.label,
-        "depth": depth,
-        "broker": broker,
-    }
+def subscribed_text(instrument: Instrument, tail: str) -> str:
+    """One symbol that is subscribed, as JSON; there may be tens of thousands."""
+    symbol, exchange = _quoted(instrument.symbol), _quoted(instrument.exchange)
+    return f'{{"symbol": {symbol}, "exchange": {exchange}, {tail}'
+
+
+def subscribed_tail(mode: Mode, depth: Any, broker: str) -> str:
+    """What the rows of a reply have in common, the end of each. The mode is its label here, a
+    number in ticks."""
+    end = {"status": "success", "mode": mode.label, "depth": depth, "broker": broker}
+    return _text(end).decode()[1:]
+
+
+def failed_text(instrument: Instrument, problem: str, broker: str) -> str:
+    """One symbol that is not, as JSON."""
+    return _text(failed_row(instrument, problem, broker)).decode()
 
 
 def failed_row(instrument: Instrument, problem: str, broker: str) -> dict[str, Any]:
-    """One symbol that is not."""
+    """One symbol that could not be done."""
     return {
         "symbol": instrument.symbol,
         "exchange": instrument.exchange,

@@ -56,6 +56,7 @@ class Session:
         "_tickets",
         "_verify",
         "_wire",
+        "_withheld",
         "identity",
         "outbox",
         "snapshot",
@@ -81,6 +82,7 @@ class Session:
         self._tickets: deque[Ticket] = deque()
         self._busy = False
         self._held = False
+        self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
 
     def __repr__(self) -> str:
         who = self.identity.user if self.identity else "unknown"
@@ -112,6 +114,8 @@ class Session:
         """Ticks: straight to the socket, or owed while it takes no more."""
         if self.outbox.behind:
             self.outbox.owe(lines)
+        elif self._withheld is not None:
+            self._withheld.append((data, lines))
         else:
             self._wire.write(data)
 
@@ -122,8 +126,13 @@ class Session:
         elif not self.outbox.owe_event(frame):
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
+    def withhold(self) -> None:
+        """A reply is being confirmed: ticks of its symbols come already, and follow it."""
+        self._withheld = []
+
     def answered(self) -> None:
-        """A ticket is complete: send the replies whose turn has come, then work on."""
+        """A ticket is complete, or confirmed: send the replies whose turn has come, then work
+        on."""
         self._send_replies()
         self._work()
 
@@ -135,6 +144,8 @@ class Session:
 
     def unblocked(self, budget_bytes: int) -> None:
         """There is room again: pay what is owed."""
+        if self._withheld is not None:
+            return  # what is owed may be of symbols whose reply has not been sent
         data = self.outbox.settle(self._frame_of, budget_bytes)
         if data:
             self._wire.write(b"".join(data))
@@ -173,15 +184,20 @@ class Session:
 
     def _send_replies(self) -> None:
         while self._tickets and self._tickets[0].complete:
-            ticket = self._tickets.popleft()
+            ticket = self._tickets[0]
             shown = ticket.confirm()
+            if shown is None:
+                break
+            self._tickets.popleft()
+            withheld, self._withheld = self._withheld, None
             try:
                 self._reply(ticket.reply())
             except RequestError as error:
                 self._reply(protocol.error(error.code, str(error)))
             if shown:
-                values = (self._frame_of(line) for line in shown)
-                self.deliver(b"".join(value for value in values if value), shown)
+                self.deliver(b"".join(ticket.values), shown)
+            for data, lines in withheld or ():
+                self.deliver(data, lines)
 
     def _handle(self, request: protocol.Request | RequestError) -> None:
         if isinstance(request, RequestError):

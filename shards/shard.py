@@ -28,7 +28,6 @@ from shards.desk import Desk, Word
 from shards.gateway import Gateway
 from shards.session import Session
 
-_LARGEST_TELL = 1000
 _FEEDS_S = 5.0
 """How long a shard that starts waits for a feed before it lets clients in all the same."""
 
@@ -147,7 +146,8 @@ class Shard(Role):
         return Session(connection, self._desk, self.settings, self._verifier.verify, self._tell)
 
     def _tell(self) -> None:
-        """Something is wanted, or no more: tell the router once this burst is over."""
+        """Something is wanted, or no more: tell the router once this burst is over, and do what
+        is left of large subscribes a slice per turn."""
         if not self._telling:
             self._telling = True
             asyncio.get_running_loop().call_soon(self._tell_now)
@@ -155,9 +155,9 @@ class Shard(Role):
     def _tell_now(self) -> None:
         self._telling = False
         for word in self._desk.tell():
-            for start in range(0, len(word.wants), _LARGEST_TELL):
-                part = word.wants[start : start + _LARGEST_TELL]
-                self._send_interest(word._replace(wants=part), replace=False)
+            self._send_interest(word, replace=False)
+        if self._desk.busy:
+            self._tell()
 
     def _welcomed(self, message: Message) -> None:
         """The router knows nothing of this shard: tell it everything. Ticks may have been missed,

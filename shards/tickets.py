@@ -3,6 +3,8 @@ in order updates until the router knows of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Any, Protocol
 
 from hub.core.errors import RequestError
@@ -19,7 +21,10 @@ class Client(Receiver, Protocol):
         """Take an order update, which must not be lost."""
 
     def answered(self) -> None:
-        """One of the session's tickets is complete."""
+        """One of the session's tickets is complete, or confirmed."""
+
+    def withhold(self) -> None:
+        """Keep what is delivered until the reply that is being confirmed has been sent."""
 
 
 class Row:
@@ -50,11 +55,21 @@ class Row:
         self.wanted = False  # whether it counts in the wants
 
 
+class Stage(Enum):
+    """How far a subscribe has come; its rows are entered, and confirmed, slice by slice."""
+
+    ENTERING = "entering"
+    ENTERED = "entered"
+    CONFIRMING = "confirming"
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+
+
 class Keeper(Protocol):
     """Who made a ticket, and is told how it ends."""
 
-    def confirm(self, ticket: Any) -> list[Line]:
-        """The reply is being sent; the lines whose values follow it."""
+    def confirm(self, ticket: Any) -> list[Line] | None:
+        """The reply's turn has come; the lines whose values follow it, None for later."""
 
     def cancel(self, ticket: Any) -> None:
         """The client has gone before its reply."""
@@ -64,32 +79,49 @@ class Ticket(Protocol):
     """A reply that has to wait, and what goes with it."""
 
     @property
+    def values(self) -> Sequence[bytes]:
+        """Frames of first values, which follow the reply."""
+
+    @property
     def complete(self) -> bool:
-        """Whether the reply can be written."""
+        """Whether the reply can be confirmed."""
+
+    def confirm(self) -> list[Line] | None:
+        """The reply's turn has come. Returns the lines of `values`; None when it is to be asked
+        again, at the next `answered`."""
 
     def reply(self) -> bytes:
-        """The reply."""
-
-    def confirm(self) -> list[Line]:
-        """The reply is being sent; the lines whose values follow it."""
+        """The reply, once it is confirmed."""
 
     def cancel(self) -> None:
         """The client has gone before its reply."""
 
 
 class SubscribeTicket:
-    """A subscribe on its way: complete when no row waits."""
+    """A subscribe on its way: complete when all rows are entered and none waits.
+
+    `later` says that the client is waiting for the end of its confirmation.
+    """
 
     __slots__ = (
+        "_depth",
+        "_entries",
+        "_error",
+        "_failed",
         "_keeper",
+        "_written",
         "broker",
         "client",
         "deadline_s",
+        "later",
         "missing",
         "mode",
         "request",
         "rows",
+        "shown",
         "snapshot",
+        "stage",
+        "values",
     )
 
     def __init__(
@@ -109,25 +141,56 @@ class SubscribeTicket:
         self.mode = asked.mode
         self.snapshot = asked.snapshot
         self.deadline_s = deadline_s
+        self.stage = Stage.ENTERING
         self.missing = 0
-        self.rows = [Row(instrument, asked.depth, problem) for instrument, problem in asked.entries]
+        self.later = False
+        self.rows: list[Row] = []
+        self.shown: list[Line] = []
+        self.values: list[bytes] = []
+        self._entries = iter(asked.entries)
+        self._depth = asked.depth
+        self._written: list[str] = []
+        self._failed = False
+        self._error: RequestError | None = None
 
     @property
     def complete(self) -> bool:
         """Whether every row is answered."""
-        return not self.missing
+        return not self.missing and self.stage is not Stage.ENTERING
+
+    def read(self) -> Iterator[Row]:
+        """The rows, made as they are taken."""
+        for instrument, problem in self._entries:
+            row = Row(instrument, self._depth, problem)
+            self.rows.append(row)
+            yield row
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write the next rows of the reply."""
+        try:
+            self._written += self._texts(rows)
+        except RequestError as error:
+            self._error = error
 
     def reply(self) -> bytes:
-        """The subscribe reply."""
-        rows = [
-            protocol.failed_row(row.instrument, row.problem, self.broker)
-            if row.problem
-            else protocol.subscribed_row(row.instrument, self.mode, row.depth, self.broker)
-            for row in self.rows
-        ]
-        return protocol.subscribed(self.request, rows, self.broker)
+        """The subscribe reply. Raises RequestError when it cannot be written."""
+        if self._error is not None:
+            raise self._error
+        return protocol.subscribed(self.request, self._written, self.broker, failed=self._failed)
 
-    def confirm(self) -> list[Line]:
+    def _texts(self, rows: Sequence[Row]) -> Iterator[str]:
+        depth, tail = None, ""
+        for row in rows:
+            if row.problem:
+                self._failed = True
+                yield protocol.failed_text(row.instrument, row.problem, self.broker)
+                continue
+            if not tail or row.depth is not depth:
+                depth = row.depth
+                tail = protocol.subscribed_tail(self.mode, depth, self.broker)
+            yield protocol.subscribed_text(row.instrument, tail)
+
+    def confirm(self) -> list[Line] | None:
         """From now on the client holds the symbols."""
         return self._keeper.confirm(self)
 
@@ -140,6 +203,8 @@ class OrdersTicket:
     """An interest in a user's order updates on its way."""
 
     __slots__ = ("_keeper", "client", "complete", "deadline_s", "key", "request")
+
+    values: Sequence[bytes] = ()
 
     def __init__(
         self,
@@ -160,7 +225,7 @@ class OrdersTicket:
         """The reply to subscribe_orders."""
         return protocol.orders(self.request, on=True)
 
-    def confirm(self) -> list[Line]:
+    def confirm(self) -> list[Line] | None:
         """From now on the client follows."""
         return self._keeper.confirm(self)
 
@@ -175,6 +240,7 @@ class Refusal:
     __slots__ = ("_error",)
 
     complete = True
+    values: Sequence[bytes] = ()
 
     def __init__(self, error: RequestError) -> None:
         self._error = error

@@ -94,14 +94,19 @@ class Index(Generic[S]):
         self, session: S, instrument: Instrument, mode: Mode, broker: str, feed: str = ""
     ) -> None:
         """A session begins to hold a key in a mode; a no-op when it does already."""
-        key = instrument.key
-        held = self._held.setdefault(session, {})
-        before = held.get(key)
+        self.add_key(session, instrument.key, instrument, mode, broker=broker, feed=feed)
+
+    def add_key(
+        self, session: S, key: bytes, instrument: Instrument, mode: Mode, *, broker: str, feed: str
+    ) -> Variant:
+        """The same for who has made the key already; how the session holds it now."""
+        before = self._held.setdefault(session, {}).get(key)
         if before is not None and before.modes & mode.bit:
-            return
+            return before
         modes = (before.modes if before else 0) | mode.bit
         after = Variant(modes, instrument.exchange, instrument.symbol, broker, feed)
         self._move(session, key, before, after)
+        return after
 
     def remove(self, session: S, key: bytes, mode: Mode) -> Variant | None:
         """A session ceases to hold a key in a mode; how it held it, None if it did not."""

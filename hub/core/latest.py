@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hub.core import topics
-from hub.core.model import Mode, highest_up_to, lowest
+from hub.core.model import highest_up_to, lowest
 
 Route = tuple[bytes, bytes, tuple[Any, ...]]
 """Head and tail of a client frame, and the audiences that are sent it."""
@@ -45,13 +45,18 @@ class Latest:
 
     def of(self, key: bytes) -> list[Line]:
         """The lines of a key, lowest mode first."""
-        found = (self.lines.get(topics.of(key, mode)) for mode in Mode)
-        return [line for line in found if line is not None]
+        lines = self.lines
+        return [lines[topic] for topic in topics.all_of(key) if topic in lines]
 
     def newest(self, key: bytes, mode: int) -> Line | None:
         """The line with the newest value that a holder of `mode` would have been sent."""
-        known = [line for line in self.of(key) if line.mode >= mode and line.payload is not None]
-        return max(known, key=lambda line: line.seq, default=None)
+        newest = None
+        for line in self.of(key):
+            if line.mode < mode or line.payload is None:
+                continue
+            if newest is None or line.seq > newest.seq:
+                newest = line
+        return newest
 
     def snapshot(self, key: bytes, mode: int, held: int) -> Line | None:
         """What a session that begins to hold `mode`, and already `held` a set of modes, is shown.
@@ -87,5 +92,5 @@ class Latest:
 
     def discard(self, key: bytes) -> None:
         """Nothing here concerns this key any more."""
-        for mode in Mode:
-            self.lines.pop(topics.of(key, mode), None)
+        for topic in topics.all_of(key):
+            self.lines.pop(topic, None)

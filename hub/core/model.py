@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class Mode(IntEnum):
     """How much detail a tick carries. The numbers are those of the client protocol."""
 
+    bit: int
+    """This mode in a set of modes: LTP 1, QUOTE 2, DEPTH 4."""
+
     LTP = 1
     QUOTE = 2
     DEPTH = 3
 
-    @property
-    def bit(self) -> int:
-        """This mode in a set of modes: LTP 1, QUOTE 2, DEPTH 4."""
-        return 1 << (self - 1)
+    def __new__(cls, value: int) -> Self:
+        """The bit is made once: it is looked at for every row of every subscribe."""
+        mode = int.__new__(cls, value)
+        mode._value_ = value
+        mode.bit = 1 << (value - 1)
+        return mode
 
     @property
     def label(self) -> str:

@@ -21,7 +21,7 @@ MAX_KEY_BYTES = 256
 """Longest key accepted, from a client or the bus."""
 
 _MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
-_SUFFIX = {mode: f"_{mode.name}".encode() for mode in Mode}
+_SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
 ORDERS = b"@orders:"
 
 
@@ -83,7 +83,12 @@ def key_problem(key: bytes) -> str:
 
 def of(key: bytes, mode: int) -> bytes:
     """The topic a tick of this key and mode is published under."""
-    return key + _SUFFIX[Mode(mode)]
+    return key + _SUFFIX[mode]
+
+
+def all_of(key: bytes) -> tuple[bytes, bytes, bytes]:
+    """The topics of a key, lowest mode first."""
+    return key + b"_LTP", key + b"_QUOTE", key + b"_DEPTH"
 
 
 def select(pairs: Sequence[bytes], wanted: Callable[[bytes], bool]) -> list[bytes]:

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from hub.core.model import Mode, Result, Want
 
 
@@ -19,6 +21,7 @@ class _Record:
         "depth",
         "exchange",
         "good_depth",
+        "modes",
         "stale",
         "symbol",
         "told",
@@ -27,6 +30,7 @@ class _Record:
 
     def __init__(self, exchange: str, symbol: str) -> None:
         self.counts = [0, 0, 0]
+        self.modes = 0  # those that are counted
         self.exchange = exchange
         self.symbol = symbol
         self.depth = 0
@@ -35,10 +39,6 @@ class _Record:
         self.told_depth = 0
         self.confirmed = 0
         self.stale = False
-
-    def modes(self) -> int:
-        ltp, quote, depth = self.counts
-        return (ltp > 0) | (quote > 0) << 1 | (depth > 0) << 2
 
 
 class Wants:
@@ -71,6 +71,7 @@ class Wants:
         if record is None:
             record = self._records[key] = _Record(exchange, symbol)
         record.counts[mode - 1] += 1
+        record.modes |= mode.bit
         record.depth = max(record.depth, depth)
         if record.confirmed & mode.bit and record.depth == record.told_depth:
             return True
@@ -81,6 +82,8 @@ class Wants:
         """One holder less."""
         record = self._records[key]
         record.counts[mode - 1] -= 1
+        if not record.counts[mode - 1]:
+            record.modes &= ~mode.bit
         self._touched[key] = None
 
     def settle(self, result: Result) -> None:
@@ -96,18 +99,24 @@ class Wants:
             record.confirmed |= result.modes & record.told
             record.good_depth = max(record.good_depth, record.told_depth)
 
-    def take(self) -> list[Want]:
-        """What has changed since it was last told; from now on it counts as told."""
+    @property
+    def untold(self) -> bool:
+        """Whether `take` may have something to tell."""
+        return bool(self._touched)
+
+    def take(self, most: int | None = None) -> list[Want]:
+        """What has changed since it was last told, of up to `most` keys; from now on it counts
+        as told."""
         changes = []
-        for key in self._touched:
+        for key in list(islice(self._touched, most)):
+            del self._touched[key]
             record = self._records[key]
-            modes = record.modes()
+            modes = record.modes
             deeper = bool(modes) and record.depth > record.told_depth
             if modes != record.told or deeper or record.stale:
                 changes.append(self._tell(key, record, modes))
             if not modes:
                 del self._records[key]
-        self._touched.clear()
         return changes
 
     def everything(self) -> list[Want]:
@@ -116,10 +125,10 @@ class Wants:
         What was confirmed stays so: the feed behind a new router is mostly the old one.
         """
         self._touched.clear()
-        ended = [key for key, record in self._records.items() if not record.modes()]
+        ended = [key for key, record in self._records.items() if not record.modes]
         for key in ended:
             del self._records[key]
-        return [self._tell(key, record, record.modes()) for key, record in self._records.items()]
+        return [self._tell(key, record, record.modes) for key, record in self._records.items()]
 
     def doubt(self) -> None:
         """The feed is gone: nothing is confirmed until it answers again."""

@@ -92,6 +92,9 @@ class Client:
     def answered(self) -> None:
         self.answers += 1
 
+    def withhold(self) -> None:
+        pass
+
     def got(self) -> list[tuple[str, int, Any]]:
         """The ticks sent since this was last asked."""
         data, self.sent = b"".join(self.sent), []
@@ -111,7 +114,14 @@ def subscription(mode: object, *wanted: Instrument, **more: object) -> Request:
 
 def answer(desk: Desk, *, now_s: float = 0.0, error: str = "", open_: bool = True) -> int:
     """Play router and feeds: take what the desk tells, open the legs, answer every want.
-    Returns how many wants were told."""
+    Returns how many wants were told. It takes as many turns as there is work left."""
+    told = _answer_once(desk, now_s, error, open_=open_)
+    while desk.slices:
+        told += _answer_once(desk, now_s, error, open_=open_)
+    return told
+
+
+def _answer_once(desk: Desk, now_s: float, error: str, *, open_: bool) -> int:
     told = 0
     for feed, number, wants in desk.tell():
         told += len(wants)

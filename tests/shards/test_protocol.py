@@ -255,11 +255,11 @@ def test_a_single_symbol_counts_when_there_is_no_list() -> None:
     forms: list[dict[str, Any]] = [{}, {"symbols": []}, {"symbols": None}]
     for symbols in forms:
         asked = protocol.subscribe({**ENTRY, **symbols}, snapshot=True)
-        assert asked.entries == [(SBIN, "")]
+        assert list(asked.entries) == [(SBIN, "")]
     asked = protocol.subscribe(
         {**ENTRY, "symbols": [{"symbol": "NIFTY", "exchange": "NSE_INDEX"}]}, snapshot=True
     )
-    assert asked.entries == [(NIFTY, "")]
+    assert list(asked.entries) == [(NIFTY, "")]
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ def test_a_single_symbol_counts_when_there_is_no_list() -> None:
      {"symbol": "X", "exchange": None}, {"symbol": 0, "exchange": "NSE"}],
 )  # fmt: skip
 def test_an_entry_without_a_name_is_passed_over_in_silence(entry: dict[str, Any]) -> None:
-    assert protocol.subscribe({"symbols": [entry]}, snapshot=True).entries == []
+    assert not list(protocol.subscribe({"symbols": [entry]}, snapshot=True).entries)
     asked = protocol.subscribe({"symbols": [entry, ENTRY]}, snapshot=True)
-    assert asked.entries == [(SBIN, "")]
+    assert list(asked.entries) == [(SBIN, "")]
     assert protocol.unsubscribe({"symbols": [entry, ENTRY]}) == [Drop(SBIN, None)]
 
 
@@ -286,7 +286,7 @@ def test_names_are_taken_verbatim() -> None:
         {"symbols": [{"exchange": exchange, "symbol": symbol} for exchange, symbol in names]},
         snapshot=True,
     )
-    assert asked.entries == [(Instrument(*name), "") for name in names]
+    assert list(asked.entries) == [(Instrument(*name), "") for name in names]
 
 
 def test_a_mode_inside_an_entry_of_a_subscribe_does_not_count() -> None:
@@ -383,7 +383,7 @@ def test_any_json_in_any_field_raises_nothing_but_request_errors(request_: dict[
         protocol.wants_orders,
         lambda asked: protocol.wants_snapshots(asked, default=True),
         lambda asked: protocol.pong(asked, 1),
-        lambda asked: protocol.subscribed(asked, [], "b"),
+        lambda asked: protocol.subscribed(asked, [], "b", failed=False),
         lambda asked: protocol.orders(asked, on=True),
     ):
         try:
@@ -428,14 +428,24 @@ def test_the_reply_to_authenticate_has_its_fixed_order() -> None:
     ("mode", "label"), [(Mode.LTP, "LTP"), (Mode.QUOTE, "Quote"), (Mode.DEPTH, "Depth")]
 )
 def test_a_subscribed_row_carries_the_label_of_its_mode(mode: Mode, label: str) -> None:
-    assert list(protocol.subscribed_row(SBIN, mode, None, "b").items()) == [
-        ("symbol", "SBIN"),
-        ("exchange", "NSE"),
-        ("status", "success"),
-        ("mode", label),
-        ("depth", None),
-        ("broker", "b"),
+    tail = protocol.subscribed_tail(mode, None, "b")
+    assert protocol.subscribed_text(SBIN, tail) == (
+        '{"symbol": "SBIN", "exchange": "NSE", "status": "success", '
+        f'"mode": "{label}", "depth": null, "broker": "b"}}'
+    )
+
+
+@given(st.text(), st.text(), JSON, st.text())
+def test_rows_are_written_as_json_dumps_would(
+    exchange: str, symbol: str, depth: object, broker: str
+) -> None:
+    instrument = Instrument(exchange, symbol)
+    rows = [
+        protocol.subscribed_text(instrument, protocol.subscribed_tail(Mode.LTP, depth, broker)),
+        protocol.failed_text(instrument, "why", broker),
     ]
+    reply = text(protocol.subscribed({"request_id": depth}, rows, broker, failed=True))
+    assert reply == json.dumps(json.loads(reply))
 
 
 @pytest.mark.parametrize(
@@ -443,12 +453,13 @@ def test_a_subscribed_row_carries_the_label_of_its_mode(mode: Mode, label: str) 
     [(0, 0, "success"), (2, 0, "success"), (2, 1, "partial"), (0, 1, "partial")],
 )
 def test_a_subscribe_is_partial_as_soon_as_one_row_failed(good: int, bad: int, status: str) -> None:
-    rows = [protocol.subscribed_row(SBIN, Mode.LTP, 5, "b")] * good
-    rows += [protocol.failed_row(SBIN, "why", "b")] * bad
-    reply = json.loads(protocol.subscribed({}, rows, "b"))
+    tail = protocol.subscribed_tail(Mode.LTP, 5, "b")
+    rows = [protocol.subscribed_text(SBIN, tail)] * good
+    rows += [protocol.failed_text(SBIN, "why", "b")] * bad
+    reply = json.loads(protocol.subscribed({}, rows, "b", failed=bool(bad)))
     assert list(reply) == ["type", "status", "subscriptions", "message", "broker"]
     assert (reply["type"], reply["status"], reply["broker"]) == ("subscribe", status, "b")
-    assert reply["subscriptions"] == rows
+    assert reply["subscriptions"] == [json.loads(row) for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -465,7 +476,7 @@ def test_an_unsubscribe_tells_what_went_and_what_failed(good: int, bad: int, sta
 
 
 ECHOING = [
-    lambda request: protocol.subscribed(request, [], "b"),
+    lambda request: protocol.subscribed(request, [], "b", failed=False),
     lambda request: protocol.unsubscribed(request, [], [], "b"),
     lambda request: protocol.orders(request, on=True),
     lambda request: protocol.orders(request, on=False),

@@ -9,7 +9,7 @@ from hub.core.errors import RequestError
 from hub.core.latest import Line
 from hub.core.model import Instrument, Mode
 from shards import protocol
-from shards.tickets import OrdersTicket, Refusal, Row, SubscribeTicket, Ticket
+from shards.tickets import OrdersTicket, Refusal, Row, Stage, SubscribeTicket, Ticket
 from tests.shards.kit import Client, subscription
 
 SBIN, INFY = Instrument("NSE", "SBIN"), Instrument("NSE", "INFY")
@@ -33,12 +33,18 @@ class Keeper:
 def make(keeper: Keeper, *wanted: Instrument, **more: object) -> SubscribeTicket:
     request = subscription("Depth", *wanted, depth=20, **more)
     asked = protocol.subscribe(request, snapshot=True)
-    return SubscribeTicket(keeper, Client(), request, asked, broker="dhan", deadline_s=8.0)
+    ticket = SubscribeTicket(keeper, Client(), request, asked, broker="dhan", deadline_s=8.0)
+    assert len(list(ticket.read())) == len(wanted)
+    ticket.stage = Stage.ENTERED
+    return ticket
 
 
-def test_a_ticket_is_complete_when_no_row_waits() -> None:
+def test_a_ticket_is_complete_when_all_rows_are_entered_and_none_waits() -> None:
     ticket = make(Keeper(), SBIN, INFY)
     assert ticket.complete
+    ticket.stage = Stage.ENTERING
+    assert not ticket.complete
+    ticket.stage = Stage.ENTERED
     ticket.missing = 2
     assert not ticket.complete
     ticket.missing = 0
@@ -49,6 +55,8 @@ def test_its_reply_has_a_row_for_each_symbol_in_the_order_asked() -> None:
     ticket = make(Keeper(), SBIN, INFY, SBIN, request_id=7)
     ticket.rows[1].problem = "no such symbol"
     ticket.rows[2].depth = None
+    ticket.write(ticket.rows[:2])
+    ticket.write(ticket.rows[2:])
     reply = json.loads(ticket.reply())
     assert (reply["status"], reply["broker"], reply["request_id"]) == ("partial", "dhan", 7)
     assert [row.get("depth", row.get("message")) for row in reply["subscriptions"]] == [

@@ -31,7 +31,6 @@ from hub.core.roster import FEED, SHARD
 from hub.feeds.base import Limits, Serves
 from hub.feeds.host import FeedHost
 from hub.router import Router
-from shards.fanout import frame
 from shards.protocol import Drop, Subscribe
 from shards.shard import Shard
 from shards.tickets import Ticket
@@ -131,10 +130,14 @@ class Client:
         self.tickets: list[Ticket] = []
         self.last: dict[bytes, int] = {}
         self.got: list[tuple[bytes, int]] = []
+        self.withheld: list[bytes] | None = None
         self.desk: Any = None
 
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
         del lines
+        if self.withheld is not None:
+            self.withheld.append(data)
+            return
         while data:
             size = data[1]
             start = 2
@@ -148,10 +151,15 @@ class Client:
 
     def answered(self) -> None:
         while self.tickets and self.tickets[0].complete:
+            if self.tickets[0].confirm() is None:
+                break
             ticket = self.tickets.pop(0)
-            for line in ticket.confirm():
-                value = frame(line, self.desk.index.held(self)[line.key])
-                self.deliver(value or b"", [line])
+            withheld, self.withheld = self.withheld, None
+            for data in (*ticket.values, *(withheld or ())):
+                self.deliver(data, [])
+
+    def withhold(self) -> None:
+        self.withheld = []
 
     def _take(self, tick: dict[str, Any]) -> None:
         key = Instrument(tick["exchange"], tick["symbol"]).key
