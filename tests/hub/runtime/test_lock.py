@@ -20,8 +20,10 @@ import subprocess, sys
 from pathlib import Path
 from hub.runtime.lock import Lock
 lock = Lock(Path(sys.argv[1]))
-child = subprocess.Popen([sys.executable, "-c", "import sys; open(int(sys.argv[1])).read()", sys.argv[2]],
-                         close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+child = subprocess.Popen(
+    [sys.executable, "-c", "import sys; open(int(sys.argv[1])).read()", sys.argv[2]],
+    close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+)
 print(child.pid, flush=True)
 sys.stdin.readline()
 lock.release()
