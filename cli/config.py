@@ -14,6 +14,7 @@ from rich.text import Text
 from cli.options import config_option, find_file, lines, load_settings
 from cli.terminal import show
 from hub.core.config import Definition, as_toml, definitions
+from hub.feeds import catalogue
 
 
 @click.group(
@@ -58,7 +59,7 @@ def check(*, file: Path | None, config_file: Path | None) -> None:
     Reports all problems at once, with exit code 78.
     """
     used = file or config_file or find_file()
-    load_settings(used)
+    catalogue.check(load_settings(used).hub.feeds)
     click.echo(f"OK: {used}" if used else "OK: no settings file; the defaults are used")
 
 

@@ -27,6 +27,7 @@ from cli.options import (
 from cli.progress import Progress
 from cli.terminal import show_long
 from hub.core.config import Settings
+from hub.feeds import catalogue
 from hub.runtime.paths import make_runtime_dir, runtime_dir
 from hub.supervisor import Supervisor
 
@@ -61,6 +62,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     """
     file = config_file or find_file()
     settings = load_settings(file, flags(given, demo=demo, file=file))
+    catalogue.check(settings.hub.feeds)
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
 

@@ -1,18 +1,16 @@
 """`hub stop`: ends the hub that holds the lock of a runtime directory, and no one else.
 
-The lock is the file `hub.lock`: its supervisor holds a flock(2) on it and has written its pid
-into it. Who is signalled is held by a pidfd before the lock is looked at for the last time, so a
-pid that has meanwhile passed to another process is never hit.
+The kernel says who holds the lock (hub/runtime/lock). That process is taken hold of by a pidfd
+before the lock is looked at again, so a pid that has passed to another process is never hit.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import select
 import signal
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -21,10 +19,9 @@ from cli.options import config_option, hub_dir, lines, runtime_option
 from cli.terminal import console
 from hub.core.errors import HubError, NotRunning
 from hub.core.names import LOCK
+from hub.runtime import lock
 
-_LOCKS = Path("/proc/locks")
 _PATIENCE_S = 30.0
-_LOOK_S = 0.1
 
 
 @click.command(
@@ -42,83 +39,59 @@ def stop(*, config_file: Path | None, runtime_dir: Path | None) -> None:
     pid = holder(directory)
     if pid is None:
         raise NotRunning(f"no hub runs at {directory}")
-    _terminate(directory, pid)
-    _wait(pid, lambda: holder(directory) == pid)
+    with _hold(directory, pid) as fd:
+        _terminate(fd, pid)
+        with _progress(f"stopping the hub (pid {pid})"):
+            gone, _, _ = select.select([fd], [], [], _PATIENCE_S)
+    if not gone:
+        raise HubError(
+            f"the hub has not stopped within {_PATIENCE_S:g} s; "
+            f"look at pid {pid}, or end it with `kill -KILL {pid}`"
+        )
     click.echo(f"The hub at {directory} has stopped (pid {pid}).")
 
 
 def holder(runtime_dir: Path) -> int | None:
-    """The pid of the supervisor that holds the lock, None when nobody does.
-
-    Raises HubError when the lock is held but who holds it cannot be told.
-    """
-    path = runtime_dir / LOCK
+    """The pid of the supervisor that holds the lock, None when nobody does. Raises HubError."""
     try:
-        with path.open("rb") as file:
-            if _is_free(file.fileno()):
-                return None
-            said, seen = file.read(32).strip(), _seen(file.fileno())
-    except FileNotFoundError:
-        return None
+        pid = lock.holder(runtime_dir)
     except OSError as error:
         raise HubError(
-            f"{path} cannot be read: {error.strerror}; stop the hub as the user who started it"
+            f"{runtime_dir / LOCK} cannot be read: {error.strerror}; "
+            "stop the hub as the user who started it"
         ) from None
-    pid = int(said) if said.isdigit() else 0
-    if not pid or (seen and pid not in seen):
-        raise HubError(f"a hub is just starting or leaving at {runtime_dir}; try again")
+    if pid == 0:
+        raise HubError(f"the hub at {runtime_dir} runs in another container; stop it there")
     return pid
 
 
-def _is_free(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _seen(fd: int) -> set[int]:
-    """Who holds a flock on this file as the kernel tells; empty where it does not."""
-    status = os.fstat(fd)
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    with contextlib.suppress(OSError):
-        rows = [line.split() for line in _LOCKS.read_text(encoding="ascii").splitlines()]
-        return {int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == device}
-    return set()
-
-
-def _terminate(runtime_dir: Path, pid: int) -> None:
-    """Send SIGTERM to this process, provided that it holds the lock."""
+@contextlib.contextmanager
+def _hold(runtime_dir: Path, pid: int) -> Iterator[int]:
+    """A pidfd of the process that holds the lock. Raises NotRunning when that is not `pid`."""
+    gone = NotRunning(f"the hub at {runtime_dir} has just left (pid {pid})")
     try:
         fd = os.pidfd_open(pid)
-    except OSError:
-        raise NotRunning(f"the hub at {runtime_dir} has just left (pid {pid})") from None
+    except ProcessLookupError:
+        raise gone from None
     try:
         if holder(runtime_dir) != pid:
-            raise NotRunning(f"the hub at {runtime_dir} has just left (pid {pid})")
-        signal.pidfd_send_signal(fd, signal.SIGTERM)
+            raise gone
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _terminate(fd: int, pid: int) -> None:
+    """Tell it to leave, even if it is stopped (Ctrl-Z)."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            signal.pidfd_send_signal(fd, number)
     except ProcessLookupError:
         return  # it has left by itself
     except PermissionError:
         raise HubError(
             f"the hub belongs to another user (pid {pid}); stop it as that one"
         ) from None
-    finally:
-        os.close(fd)
-
-
-def _wait(pid: int, there: Callable[[], bool]) -> None:
-    """Wait until it is gone; raises HubError when that takes too long."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    with _progress(f"stopping the hub (pid {pid})"):
-        while there():
-            if time.monotonic() > deadline_s:
-                raise HubError(
-                    f"the hub has not stopped within {_PATIENCE_S:g} s; "
-                    f"look at pid {pid}, or end it with `kill -KILL {pid}`"
-                )
-            time.sleep(_LOOK_S)
 
 
 def _progress(text: str) -> contextlib.AbstractContextManager[object]:

@@ -24,9 +24,10 @@ from hub.core.config import Settings
 from hub.core.liveness import Awake
 from hub.core.supervision import Child, Do
 from hub.runtime.control import ControlLink
+from hub.runtime.lock import Lock
 from hub.runtime.log import log, setup
 from hub.runtime.paths import make_runtime_dir
-from hub.runtime.process import Lock, Notifications, Processes, free_port, reserve_port
+from hub.runtime.process import Notifications, Processes, free_port, reserve_port
 
 _STEP_S = 0.2
 _LONGEST_STEP_S = 1.0

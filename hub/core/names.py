@@ -9,7 +9,7 @@ INGEST = "ingest"
 """Where feeds put their ticks, and homes the values they were asked for."""
 
 LOCK = "hub.lock"
-"""Held by the supervisor for as long as it lives; holds its pid."""
+"""Locked by the supervisor for as long as it lives (hub/runtime/lock)."""
 
 NOTIFY = "notify"
 """Where children tell the supervisor that they are ready."""

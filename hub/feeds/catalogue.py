@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from hub.core.config import Settings
@@ -14,6 +16,13 @@ NAMES = ("bus", "sim")
 _IST = timedelta(hours=5, minutes=30)
 
 
+def check(names: Iterable[str]) -> None:
+    """Raises ConfigError when there is no feed of one of these names."""
+    problems = [_unknown(name) for name in names if name not in NAMES]
+    if problems:
+        raise ConfigError(problems)
+
+
 def make(name: str, settings: Settings) -> Feed:
     """The feed of that name. Raises ConfigError when there is none."""
     if name == "bus":
@@ -21,4 +30,10 @@ def make(name: str, settings: Settings) -> Feed:
     if name == "sim":
         sim = settings.sim
         return SimFeed(sim.symbols, sim.rate, sim.seed, (datetime.now(UTC) + _IST).date())
-    raise ConfigError([f"hub.feeds: there is no feed {name}; there are {', '.join(NAMES)}"])
+    raise ConfigError([_unknown(name)])
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), NAMES, 1, 0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"hub.feeds: there is no feed {name!r}; there are {', '.join(NAMES)}{hint}"

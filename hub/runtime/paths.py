@@ -37,8 +37,13 @@ def make_runtime_dir(settings: Settings) -> Path:
             "set hub.runtime_dir to a shorter one"
         )
     try:
+        if path.is_symlink():
+            raise StartError(
+                f"the runtime directory {path} is a symbolic link, perhaps somebody else's; "
+                "remove it, or set hub.runtime_dir to the directory itself"
+            )
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
+        found = path.lstat()
     except OSError as error:
         raise StartError(
             f"the runtime directory {path} cannot be made: {error.strerror}; "

@@ -1,8 +1,7 @@
-"""Child processes, the lock of a hub, and the ports it is about to use."""
+"""Child processes, what they say of themselves, and the ports a hub is about to use."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -15,35 +14,10 @@ from pathlib import Path
 import psutil
 
 from hub.core.errors import StartError
-from hub.core.names import LOCK, NOTIFY
+from hub.core.names import NOTIFY
 from hub.runtime.role import LEASH
 
 _CREDENTIALS_BYTES = 12  # pid, uid and gid as C ints: struct ucred of unix(7)
-
-
-class Lock:
-    """Held for as long as a hub runs at this runtime directory. Raises StartError when one does."""
-
-    def __init__(self, runtime_dir: Path) -> None:
-        self._file = (runtime_dir / LOCK).open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "?"
-            self._file.close()
-            raise StartError(
-                f"a hub runs already at {runtime_dir} (pid {holder}); "
-                "stop it with `hub stop`, or set hub.runtime_dir for a second one"
-            ) from None
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
-
-    def release(self) -> None:
-        """The hub is gone."""
-        self._file.truncate(0)
-        self._file.close()
 
 
 class Notifications:

@@ -146,6 +146,27 @@ def test_bad_settings_start_nothing(hub: Any, runtime_dir: Path) -> None:
     assert made == []
 
 
+@pytest.mark.parametrize("source", ["flag", "file", "environment"])
+def test_a_feed_that_there_is_not_starts_nothing(
+    hub: Any, runtime_dir: Path, home: Path, source: str
+) -> None:
+    """Found by the feed's own process, it would cost the start of a hub that gives up."""
+    at, more = runtime_dir / "run", []
+    if source == "flag":
+        more = ["--feed", "simm"]
+    elif source == "file":
+        (home / "hub.toml").write_text('[hub]\nfeeds = ["bus", "simm"]\n')
+        more = ["--config", str(home / "hub.toml")]
+    else:
+        os.environ["HUB_FEEDS"] = "bus,simm"
+    stderr = hub("start", "--runtime-dir", at, *more, rc=78).stderr
+    assert "hub.feeds: there is no feed 'simm'; there are bus, sim; did you mean sim?" in stderr
+    assert made == []
+    assert not at.exists(), "no directory, so no lock and no key in it"
+    if source != "flag":
+        assert "no feed 'simm'" in hub("config", "check", *more, rc=78).stderr
+
+
 @pytest.mark.parametrize(
     ("level", "variable", "file", "terminal", "expected"),
     [

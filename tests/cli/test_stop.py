@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,18 @@ import pytest
 
 from cli import stop
 from cli.stop import holder
-from hub.core.errors import NotRunning
 from hub.core.names import LOCK
+from hub.runtime import lock
 
 HOLD = """
-import fcntl, os, signal, sys, time
-file = open(sys.argv[1], "a+")
-fcntl.flock(file, fcntl.LOCK_EX)
-file.truncate(0)
-file.write(sys.argv[2] or str(os.getpid()))
-file.flush()
-if sys.argv[3] == "deaf":
+import signal, sys
+from pathlib import Path
+from hub.runtime.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+if sys.argv[2] == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("held", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
@@ -38,9 +34,11 @@ def hold(runtime_dir: Path) -> Iterator[Any]:
     """Starts a process that holds the lock, as a supervisor does."""
     made: list[subprocess.Popen[bytes]] = []
 
-    def start(pid: str = "", how: str = "") -> subprocess.Popen[bytes]:
+    def start(how: str = "") -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(runtime_dir / LOCK), pid, how], stdout=subprocess.PIPE
+            [sys.executable, "-c", HOLD, str(runtime_dir), how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         made.append(process)
         assert process.stdout
@@ -75,22 +73,42 @@ def test_a_pid_in_a_lock_that_nobody_holds_is_left_alone(hub: Any, runtime_dir: 
         bystander.kill()
 
 
-@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the kernel does not tell")
-def test_a_pid_that_is_not_the_holder_s_is_left_alone(
-    hub: Any, hold: Any, runtime_dir: Path
+def test_one_that_is_stopped_leaves_too(hub: Any, hold: Any, runtime_dir: Path) -> None:
+    """After Ctrl-Z, SIGTERM alone would wait for `fg`, and `hub stop` would give up."""
+    process = hold()
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    hub("stop", "--runtime-dir", runtime_dir)
+    assert process.wait(5) == -signal.SIGTERM
+
+
+def test_a_pid_that_passed_to_another_process_is_left_alone(
+    hub: Any, hold: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The holder has left between the look at the lock and the hold of its process."""
     with subprocess.Popen(["sleep", "60"]) as bystander:
-        process = hold(pid=str(bystander.pid))
-        assert "try again" in hub("stop", "--runtime-dir", runtime_dir, rc=1).stderr
+        answers = iter([bystander.pid, None])
+        monkeypatch.setattr(lock, "holder", lambda _: next(answers))
+        stderr = hub("stop", "--runtime-dir", runtime_dir, rc=69).stderr
+        assert f"has just left (pid {bystander.pid})" in stderr
         assert bystander.poll() is None
-        assert process.poll() is None
         bystander.kill()
 
 
-def test_a_lock_without_a_pid_is_one_of_a_hub_just_starting(hub: Any, runtime_dir: Path) -> None:
-    with (runtime_dir / LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert "just starting" in hub("stop", "--runtime-dir", runtime_dir, rc=1).stderr
+def test_one_that_is_gone_before_it_is_held_has_left(
+    hub: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    monkeypatch.setattr(lock, "holder", lambda _: process.pid)
+    assert "has just left" in hub("stop", "--runtime-dir", runtime_dir, rc=69).stderr
+
+
+def test_one_in_another_container_is_told(
+    hub: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "holder", lambda _: 0)
+    assert "another container" in hub("stop", "--runtime-dir", runtime_dir, rc=1).stderr
 
 
 def test_one_that_does_not_leave_is_named(
@@ -104,13 +122,12 @@ def test_one_that_does_not_leave_is_named(
 
 
 def test_a_hub_that_took_over_meanwhile_is_left_alone(
-    hold: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+    hub: Any, hold: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = hold()
-    monkeypatch.setattr(stop, "holder", lambda _: process.pid + 1)
-    with pytest.raises(NotRunning):
-        stop._terminate(runtime_dir, process.pid)
-    time.sleep(0)
+    answers = iter([process.pid, process.pid + 1])
+    monkeypatch.setattr(lock, "holder", lambda _: next(answers))
+    assert "has just left" in hub("stop", "--runtime-dir", runtime_dir, rc=69).stderr
     assert process.poll() is None
 
 

@@ -430,7 +430,9 @@ def test_connections_are_spread_evenly_over_the_shards(make_hub: MakeHub) -> Non
         async with AsyncExitStack() as stack:
             await together(stack.enter_async_context(hub.client()) for _ in range(400))
             figures = await hub.figures_when(lambda f: sum(clients(f)) == 400, "400 clients")
-            assert all(90 <= count <= 110 for count in clients(figures)), "all at once"
+            # Who is kept because a way is full is spread by the kernel, evenly too: only a herd,
+            # all of which run to the same shard, leaves these bounds.
+            assert all(50 <= count <= 150 for count in clients(figures)), "all at once"
 
     asyncio.run(main())
 

@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -19,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import (
+    WITHIN_S,
     Client,
     Hub,
     Message,
@@ -353,7 +353,8 @@ def test_a_shard_that_is_stuck_does_not_hold_up_the_end(make_hub: MakeHub) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_everything_in_good_time(make_hub: MakeHub, number: signal.Signals) -> None:
-    hub = make_hub()
+    """Whoever held up the others would have `stop_s` for it, longer than the test waits."""
+    hub = make_hub({"hub.stop_s": 4 * WITHIN_S})
 
     async def main() -> None:
         async with hub.publisher() as publisher, hub.client() as client:
@@ -361,10 +362,8 @@ def test_a_signal_ends_everything_in_good_time(make_hub: MakeHub, number: signal
             await client.subscribe(symbol)
             reader, beacon = Reader(client), Beacon(publisher, symbol)
             await until(lambda: reader.numbers(symbol), "ticks come")
-            started_s = time.monotonic()
             code = await asyncio.to_thread(hub.stop, number)
             assert code == 0, hub.log()
-            assert time.monotonic() - started_s < 5
             assert client.socket.close_code == 1001
             await beacon.stop()
 
@@ -384,13 +383,11 @@ def test_clients_that_do_not_read_do_not_hold_up_the_end(make_hub: MakeHub) -> N
         for n in range(1000):
             publisher.send(f"NSE_{symbol}_LTP", {"n": n, "ballast": "x" * 10_000})
         await hub.figures_when(lambda f: f["shard-0"]["behind"] == 1, "it is behind")
-        started_s = time.monotonic()
-        assert await asyncio.to_thread(hub.stop) == 0
-        assert time.monotonic() - started_s < 5
+        assert await asyncio.to_thread(hub.stop) == 0, "well before stop_s is over"
         assert mute.recv(1) == b""
 
     flags = {"hub.feeds": ["bus"], "hub.shards": 1, "websocket.outbox_bytes": 65536}
-    scene(play, make_hub(flags))
+    scene(play, make_hub(flags | {"hub.stop_s": 4 * WITHIN_S}))
 
 
 def test_a_second_hub_on_the_same_directory_is_refused(make_hub: MakeHub) -> None:

@@ -56,6 +56,34 @@ def test_one_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert "belongs to another user" in problem(path)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_one_that_is_a_symbolic_link_is_refused(tmp_path: Path, *, there: bool) -> None:
+    """In /tmp anybody can put a link of that name, to a directory of ours or to none."""
+    target, link = tmp_path / "target", tmp_path / "link"
+    if there:
+        make_runtime_dir(at(target))
+    link.symlink_to(target)
+    assert problem(link) == (
+        f"the runtime directory {link} is a symbolic link, perhaps somebody else's; "
+        "remove it, or set hub.runtime_dir to the directory itself"
+    )
+    assert target.exists() == there, "nothing is made where a link points to"
+
+
+def test_a_link_that_comes_between_look_and_use_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_runtime_dir(at(tmp_path / "target"))
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    monkeypatch.setattr(Path, "is_symlink", lambda _: False)
+    problem(tmp_path / "link")
+
+
+def test_one_whose_parent_is_a_link_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "var").symlink_to(tmp_path)
+    assert make_runtime_dir(at(tmp_path / "var" / "run")).is_dir()
+
+
 def test_one_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be made: Not a directory" in problem(tmp_path / "file" / "dir")

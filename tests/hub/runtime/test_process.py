@@ -1,4 +1,4 @@
-"""Locks, ports, notifications and children, all of them real."""
+"""Ports, notifications and children, all of them real."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from hub.core.errors import StartError
-from hub.core.names import LOCK
-from hub.runtime.process import Lock, Notifications, Processes, free_port, reserve_port
+from hub.runtime.process import Notifications, Processes, free_port, reserve_port
 from hub.runtime.role import LEASH
 
 HOST = "127.0.0.1"
@@ -25,33 +24,6 @@ def listening() -> socket.socket:
     sock.bind((HOST, 0))
     sock.listen()
     return sock
-
-
-def test_a_second_hub_at_the_same_directory_is_refused_and_the_first_is_named(
-    tmp_path: Path,
-) -> None:
-    lock = Lock(tmp_path)
-    assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
-    with pytest.raises(StartError, match=rf"a hub runs already .*\(pid {os.getpid()}\)"):
-        Lock(tmp_path)
-    assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
-    lock.release()
-    assert (tmp_path / LOCK).read_text() == ""
-    Lock(tmp_path).release()
-
-
-def test_two_directories_are_two_hubs(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    one, two = Lock(tmp_path), Lock(tmp_path / "b")
-    one.release()
-    two.release()
-
-
-def test_a_lock_left_by_a_dead_hub_holds_nobody_up(tmp_path: Path) -> None:
-    (tmp_path / LOCK).write_text("99999\n")
-    lock = Lock(tmp_path)
-    assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
-    lock.release()
 
 
 def test_port_0_is_any_free_port_and_stays_reserved() -> None:
