@@ -187,6 +187,16 @@ def test_an_audience_that_comes_back_has_nothing_waiting() -> None:
     assert only(index.audiences(A.key)).frames == []
 
 
+def test_ceasing_to_hold_a_mode_that_is_not_held_changes_nothing() -> None:
+    """An unsubscribe of what was never asked must be answered as such, and stir nothing."""
+    index: Index[str] = Index()
+    index.add("one", A, QUOTE, "zerodha")
+    before = only(index.audiences(A.key))
+    assert index.remove("one", A.key, LTP) is None
+    assert only(index.audiences(A.key)) is before
+    assert index.modes("one", A.key) == QUOTE.bit
+
+
 def test_what_a_key_nobody_holds_has_is_empty() -> None:
     index: Index[str] = Index()
     assert dict(index.audiences(b"NSE_X")) == {}

@@ -119,3 +119,11 @@ def test_shrink_forgets_the_older_half_of_what_nobody_holds() -> None:
     assert latest.shrink(lambda key: key == KEY) == 3
     assert [line.key for line in latest.lines.values()] == [KEY, b"NSE_3", b"NSE_4"]
     assert latest.shrink(lambda key: True) == 0
+
+
+def test_of_an_even_number_shrink_forgets_no_more_than_half() -> None:
+    latest = Latest()
+    for number in range(4):
+        told(LTP, key=b"NSE_%d" % number, latest=latest, seq=number)
+    assert latest.shrink(lambda key: False) == 2
+    assert [line.key for line in latest.lines.values()] == [b"NSE_2", b"NSE_3"]

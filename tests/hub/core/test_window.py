@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,21 @@ def test_one_sample_of_load_does_not_open_the_window_wholly() -> None:
     window.sample(100.0, 0.0)
     window.sample(100.05, 0.01)
     assert 0 < window.width_ms < 20
+
+
+def test_one_usual_sample_moves_the_share_half_way() -> None:
+    window = Window(20)
+    window.sample(100.0, 0.0)
+    window.sample(100.05, 0.04)
+    assert window.share == pytest.approx(0.4)
+
+
+def test_after_a_long_silence_the_share_is_what_was_measured_and_no_more() -> None:
+    """A process that was held for a second must not be taken for one twice as busy as it is."""
+    window = Window(20)
+    window.sample(100.0, 0.0)
+    window.sample(101.0, 0.1)
+    assert window.share == pytest.approx(0.1)
 
 
 def test_samples_are_due_every_50_ms() -> None:
