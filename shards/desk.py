@@ -242,18 +242,21 @@ class Desk:
         client = ticket.client
         feed = self.feeds.of(identity)
         limit = self._settings.websocket.max_symbols
-        known = 0  # rows of symbols that the client holds already, and need no room
+        known = 0  # rows that need no room: the client holds their symbols already
         for rows in pieces(ticket.read()):
             if ticket.stage is Stage.CANCELLED:
                 return
             held = self.index.held(client)
+            room = limit - len(held) - self._pending.get(client, 0) + known
             for row in rows:
                 before = held.get(row.key)
                 if row.problem or (before and before.modes & ticket.mode.bit):
                     continue
                 if before:
                     known += 1
-                elif len(held) + self._pending.get(client, 0) - known >= limit:
+                elif room > 0:
+                    room -= 1
+                else:
                     row.problem = f"this connection holds {limit} symbols already"
                     continue
                 row.broker = before.broker if before else identity.broker
@@ -340,17 +343,21 @@ class Desk:
         self.index.drop(client)
 
     def _want(self, ticket: SubscribeTicket, row: Row) -> None:
-        depth = row.depth if isinstance(row.depth, int) and 0 < row.depth <= _DEEPEST else 5
+        feed, key, depth = row.feed, row.key, row.depth
+        if not (isinstance(depth, int) and 0 < depth <= _DEEPEST):
+            depth = 5
         exchange, symbol = row.instrument
         row.wanted = True
         self._pending[ticket.client] += 1
-        confirmed = self._wants[row.feed].add(
-            row.key, ticket.mode, depth=depth, exchange=exchange, symbol=symbol
-        )
-        if not confirmed:
-            row.waiting = True
-            ticket.missing += 1
-            self._waiting.setdefault((row.feed, row.key), {})[row] = ticket
+        if self._wants[feed].add(key, ticket.mode, depth=depth, exchange=exchange, symbol=symbol):
+            return
+        row.waiting = True
+        ticket.missing += 1
+        others = self._waiting.get((feed, key))
+        if others is None:
+            self._waiting[feed, key] = {row: ticket}
+        else:
+            others[row] = ticket
 
     def _unwant(self, ticket: SubscribeTicket, row: Row) -> None:
         self._settle_pending(row, ticket.client)

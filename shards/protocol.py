@@ -51,7 +51,7 @@ OPEN_TO_ALL = frozenset({"authenticate", "ping", "get_supported_brokers"})
 """What a client may ask before it has authenticated."""
 
 _DEEPEST = 200
-_quoted = json.JSONEncoder().encode
+_quoted = json.encoder.encode_basestring_ascii
 
 
 class Subscribe(NamedTuple):
@@ -339,7 +339,8 @@ def _instrument(entry: Request) -> Instrument | None:
 
 def _problem(instrument: Instrument) -> str:
     """Why an instrument cannot be subscribed; empty when it can."""
-    if not all(isinstance(name, str) for name in instrument):
+    exchange, symbol = instrument
+    if not (isinstance(exchange, str) and isinstance(symbol, str)):  # type: ignore[redundant-expr]  # a client may write anything
         return "symbol and exchange must be text"
     try:
         return topics.key_problem(instrument.key)

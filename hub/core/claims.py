@@ -1,6 +1,7 @@
 """What all shards together want of one feed, and what the feed has.
 
-1. A key is subscribed upstream exactly while a shard claims it, and `linger_s` longer.
+1. A key is subscribed upstream exactly while a shard claims it, and `linger_s` longer; less when
+   room is needed.
 2. The feed is asked for the union of the modes claimed; it is asked again only for more.
 3. Every claim is answered once: at once when the feed has it, else when the feed answers.
 4. A failed ask takes nothing away from those who had the key in other modes before.
@@ -9,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from hub.core.model import Result, Want
@@ -55,6 +57,9 @@ class _Claim:
         self.symbol = ""
 
     def union(self) -> int:
+        if len(self.shards) == 1:
+            (modes,) = self.shards.values()
+            return modes
         modes = 0
         for wanted in self.shards.values():
             modes |= wanted
@@ -118,7 +123,7 @@ class Claims:
             return self._failed(claim, result)
         claim.live |= result.modes & claim.asked
         claim.live_depth = claim.depth
-        return self._ready(claim, result)
+        return self._ready(claim, result) if claim.waiting else []
 
     def due(self, now: float) -> list[Want]:
         """Keys whose time has come: to be released, or asked for in fewer modes."""
@@ -128,6 +133,11 @@ class Claims:
             if claim.release_at is not None and claim.release_at <= now:
                 ended.append(self._shrink(key, claim))
         return ended
+
+    def give_back(self, most: int) -> list[Want]:
+        """Up to `most` keys that only linger, oldest first, to be released before their time."""
+        unclaimed = (key for key in self._ending if not self._claims[key].shards)
+        return [self._shrink(key, self._claims[key]) for key in list(islice(unclaimed, most))]
 
     def take_released(self) -> list[bytes]:
         """Keys that nobody claims any more and the feed has not, since this was last asked."""
@@ -142,8 +152,10 @@ class Claims:
         claim.shards[shard] = want.modes
         self._by_shard.setdefault(shard, {})[want.key] = None
         deeper = want.depth > claim.depth
-        claim.depth = max(claim.depth, want.depth)
-        self._linger(want.key, claim, now)
+        if deeper:
+            claim.depth = want.depth
+        if claim.asked:
+            self._linger(want.key, claim, now)
         if not deeper and not want.modes & ~claim.live:
             work.answers.append(Answer(shard, Result(want.key, want.modes)))
             claim.waiting.pop(shard, None)
@@ -151,7 +163,8 @@ class Claims:
         claim.waiting[shard] = want.modes
         if deeper or want.modes & ~claim.asked:
             claim.asked |= claim.union()
-            work.asks.append(_want(want.key, claim, claim.asked))
+            same = claim.asked == want.modes and claim.depth == want.depth
+            work.asks.append(want if same else _want(want.key, claim, claim.asked))
 
     def _end(self, shard: int, key: bytes, now: float) -> None:
         claim = self._claims.get(key)
@@ -221,6 +234,12 @@ class Claims:
     @staticmethod
     def _satisfied(claim: _Claim) -> list[tuple[int, int]]:
         """The shards that wait for nothing that is not there; they wait no longer."""
+        if len(claim.waiting) == 1:
+            ((shard, modes),) = claim.waiting.items()
+            if modes & ~claim.live:
+                return []
+            claim.waiting.clear()
+            return [(shard, modes)]
         ready = [shard for shard, modes in claim.waiting.items() if not modes & ~claim.live]
         return [(shard, claim.waiting.pop(shard)) for shard in ready]
 

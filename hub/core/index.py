@@ -83,7 +83,8 @@ class Index(Generic[S]):
 
     def modes(self, session: S, key: bytes) -> int:
         """The set of modes in which a session holds a key."""
-        variant = self._held.get(session, {}).get(key)
+        held = self._held.get(session)
+        variant = held.get(key) if held else None
         return variant.modes if variant else 0
 
     def audiences(self, key: bytes) -> Mapping[Variant, Audience[S]]:
@@ -100,12 +101,21 @@ class Index(Generic[S]):
         self, session: S, key: bytes, instrument: Instrument, mode: Mode, *, broker: str, feed: str
     ) -> Variant:
         """The same for who has made the key already; how the session holds it now."""
-        before = self._held.setdefault(session, {}).get(key)
+        held = self._held.get(session)
+        if held is None:
+            held = self._held[session] = {}
+        before = held.get(key)
         if before is not None and before.modes & mode.bit:
             return before
         modes = (before.modes if before else 0) | mode.bit
-        after = Variant(modes, instrument.exchange, instrument.symbol, broker, feed)
-        self._move(session, key, before, after)
+        after = Variant(modes, *instrument, broker, feed)
+        alone = self._audiences.get(self._name(session))
+        if alone is not None and key not in self._keys:  # the most common case of all
+            alone.variants += 1
+            self._keys[key] = {after: alone}
+            held[key] = after
+        else:
+            self._move(session, key, before, after)
         return after
 
     def remove(self, session: S, key: bytes, mode: Mode) -> Variant | None:

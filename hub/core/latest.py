@@ -50,9 +50,11 @@ class Latest:
 
     def newest(self, key: bytes, mode: int) -> Line | None:
         """The line with the newest value that a holder of `mode` would have been sent."""
+        lines = self.lines
         newest = None
-        for line in self.of(key):
-            if line.mode < mode or line.payload is None:
+        for topic in topics.all_of(key):
+            line = lines.get(topic)
+            if line is None or line.mode < mode or line.payload is None:
                 continue
             if newest is None or line.seq > newest.seq:
                 newest = line
@@ -87,8 +89,11 @@ class Latest:
 
     def unresolve(self, key: bytes) -> None:
         """Somebody began or ceased to hold this key: its routes are to be resolved anew."""
-        for line in self.of(key):
-            line.routes = None
+        lines = self.lines
+        for topic in topics.all_of(key):
+            line = lines.get(topic)
+            if line is not None:
+                line.routes = None
 
     def discard(self, key: bytes) -> None:
         """Nothing here concerns this key any more."""

@@ -72,7 +72,8 @@ class Wants:
             record = self._records[key] = _Record(exchange, symbol)
         record.counts[mode - 1] += 1
         record.modes |= mode.bit
-        record.depth = max(record.depth, depth)
+        if depth > record.depth:  # noqa: PLR1730  # twice as fast, for each row of a subscribe
+            record.depth = depth
         if record.confirmed & mode.bit and record.depth == record.told_depth:
             return True
         self._touched[key] = None

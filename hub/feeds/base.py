@@ -19,9 +19,10 @@ from hub.core.model import Result, Want
 class Limits(NamedTuple):
     """What a broker allows.
 
-    `symbols` is the number of keys one account may hold, 0 for no limit; the host refuses what
-    goes beyond before the feed is asked. `depth_levels` are those there are; a feed that is asked
-    for others gives the nearest and says so in its answer.
+    `symbols` is the number of keys one account may hold, 0 for no limit. The host keeps to it: it
+    releases early what only lingers, and refuses what still goes beyond; the feed is not asked for
+    that. `depth_levels` are those there are; a feed that is asked for others gives the nearest and
+    says so in its answer.
     """
 
     symbols: int = 0

@@ -117,15 +117,21 @@ class FeedHost(Role):
         self._apply(self._within_limits(work.asks))
 
     def _within_limits(self, asks: list[Want]) -> list[Want]:
-        """What the feed may be asked for; the rest is refused."""
+        """What the feed may be asked for. What only lingers makes room; the rest is refused."""
         limit = self._feed.limits.symbols
         over = len(self._claims) - limit if limit else 0
         if over <= 0:
             return asks
-        fresh = [want for want in asks if not self._claims.live(want.key)]
-        refused = fresh[-over:]
+        given_back = self._claims.give_back(over)
+        self._apply(given_back)
+        self._tell_released()
+        over -= len(given_back)
+        if not over:
+            return asks
+        refused = [want for want in asks if not self._claims.live(want.key)][-over:]
         self._refuse(refused, f"feed {self._feed.name} takes no more than {limit} symbols")
-        return [want for want in asks if want not in refused]
+        keys = {want.key for want in refused}
+        return [want for want in asks if want.key not in keys]
 
     def _apply(self, wants: list[Want]) -> None:
         """Hand wants to the feed; one that breaks down is an error for those who wait."""

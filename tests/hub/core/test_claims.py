@@ -125,6 +125,14 @@ class History(RuleBasedStateMachine):
             assert want.modes == self.union(want.key), "rule 1: released while claimed"
         self.tell_feed(ended)
 
+    @rule(most=st.integers(1, 2))
+    def make_room(self, most: int) -> None:
+        idle = [key for key in self.has if self.has[key] and not self.union(key)]
+        given_back = self.claims.give_back(most)
+        assert len(given_back) == min(most, len(idle)), "rule 1: what lingers makes room"
+        assert all(not want.modes and want.key in idle for want in given_back)
+        self.tell_feed(given_back)
+
     @invariant()
     def rule_1_what_is_claimed_the_feed_was_told(self) -> None:
         for key in KEYS:
@@ -175,6 +183,19 @@ def test_rule_1_a_key_lingers_and_is_then_released() -> None:
     assert KEY in claims
     assert claims.due(105.0) == [Want(KEY, 0, 5, "NSE", "A")]
     assert KEY not in claims
+
+
+def test_rule_1_the_oldest_makes_room_first_and_what_is_claimed_does_not() -> None:
+    claims = Claims(LINGER_S)
+    keys = [b"NSE_%d" % number for number in range(4)]
+    claims.apply(0, [Want(key, 3) for key in keys], replace=False, now=0.0)
+    for now, (number, modes) in enumerate([(2, 0), (0, 0), (3, 1), (1, 0)]):
+        claims.apply(0, [Want(keys[number], modes)], replace=False, now=float(now))
+    assert [want.key for want in claims.give_back(2)] == [keys[2], keys[0]]
+    assert [want.key for want in claims.give_back(9)] == [keys[1]]
+    assert claims.give_back(1) == []
+    assert sorted(claims.take_released()) == keys[:3]
+    assert keys[3] in claims
 
 
 def test_rule_1_who_comes_back_while_it_lingers_is_answered_at_once_and_keeps_it() -> None:

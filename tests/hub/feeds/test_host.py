@@ -221,3 +221,51 @@ def test_its_heartbeat_shows_the_feeds_health(bench: Bench) -> None:
     assert (found["out"], found["feed_state"], found["problem"], found["limit"]) == (
         12, "connected", "tired", 3000,
     )  # fmt: skip
+
+
+def keys_of(results: list[tuple[str, list[Result]]], *, error: bool) -> list[bytes]:
+    return [one.key for _, found in results for one in found if bool(one.error) == error]
+
+
+def test_what_only_lingers_makes_room_before_anything_is_refused(directory: Path) -> None:
+    """A user who changes his watchlist at a broker with a limit must not have to wait for it."""
+    bench = Bench(directory, linger_s=1000.0)
+    bench.feed.limits = Limits(symbols=3)
+    old = [Want(b"NSE_OLD%d" % number, 1) for number in range(3)]
+    new = [Want(b"NSE_NEW%d" % number, 1) for number in range(4)]
+    bench.wants(0, *old)
+    bench.host.answer([Result(want.key, 1) for want in old])
+    bench.wants(0, *(want._replace(modes=0) for want in reversed(old)))
+    bench.answers()
+    bench.feed.told.clear()
+    bench.wants(0, *new[:2])
+    assert bench.feed.told == [
+        *(want._replace(modes=0) for want in (old[2], old[1])), *new[:2]
+    ], "the oldest is released first, and before more is asked for"  # fmt: skip
+    assert bench.released() == [old[2].key, old[1].key]
+    bench.wants(0, *new[2:])
+    assert bench.feed.told[-2:] == [old[0]._replace(modes=0), new[2]]
+    assert keys_of(bench.answers(), error=True) == [new[3].key]
+
+
+def test_what_goes_beyond_the_limit_is_refused_in_a_time_that_grows_with_it_alone(
+    bench: Bench,
+) -> None:
+    """A search for each want among those refused would compare millions of pairs."""
+    compared = 0
+
+    class Key(bytes):
+        __slots__ = ()
+        __hash__ = bytes.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return bytes.__eq__(self, other)
+
+    bench.feed.limits = Limits(symbols=10)
+    wants = [Want(Key(b"NSE_%d" % number), 1) for number in range(1000)]
+    work = bench.host._claims.apply(0, wants, replace=False, now=0.0)
+    compared = 0
+    assert len(bench.host._within_limits(work.asks)) == 10
+    assert compared < 20 * len(wants)
