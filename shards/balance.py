@@ -1,107 +1,59 @@
-"""Spreading clients evenly: all shards see each other's load, and hand over accepted sockets.
+"""Spreading clients evenly: a socket goes to the shard that has the fewest clients.
 
-1. Every number in the shared table has one writer, so no lock is needed.
-2. A shard's load counts what is on its way to it: clients it has, plus given, minus taken.
-3. A socket is handed over before a byte of it is read; if that fails, it is kept.
+1. A socket is handed over before a byte of it is read; if that fails, it is kept.
+2. Who gives keeps the taker's end of the way as well. What nobody took, it takes back: the kernel
+   gives each socket to one reader, so it has one owner at any time.
+3. Each shard knows the listeners of the others. While one stands still, and when one has ended,
+   the others take the clients that wait at its door.
+4. Without a free descriptor nothing is taken from a way: it stays there, and its giver has it.
 
-The table is a file in the runtime directory, mapped by every shard: for N shards, N rows of
-`[alive, clients, given to 0..N-1, taken from 0..N-1]`, each number 8 bytes.
+Shards meet by a datagram each way, `[shard, life]` with two descriptors: the end of a way on which
+the sender will give sockets, and its listener. A way that ends says that its giver has ended.
 """
 
 from __future__ import annotations
 
-import contextlib
-import mmap
+import array
 import os
 import socket
+import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hub.core.placement import least_loaded
+from hub.runtime.log import log
+from shards.loads import BEAT_S, STALE_S, Loads
 
-_ALIVE, _CLIENTS, _HEAD = 0, 1, 2
-_WORD = 8
-_MOST_FDS = 64
+_HELLO = struct.Struct("<BQ")
+_BATCH = 100
+_ALL = 1 << 16
 
 
-class Loads:
-    """The shared table, seen by one shard."""
+@dataclass(slots=True, eq=False)
+class _Peer:
+    """Another shard in one of its lives: the way to it, both ends, and its listener."""
 
-    def __init__(self, path: Path, shard: int, shards: int) -> None:
-        self._me = shard
-        self._shards = shards
-        self._closed = False
-        self._width = _HEAD + 2 * shards
-        size = shards * self._width * _WORD
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.ftruncate(fd, size)
-            self._map = mmap.mmap(fd, size)
-        finally:
-            os.close(fd)
-        self._words = memoryview(self._map).cast("Q")
-        self._begin()
-
-    def __repr__(self) -> str:
-        return f"<Loads {self.all()} seen by {self._me}>"
-
-    def all(self) -> list[int | None]:
-        """The load of each shard, None for one that is not there."""
-        return [self._load(shard) for shard in range(self._shards)]
-
-    def add(self, clients: int) -> None:
-        """This shard has more clients, or fewer."""
-        if not self._closed:
-            self._words[self._row(self._me) + _CLIENTS] += clients
-
-    def gave(self, shard: int) -> None:
-        """A socket is on its way to another shard."""
-        self._words[self._given(self._me, shard)] += 1
-
-    def took(self, shard: int) -> None:
-        """A socket from another shard has arrived."""
-        self._words[self._taken(self._me, shard)] += 1
+    life: int
+    way: socket.socket
+    far: socket.socket
+    door: socket.socket | None = None
+    taken: int = 0
+    idle: int = 0
 
     def close(self) -> None:
-        """This shard takes no more."""
-        self._closed = True
-        self._words[self._row(self._me) + _ALIVE] = 0
-        self._words.release()
-        self._map.close()
-
-    def _begin(self) -> None:
-        """Nothing is left of an earlier life: no clients, nothing on its way here."""
-        me, words = self._me, self._words
-        for other in range(self._shards):
-            words[self._taken(me, other)] = words[self._given(other, me)]
-        words[self._row(me) + _CLIENTS] = 0
-        words[self._row(me) + _ALIVE] = 1
-
-    def _load(self, shard: int) -> int | None:
-        words, row = self._words, self._row(shard)
-        if not words[row + _ALIVE]:
-            return None
-        coming = sum(
-            words[self._given(other, shard)] - words[self._taken(shard, other)]
-            for other in range(self._shards)
-        )
-        return words[row + _CLIENTS] + coming
-
-    def _row(self, shard: int) -> int:
-        return shard * self._width
-
-    def _given(self, shard: int, to: int) -> int:
-        return self._row(shard) + _HEAD + to
-
-    def _taken(self, shard: int, giver: int) -> int:
-        return self._row(shard) + _HEAD + self._shards + giver
+        """Nothing is given on this way any more."""
+        for sock in (self.way, self.far, self.door):
+            if sock is not None:
+                sock.close()
 
 
 class Balance:
     """Decides who takes an accepted socket, gives it away and takes what is given.
 
-    `adopt` is called with each socket that becomes this shard's; `watch` and `unwatch` are the
-    loop's add_reader and remove_reader.
+    `adopt` is called with each socket that becomes this shard's, `accept` with a listener at which
+    clients may wait and how many to take, `full` with the error when no descriptor is left;
+    `watch` and `unwatch` are the loop's add_reader and remove_reader. Call `tend` every BEAT_S.
     """
 
     def __init__(
@@ -109,94 +61,254 @@ class Balance:
         runtime_dir: Path,
         shard: int,
         shards: int,
+        door: socket.socket,
         *,
         adopt: Callable[[socket.socket], None],
+        accept: Callable[[socket.socket, int], object],
+        full: Callable[[OSError], None],
         watch: Callable[..., None],
         unwatch: Callable[..., object],
     ) -> None:
         self._dir = runtime_dir
         self._me = shard
+        self._shards = shards
+        self._door = door
         self._adopt = adopt
+        self._accept = accept
+        self._full = full
         self._watch = watch
         self._unwatch = unwatch
-        self._outward: dict[int, socket.socket] = {}
-        self._inward: set[socket.socket] = set()
+        self._peers: dict[int, _Peer] = {}
+        self._ways: dict[socket.socket, tuple[int, int]] = {}
+        self._paused = False
+        self.lost = 0
         self.loads = Loads(runtime_dir / f"loads-{shards}", shard, shards)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._post = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = self._path(shard)
         path.unlink(missing_ok=True)
-        self._listener.bind(str(path))
-        self._listener.listen(shards)
-        self._listener.setblocking(False)
-        watch(self._listener, self._meet)
+        self._post.bind(str(path))
+        self._post.setblocking(False)
+        watch(self._post, self._meet)
+        self.tend()
 
     def place(self, sock: socket.socket) -> None:
         """Keep an accepted socket, or give it to the shard with the fewest clients."""
+        self.loads.beat()
         taker = least_loaded(self.loads.all(), self._me)
         if taker == self._me or not self._give(taker, sock):
             self._adopt(sock)
         else:
             sock.close()
 
+    def tend(self) -> None:
+        """Beat; take over from those who take nobody; meet those who have come."""
+        self.loads.beat()
+        for other, load in enumerate(self.loads.all()):
+            peer = self._peers.get(other)
+            if other == self._me:
+                continue
+            if load is None:
+                if peer:
+                    self._take_over(other, peer)
+            elif peer is None:
+                self._introduce(other)
+            elif self._is_stuck(other, peer):
+                self._take_back(other, peer)
+                self._say_hello(other, peer)
+
+    def pause(self) -> None:
+        """There is no descriptor: take nothing for now, and say so."""
+        if not self._paused:
+            self._paused = True
+            self.loads.serve(willing=False)
+            for sock in (self._post, *self._ways):
+                self._unwatch(sock)
+
+    def resume(self) -> None:
+        """Take again."""
+        if self._paused:
+            self._paused = False
+            self.loads.serve(willing=True)
+            self._watch(self._post, self._meet)
+            for way in self._ways:
+                self._watch(way, self._take, way)
+
+    def retire(self) -> None:
+        """Take no new clients from now on; those that come all the same are given to others."""
+        self.loads.serve(willing=False)
+        for way in list(self._ways):
+            self._take(way)
+
     def close(self) -> None:
         """Give and take no more."""
-        for sock in (self._listener, *self._inward):
+        for way in list(self._ways):
+            self._take(way)
+        for other in list(self._peers):
+            self._peers.pop(other).close()
+        for sock in (self._post, *self._ways):
             self._unwatch(sock)
             sock.close()
-        for sock in self._outward.values():
-            sock.close()
+        self._ways.clear()
         self.loads.close()
+
+    # Meeting.
 
     def _path(self, shard: int) -> Path:
         return self._dir / f"handoff-{shard}"
 
-    def _give(self, taker: int, sock: socket.socket) -> bool:
-        for _ in range(2):  # the second time over a new connection, to a shard that was restarted
-            way = self._outward.get(taker) or self._reach(taker)
-            if way is None:
-                return False
-            try:
-                socket.send_fds(way, [bytes((self._me,))], [sock.fileno()])
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._outward.pop(taker).close()
-            else:
-                self.loads.gave(taker)
-                return True
-        return False
-
-    def _reach(self, taker: int) -> socket.socket | None:
-        way = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        way.setblocking(False)
+    def _introduce(self, other: int) -> None:
+        """Make a way to another shard and tell it, if it is there to be told."""
+        life = self.loads.life(other)
         try:
-            way.connect(str(self._path(taker)))
-        except OSError:
-            way.close()
-            return None
-        self._outward[taker] = way
-        return way
+            way, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:  # no descriptor: at the next beat
+            return
+        way.setblocking(False)
+        far.setblocking(False)
+        peer = _Peer(life, way, far, taken=self.loads.on_the_way(other)[1])
+        if self._say_hello(other, peer):
+            self._peers[other] = peer
+        else:
+            peer.close()
+
+    def _say_hello(self, other: int, peer: _Peer) -> bool:
+        fds = array.array("i", [peer.far.fileno(), self._door.fileno()])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
+        hello = _HELLO.pack(self._me, self.loads.life(self._me))
+        try:
+            self._post.sendmsg([hello], rights, 0, str(self._path(other)))
+        except OSError:  # not there yet, or it does not read: at the next beat
+            return False
+        return True
 
     def _meet(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            sock, _ = self._listener.accept()
-            sock.setblocking(False)
-            self._inward.add(sock)
-            self._watch(sock, self._take, sock)
+        """Others say who they are."""
+        while self._has_room(2):
+            try:
+                data, fds, _, _ = socket.recv_fds(self._post, _HELLO.size + 1, 2)
+            except BlockingIOError:
+                return
+            if len(data) != _HELLO.size or len(fds) != 2:  # it will say so again
+                for fd in fds:
+                    os.close(fd)
+                continue
+            other, life = _HELLO.unpack(data)
+            self._greet(other, life, *(socket.socket(fileno=fd) for fd in fds))
+
+    def _greet(self, other: int, life: int, way: socket.socket, door: socket.socket) -> None:
+        way.setblocking(False)
+        door.setblocking(False)
+        self._ways[way] = other, life
+        self._watch(way, self._take, way)
+        before = self._peers.get(other)
+        if before is None or before.life != life:
+            self._peers.pop(other, None)
+            self._introduce(other)
+        if before is not None and before.life != life:
+            self._part(other, before)
+        peer = self._peers.get(other)
+        if peer is not None and peer.door is None:
+            peer.door = door
+        else:
+            door.close()
+
+    def _part(self, other: int, peer: _Peer) -> None:
+        """A life of another shard is over: what was on its way to it, and at its door, is taken."""
+        self._take_back(other, peer)
+        self.loads.settle(other)
+        if peer.door is not None:
+            self._accept(peer.door, _ALL)
+        peer.close()
+
+    # Giving.
+
+    def _give(self, taker: int, sock: socket.socket) -> bool:
+        peer = self._peers.get(taker)
+        if peer is None:
+            return False
+        try:
+            socket.send_fds(peer.way, [b"s"], [sock.fileno()])
+        except OSError:
+            return False
+        self.loads.gave(taker)
+        return True
+
+    def _take_over(self, other: int, peer: _Peer) -> None:
+        """Another shard takes nobody just now."""
+        self._take_back(other, peer)
+        if peer.door is not None:
+            self._accept(peer.door, _BATCH)
+
+    def _take_back(self, other: int, peer: _Peer) -> None:
+        """Place anew what was given to a shard that has not taken it."""
+        found = []
+        while self._has_room(1):
+            try:
+                _, fds, _, _ = socket.recv_fds(peer.far, 1, 1)
+            except OSError:
+                break
+            found += fds
+            self.loads.gave(other, -1)
+        for fd in found:
+            self.place(socket.socket(fileno=fd))
+
+    def _is_stuck(self, other: int, peer: _Peer) -> bool:
+        """Whether a shard that is there takes nothing of what it is given."""
+        waiting, taken = self.loads.on_the_way(other)
+        peer.idle = peer.idle + 1 if waiting > 0 and taken == peer.taken else 0
+        peer.taken = taken
+        return peer.idle * BEAT_S > STALE_S
+
+    # Taking.
 
     def _take(self, way: socket.socket) -> None:
-        while True:
+        shard, life = self._ways[way]
+        for _ in range(_BATCH):
+            if not self._has_room(1):
+                return
             try:
-                giver, fds, _, _ = socket.recv_fds(way, 16, _MOST_FDS)
+                data, fds, _, _ = socket.recv_fds(way, 1, 1)
             except BlockingIOError:
                 return
             except OSError:
-                giver, fds = b"", []
-            if not giver:
-                self._unwatch(way)
-                self._inward.discard(way)
-                way.close()
+                data, fds = b"", []
+            if not data:
+                self._ended(way, shard, life)
                 return
-            self.loads.took(giver[0])
+            self.loads.took(shard)
+            if not fds:  # the kernel had no descriptor for it after all: MSG_CTRUNC
+                self.lost += 1
+                log.error("a client from shard %d was lost: no descriptor was left", shard)
             for fd in fds:
-                self._adopt(socket.socket(fileno=fd))
+                self._take_in(socket.socket(fileno=fd))
+
+    def _take_in(self, sock: socket.socket) -> None:
+        """What is given is kept; one that takes nobody any more passes it on, if it can."""
+        if self.loads.all()[self._me] is None:
+            self.place(sock)
+        else:
+            self._adopt(sock)
+
+    def _ended(self, way: socket.socket, shard: int, life: int) -> None:
+        """A giver has ended, unless it has made another way, which it says first."""
+        self._unwatch(way)
+        del self._ways[way]
+        way.close()
+        self._meet()
+        peer = self._peers.get(shard)
+        if peer is not None and peer.life == life and (shard, life) not in self._ways.values():
+            del self._peers[shard]
+            self._part(shard, peer)
+
+    def _has_room(self, descriptors: int) -> bool:
+        """Whether so many descriptors are free; if not, the gateway is told."""
+        spare: list[int] = []
+        try:
+            spare.extend(os.dup(self._post.fileno()) for _ in range(descriptors))
+        except OSError as error:
+            self._full(error)
+            return False
+        finally:
+            for fd in spare:
+                os.close(fd)
+        return True

@@ -2,14 +2,20 @@
 
 Ticks do not pass through that layer: they arrive as finished frames (core/frames) and are written
 as they are. Everything else, handshake, control frames, closing, is the library's.
+
+1. What has come is read a part at a time: when a client has had its turn, the others have theirs.
+2. A client that says too much too fast is not read for a while, so TCP holds it back.
+3. A client is judged by the time this process was awake, and not while it is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http
 import logging
+import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -18,10 +24,9 @@ from websockets.server import ServerProtocol
 
 from hub.core.config import Websocket
 from shards import protocol
+from shards.bucket import Bucket
+from shards.guests import Guests
 from shards.session import Session
-
-if TYPE_CHECKING:
-    from shards.gateway import Gateway
 
 _CLOSE_S = 2.0
 _TEND_S = 1.0
@@ -29,35 +34,75 @@ _SWITCHING_PROTOCOLS = 101
 _quiet = logging.getLogger("hub.websockets")
 _quiet.setLevel(logging.CRITICAL)
 
+# How much is read of one client. A frame costs a token, and so do _TOKEN_BYTES bytes.
+_SLICE = 512
+_TURN = 64
+_TOKEN_BYTES = 4096
+_STRANGER = (64.0, 32.0)
+_KNOWN = (8192.0, 2048.0)
+"""Tokens at first, and those that come each second. SDKs subscribe one by one, a thousand or more
+right after they have authenticated."""
+_ABUSE_S = 3.0
+_MOST_FRAGMENTS = 1024
+
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\n\r\n"
+)
+
+
+class House(Protocol):
+    """What a connection needs of the gateway it belongs to."""
+
+    guests: Guests
+    leaving: bool
+    stalled: int
+
+    def now_s(self) -> float:
+        """The time by which clients are judged."""
+
+    def joined(self, connection: Connection) -> None:
+        """A connection has begun."""
+
+    def left(self, connection: Connection) -> None:
+        """A connection has ended."""
+
 
 class Connection(asyncio.Protocol):
     """A client's socket, from accept to close."""
 
     def __init__(
-        self, gateway: Gateway, settings: Websocket, make_session: Callable[[Connection], Session]
+        self, house: House, settings: Websocket, make_session: Callable[[Connection], Session]
     ) -> None:
+        self.address = ""
         self.due_s = 0.0
         self.session: Session | None = None
-        self._gateway = gateway
+        self._house = house
         self._settings = settings
         self._make_session = make_session
         self._loop = asyncio.get_running_loop()
         self._ws = ServerProtocol(max_size=settings.max_message_bytes, logger=_quiet)
         self._transport: asyncio.Transport
+        self._unread = bytearray()
+        self._again: asyncio.Handle | None = None
+        self._bucket = Bucket(*_STRANGER, self._loop.time())
         self._parts: list[bytes] = []
         self._text = True
         self._open = False
         self._blocked = False
-        self._leaving = False
+        self._reading = True
         self._reasons: set[str] = set()
+        self._no_room = ""
+        self._stranger = False
+        self._deadline_s = math.inf
         self._pinged_s = 0.0
-        self._next_ping_s = 0.0
+        self._next_ping_s = math.inf
         self._stall = (0, 0.0)
         self._timer: asyncio.TimerHandle | None = None
         self._work: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
-        return f"<Connection {self._ws.state.name} {self.session!r}>"
+        return f"<Connection {self._ws.state.name} {self.address} {self.session!r}>"
 
     # From the transport.
 
@@ -66,18 +111,26 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         high = self._settings.outbox_bytes
         self._transport.set_write_buffer_limits(high=high, low=high // 4)
-        self._timer = self._loop.call_later(self._settings.auth_window_s, self._auth_deadline)
-        self._gateway.joined(self)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._house.joined(self)
+        self._no_room = self._house.guests.no_room(self.address)
+        window_s = self._settings.auth_window_s
+        if self._no_room:
+            window_s = min(window_s, _CLOSE_S)
+        else:
+            self._stranger = True
+            self._house.guests.stranger(self.address, 1)
+        self.due_s = self._deadline_s = self._house.now_s() + window_s
+        if self._house.leaving:
+            self.close(protocol.GOING_AWAY, "the server is going away")
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
-        self._ws.receive_data(data)
-        for event in self._ws.events_received():
-            if isinstance(event, Request):
-                self._shake_hands(event)
-            elif isinstance(event, Frame):
-                self._take(event)
-        self._send_own()
+        self._unread += data
+        if self._again is None and not self._reasons:
+            self._read()
+        self._steer()
 
     def eof_received(self) -> None:
         """The client sends no more."""
@@ -87,18 +140,21 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the reason is of no use
         """The socket is gone."""
         self._open = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._unread.clear()
+        for handle in (self._timer, self._again):
+            if handle is not None:
+                handle.cancel()
         for task in self._work:
             task.cancel()
         if self.session is not None:
             self.session.gone()
-        self._gateway.left(self)
+        self._no_stranger()
+        self._house.left(self)
 
     def pause_writing(self) -> None:
         """More is unsent than the outbox allows."""
         self._blocked = True
-        self._stall = (self._transport.get_write_buffer_size(), self._loop.time())
+        self._stall = (self._transport.get_write_buffer_size(), self._house.now_s())
         self.due_s = 0.0
         self._hold("unsent", reading=False)
         if self.session is not None:
@@ -119,16 +175,26 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def close(self, code: int, reason: str) -> None:
-        """Close with a code and a reason; by force when the client does not follow."""
+        """Close with a code and a reason; by force when the client does not follow. One that has
+        not shaken hands yet is told right after, or that there is no service if it never does."""
         if self._ws.state is State.OPEN:
             self._ws.send_close(code, reason)
             self._send_own()
         self._open = False
-        self._leave_within(_CLOSE_S)
+        self._leave_within(_CLOSE_S / 2 if self._ws.state is State.CONNECTING else _CLOSE_S)
 
     def hold(self, *, reading: bool) -> None:
         """Read the client's messages, or leave them where they are."""
         self._hold("requests", reading=reading)
+
+    def known(self) -> None:
+        """The client has authenticated: it may stay, and say more."""
+        self._no_stranger()
+        if self._deadline_s != math.inf:
+            self._deadline_s = math.inf
+            self._bucket = Bucket(*_KNOWN, self._loop.time())
+            if self._unread:
+                self._read_within(0.0)
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Run something that takes time, as long as the connection lives."""
@@ -139,25 +205,110 @@ class Connection(asyncio.Protocol):
     # From the gateway.
 
     def tend(self, now_s: float) -> None:
-        """Keep-alive, and what to do with a client that does not read."""
+        """Deadlines, keep-alive, and what to do with a client that does not read."""
+        if now_s >= self._deadline_s:
+            self._deadline_s = math.inf
+            self._end_of_patience()
         if not self._open:
-            self.due_s = now_s + self._settings.auth_window_s
+            self.due_s = self._deadline_s
         elif self._blocked:
             self._check_stall(now_s)
             self.due_s = now_s + _TEND_S
         else:
             self._check_ping(now_s)
 
+    # Reading.
+
+    def _read(self) -> None:
+        """Read what has come, as much as one client may have in one turn."""
+        self._again = None
+        left = float(_TURN)
+        while self._unread and not self._reasons:
+            wait_s = self._bucket.wait_s(self._loop.time())
+            if wait_s:
+                self._hold_back(wait_s)
+                break
+            if left <= 0:
+                self._read_within(0.0)
+                break
+            part = bytes(self._unread[:_SLICE])
+            del self._unread[:_SLICE]
+            cost = self._feed(part) + len(part) / _TOKEN_BYTES
+            self._bucket.take(cost)
+            left -= cost
+        self._steer()
+
+    def _feed(self, data: bytes) -> int:
+        """Let the WebSocket layer read; how many frames it found."""
+        self._ws.receive_data(data)
+        events = self._ws.events_received()
+        for event in events:
+            if isinstance(event, Request):
+                self._shake_hands(event)
+            elif isinstance(event, Frame):
+                self._take(event)
+        self._send_own()
+        return len(events)
+
+    def _hold_back(self, wait_s: float) -> None:
+        """It has said too much. A stranger that goes on like this has to go."""
+        checking = self.session is not None and self.session.checking
+        talks_for_s = self._bucket.dry_for_s(self._loop.time())
+        if self._stranger and not checking and talks_for_s > _ABUSE_S and self._open:
+            self.close(protocol.POLICY_VIOLATION, "too many messages before authentication")
+        self._read_within(wait_s)
+
+    def _read_within(self, wait_s: float) -> None:
+        """Go on reading after a while, or when the others have had their turn."""
+        if self._again is not None:
+            self._again.cancel()
+        later = self._loop.call_later(wait_s, self._read) if wait_s else None
+        self._again = later or self._loop.call_soon(self._read)
+
+    def _hold(self, reason: str, *, reading: bool) -> None:
+        """Stop reading while any reason holds."""
+        if reading:
+            self._reasons.discard(reason)
+            if self._unread and not self._reasons and self._again is None:
+                self._read_within(0.0)
+        else:
+            self._reasons.add(reason)
+        self._steer()
+
+    def _steer(self) -> None:
+        """Take more from the socket when nothing is unread and there is no reason not to."""
+        reading = not self._reasons and not self._unread
+        if self._transport.is_closing() or reading == self._reading:
+            return
+        self._reading = reading
+        if reading:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
     # Below: details.
 
     def _shake_hands(self, request: Request) -> None:
-        response = self._ws.accept(request)
+        origin, host = request.headers.get("Origin"), request.headers.get("Host")
+        if self._no_room:
+            response = self._ws.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{self._no_room}\n")
+        elif self._house.guests.foreign(origin, host, self.address):
+            response = self._ws.reject(http.HTTPStatus.FORBIDDEN, "pages of this origin may not\n")
+        else:
+            response = self._ws.accept(request)
         self._ws.send_response(response)
         self._send_own()
-        if response.status_code == _SWITCHING_PROTOCOLS:
-            self._open = True
-            self.session = self._make_session(self)
-            self._next_ping_s = self.due_s = self._loop.time() + self._settings.ping_interval_s
+        if response.status_code != _SWITCHING_PROTOCOLS:
+            return
+        if self._timer is not None:  # goodbye was said before it could hear it
+            self._timer.cancel()
+            self._timer = None
+            self.close(protocol.GOING_AWAY, "the server is going away")
+            return
+        self._open = True
+        self.session = self._make_session(self)
+        self._next_ping_s = self._house.now_s() + self._settings.ping_interval_s
+        self.due_s = min(self._next_ping_s, self._deadline_s)
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:
@@ -170,6 +321,9 @@ class Connection(asyncio.Protocol):
         if frame.fin:
             message, self._parts = b"".join(self._parts), []
             self._take_message(message)
+        elif len(self._parts) >= _MOST_FRAGMENTS:
+            self._parts.clear()
+            self.close(protocol.POLICY_VIOLATION, "a message in too many fragments")
 
     def _take_message(self, message: bytes) -> None:
         if self.session is None or not self._open:
@@ -199,32 +353,30 @@ class Connection(asyncio.Protocol):
 
     def _leave_within(self, seconds: float) -> None:
         """End by force after a while; the first word counts."""
-        if self._leaving:
-            return
-        self._leaving = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, self._transport.abort)
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._cut)
 
-    def _auth_deadline(self) -> None:
-        if self.session is None:
+    def _cut(self) -> None:
+        """End by force; who has not shaken hands is told that there is no service."""
+        if self._ws.state is State.CONNECTING:
+            self._transport.write(_BUSY)
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def _end_of_patience(self) -> None:
+        """The client has not authenticated in time."""
+        if self._no_room:
+            self._cut()
+        elif self.session is None:
             self._transport.abort()
         elif self.session.identity is None:
             self.close(protocol.AUTH_TIMEOUT, "auth timeout")
 
-    def _hold(self, reason: str, *, reading: bool) -> None:
-        """Stop reading while any reason holds."""
-        before = bool(self._reasons)
-        if reading:
-            self._reasons.discard(reason)
-        else:
-            self._reasons.add(reason)
-        if self._transport.is_closing() or before == bool(self._reasons):
-            return
-        if self._reasons:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+    def _no_stranger(self) -> None:
+        if self._stranger:
+            self._stranger = False
+            self._house.guests.stranger(self.address, -1)
 
     def _pay(self) -> None:
         """Send what is owed, a part at a time."""
@@ -241,10 +393,12 @@ class Connection(asyncio.Protocol):
         if size < before:
             self._stall = (size, now_s)
         elif now_s - since_s >= self._settings.stall_s:
-            self._gateway.stalled += 1
+            self._house.stalled += 1
             self.close(protocol.TRY_AGAIN_LATER, "not reading")
 
     def _check_ping(self, now_s: float) -> None:
+        if self._pinged_s and not self._reading:
+            self._pinged_s = now_s  # its pong may wait in what is not read
         if self._pinged_s and now_s - self._pinged_s >= self._settings.ping_timeout_s:
             self._ws.fail(protocol.KEEPALIVE_TIMEOUT, "keepalive ping timeout")
             self._send_own()
@@ -253,6 +407,7 @@ class Connection(asyncio.Protocol):
             self._send_own()
             self._pinged_s = now_s
             self._next_ping_s = now_s + self._settings.ping_interval_s
-        self.due_s = (
+        due_s = (
             self._pinged_s + self._settings.ping_timeout_s if self._pinged_s else self._next_ping_s
         )
+        self.due_s = min(due_s, self._deadline_s)

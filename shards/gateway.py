@@ -11,11 +11,15 @@ from pathlib import Path
 
 from hub.core.config import Settings
 from hub.core.errors import StartError
+from hub.core.liveness import Awake
 from hub.runtime.log import Seldom
 from shards import protocol
 from shards.balance import Balance
 from shards.connection import Connection
+from shards.guests import Guests
+from shards.loads import BEAT_S
 from shards.session import Session
+from shards.tally import Tally
 
 _BACKLOG = 4096
 _BATCH = 100
@@ -42,25 +46,47 @@ class Gateway:
         self._seldom = Seldom()
         self._empty = asyncio.Event()
         self._resting: asyncio.TimerHandle | None = None
+        self._awake = Awake()
+        self._judged = 0.0
+        self.leaving = False
         self.accepted = 0
         self.refused = 0
         self.stalled = 0
+        self._listener = _listen(settings.websocket.host, settings.websocket.port)
         self._balance = Balance(
             runtime_dir,
             shard,
             settings.hub.shards,
+            self._listener,
             adopt=self._adopt,
+            accept=self._accept_from,
+            full=self._rest,
             watch=self._loop.add_reader,
             unwatch=self._loop.remove_reader,
         )
-        self._listener = _listen(settings.websocket.host, settings.websocket.port)
+        loads = self._balance.loads
+        self.guests = Guests(
+            settings.websocket,
+            Tally(
+                runtime_dir / f"tally-{settings.hub.shards}",
+                shard,
+                settings.hub.shards,
+                loads.present,
+            ),
+            lambda: sum(load or 0 for load in loads.all()),
+        )
         self._loop.add_reader(self._listener, self._accept)
+        self._beating = self._loop.call_later(BEAT_S, self._beat)
 
     def __len__(self) -> int:
         return len(self._connections)
 
     def __repr__(self) -> str:
         return f"<Gateway {len(self)} connections, {self.accepted} accepted>"
+
+    def now_s(self) -> float:
+        """The time by which clients are judged; it stands still while this process does."""
+        return self._awake.look(self._loop.time())
 
     def joined(self, connection: Connection) -> None:
         """A connection has begun."""
@@ -74,8 +100,12 @@ class Gateway:
             self._empty.set()
 
     def tend(self) -> None:
-        """Once a second: keep-alive and stalled clients."""
-        now_s = self._loop.time()
+        """Once a second: deadlines, keep-alive and stalled clients. After a pause of this process
+        nobody is judged until what came meanwhile has been read."""
+        now_s = self.now_s()
+        paused_s, self._judged = self._judged, self._awake.paused_s
+        if paused_s != self._judged:
+            return
         for connection in list(self._connections):
             if now_s >= connection.due_s:
                 connection.tend(now_s)
@@ -96,29 +126,55 @@ class Gateway:
             if connection.session
         )
 
+    def lost(self) -> int:
+        """How many clients that others gave to this shard found no descriptor."""
+        return self._balance.lost
+
     async def drain(self) -> None:
-        """Take nobody new, say goodbye to everybody."""
+        """Take nobody new, say goodbye to everybody. Those who were on their way here, or waited
+        at the door, go to other shards; without any they are told goodbye like the rest."""
+        self.leaving = True
+        self._beating.cancel()
         if self._resting is not None:
             self._resting.cancel()
+        self._balance.retire()
         self._loop.remove_reader(self._listener)
+        self._accept_from(self._listener, _BACKLOG)
         self._listener.close()
+        await asyncio.sleep(0)  # those just taken get their connections
         for connection in list(self._connections):
             connection.close(protocol.GOING_AWAY, "the server is going away")
-        if self._connections:
-            self._empty.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), _GOODBYE_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._emptied(), _GOODBYE_S)
         self._balance.close()
 
+    async def _emptied(self) -> None:
+        while self._connections or self._tasks:
+            self._empty.clear()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            if self._connections:
+                await self._empty.wait()
+
+    def _beat(self) -> None:
+        self._beating = self._loop.call_later(BEAT_S, self._beat)
+        self._balance.tend()
+
     def _accept(self) -> None:
-        for _ in range(_BATCH):
+        self._accept_from(self._listener, _BATCH)
+
+    def _accept_from(self, listener: socket.socket, most: int) -> None:
+        """Take the clients that wait at a listener, this shard's or that of one who does not."""
+        for _ in range(most):
             try:
-                sock, _ = self._listener.accept()
+                sock, _ = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in _FULL:
                     self._rest(error)
+                    return
+                if error.errno == errno.EINVAL:  # its owner has shut it
                     return
                 continue
             self.accepted += 1
@@ -127,6 +183,8 @@ class Gateway:
     def _adopt(self, sock: socket.socket) -> None:
         """A socket is this shard's own."""
         sock.setblocking(False)
+        # Each batch of ticks is one write: without this the kernel holds the second one back until
+        # the client has acknowledged the first, which may take it 40 ms.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._balance.loads.add(1)
         task: asyncio.Task[object] = asyncio.ensure_future(self._open(sock))
@@ -143,13 +201,20 @@ class Gateway:
             sock.close()
 
     def _rest(self, error: OSError) -> None:
-        """No descriptor or memory left: those who are here live on, new ones wait a little."""
+        """No descriptor or memory left: those who are here live on, new ones wait a little or go
+        to other shards."""
         self.refused += 1
         self._seldom.warning("full", "no new client can be taken: %s", error.strerror)
+        if self.leaving or self._resting is not None:
+            return
         self._loop.remove_reader(self._listener)
-        self._resting = self._loop.call_later(
-            _REST_S, self._loop.add_reader, self._listener, self._accept
-        )
+        self._balance.pause()
+        self._resting = self._loop.call_later(_REST_S, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._loop.add_reader(self._listener, self._accept)
+        self._balance.resume()
 
 
 def _listen(host: str, port: int) -> socket.socket:

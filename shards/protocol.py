@@ -31,6 +31,7 @@ INVALID_PARAMETERS = "INVALID_PARAMETERS"
 # Close codes (RFC 6455, 7.4; 4000 and up are the protocol's own).
 GOING_AWAY = 1001
 INVALID_DATA = 1007
+POLICY_VIOLATION = 1008
 KEEPALIVE_TIMEOUT = 1011
 TRY_AGAIN_LATER = 1013
 AUTH_TIMEOUT = 4401
@@ -50,8 +51,12 @@ _ACTIONS = {
 OPEN_TO_ALL = frozenset({"authenticate", "ping", "get_supported_brokers"})
 """What a client may ask before it has authenticated."""
 
+_LONGEST_SHOWN = 200
+_LONGEST_ECHO = 1024
+_ECHOED = ("request_id", "_pingId", "timestamp")
 _DEEPEST = 200
 _quoted = json.encoder.encode_basestring_ascii
+_DEPTH = 5
 
 
 class Subscribe(NamedTuple):
@@ -60,7 +65,7 @@ class Subscribe(NamedTuple):
 
     entries: Iterable[tuple[Instrument, str]]
     mode: Mode
-    depth: Any
+    depth: int
     snapshot: bool
 
 
@@ -85,6 +90,11 @@ def read(text: str | bytes) -> Request:
         raise RequestError(SERVER_ERROR, str(error)) from None
     if not isinstance(request, dict):
         raise RequestError(SERVER_ERROR, f"the message is a JSON {_kind(request)}, not an object")
+    for name in _ECHOED:
+        if name in request and not _is_short(request[name]):
+            raise RequestError(
+                INVALID_PARAMETERS, f"{name} is longer than {_LONGEST_ECHO} bytes of JSON"
+            )
     return request
 
 
@@ -122,7 +132,7 @@ def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
     return Subscribe(
         ((instrument, _problem(instrument)) for instrument in instruments if instrument),
         mode,
-        request.get("depth", 5),
+        _depth(request.get("depth")),
         _flag(request, "snapshot", default=snapshot),
     )
 
@@ -300,7 +310,7 @@ def names(variant: Variant) -> Instrument:
     return Instrument(variant.exchange, variant.symbol)
 
 
-def _text(reply: dict[str, Any]) -> bytes:
+def _text(reply: Any) -> bytes:
     try:
         return json.dumps(reply).encode()
     except RecursionError:
@@ -311,6 +321,25 @@ def _echo(request: Request, reply: dict[str, Any]) -> dict[str, Any]:
     if request.get("request_id") is not None:
         reply["request_id"] = request["request_id"]
     return reply
+
+
+def echoed(request: Request) -> Request:
+    """What a reply needs of its request, once that has been read: its id. So a reply that has to
+    wait keeps no more of it than this."""
+    return {"request_id": request["request_id"]} if "request_id" in request else {}
+
+
+def _is_short(value: Any) -> bool:
+    """Whether a value may be echoed."""
+    if value is None or isinstance(value, bool | float):
+        return True
+    return len(_text(value)) <= _LONGEST_ECHO
+
+
+def _depth(value: Any) -> int:
+    """Levels asked for; what is no sensible number of them counts as not asked. It is echoed in
+    each row of the reply, so it is never what a client made of it."""
+    return value if type(value) is int and 1 <= value <= _DEEPEST else _DEPTH
 
 
 def _symbols(request: Request) -> Any:
@@ -352,7 +381,7 @@ def _mode(value: Any) -> Mode:
     try:
         return Mode.from_client(value)
     except ValueError as problem:
-        raise RequestError(INVALID_MODE, str(problem)) from None
+        raise RequestError(INVALID_MODE, _shown(problem)) from None
 
 
 def _mode_or_none(value: Any) -> Mode | None:
@@ -368,7 +397,7 @@ def _drop(instrument: Instrument, entry: Request, fallback: Mode | None) -> Drop
     try:
         return Drop(instrument, Mode.from_client(entry["mode"]))
     except ValueError as problem:
-        return Drop(instrument, None, str(problem))
+        return Drop(instrument, None, _shown(problem))
 
 
 def _flag(request: Request, name: str, *, default: bool) -> bool:
@@ -390,4 +419,4 @@ def _kind(value: Any) -> str:
 
 def _shown(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _DEEPEST else text[:_DEEPEST] + "…"
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"

@@ -3,24 +3,28 @@
 1. Requests are handled in their order, one at a time; replies leave in that order too.
 2. Only subscribes may run side by side, so a burst of them becomes a few requests upstream.
 3. A session that is behind gets the newest value per topic, and every order update.
+4. A request that waits is kept as it came and read when its turn comes: read, it may be thirty
+   times as large.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from hub.core import frames
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
 from hub.core.latest import Line
-from hub.core.model import Identity
+from hub.core.model import Identity, Instrument
 from hub.runtime.log import log
 from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame
+from shards.guests import Guests
 from shards.outbox import Outbox
 from shards.tickets import Refusal, Ticket
 
@@ -29,6 +33,11 @@ Verify = Callable[[str], Awaitable[Identity | None]]
 
 class Wire(Protocol):
     """What a session needs of its connection."""
+
+    address: str
+
+    def known(self) -> None:
+        """The client has authenticated."""
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""
@@ -48,13 +57,18 @@ class Session:
 
     __slots__ = (
         "_busy",
+        "_counted",
         "_desk",
+        "_guests",
+        "_head",
         "_held",
+        "_in_hand_bytes",
         "_requests",
         "_settings",
         "_tell",
         "_tickets",
         "_verify",
+        "_waiting_bytes",
         "_wire",
         "_withheld",
         "identity",
@@ -69,6 +83,7 @@ class Session:
         settings: Settings,
         verify: Verify,
         tell: Callable[[], None],
+        guests: Guests,
     ) -> None:
         self.identity: Identity | None = None
         self.outbox = Outbox(settings.websocket.max_order_updates)
@@ -78,8 +93,13 @@ class Session:
         self._settings = settings
         self._verify = verify
         self._tell = tell
-        self._requests: deque[protocol.Request | RequestError] = deque()
+        self._guests = guests
+        self._requests: deque[str | bytes] = deque()
+        self._head: protocol.Request | RequestError | None = None
         self._tickets: deque[Ticket] = deque()
+        self._waiting_bytes = 0
+        self._in_hand_bytes = 0
+        self._counted = 0
         self._busy = False
         self._held = False
         self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
@@ -90,22 +110,29 @@ class Session:
 
     # From the client.
 
+    @property
+    def checking(self) -> bool:
+        """Whether an API key is being verified."""
+        return self._busy
+
     def receive(self, text: str | bytes) -> None:
         """A message has come."""
-        try:
-            self._requests.append(protocol.read(text))
-        except RequestError as error:
-            self._requests.append(error)
+        self._requests.append(text)
+        self._waiting_bytes += sys.getsizeof(text)
         self._work()
 
     def gone(self) -> None:
         """The connection has ended."""
         self._busy = True
         self._requests.clear()
+        self._head = None
         for ticket in self._tickets:
             ticket.cancel()
         self._tickets.clear()
         self._desk.leave(self)
+        self._count_symbols()
+        if self.identity is not None:
+            self._guests.session(self.identity.user, -1)
         self._tell()
 
     # From the desk.
@@ -155,26 +182,45 @@ class Session:
     def _work(self) -> None:
         """Handle requests until one has to wait."""
         while self._requests and not self._busy:
-            request = self._requests[0]
-            if self._tickets and not _is_subscribe(request):
+            if self._head is None:
+                self._head = _read(self._requests[0])
+            request, size = self._head, sys.getsizeof(self._requests[0])
+            if self._tickets and not (_is_subscribe(request) and self._has_room(size)):
                 break
             self._requests.popleft()
+            self._head = None
+            self._waiting_bytes -= size
+            self._in_hand_bytes += size
             try:
                 self._handle(request)
             except RequestError as error:
                 self._refuse(error)
             except RecursionError:
                 self._refuse(RequestError(protocol.SERVER_ERROR, "nested too deeply"))
+            self._account()
+        self._account()
         self._pace()
+
+    def _has_room(self, size: int) -> bool:
+        """Whether another subscribe may be taken beside those that wait for their answers."""
+        return self._in_hand_bytes + size <= self._settings.websocket.max_waiting_bytes
+
+    def _account(self) -> None:
+        """When no reply is owed, nothing of what was asked is left but what is held."""
+        if not self._tickets:
+            self._in_hand_bytes = 0
+            self._count_symbols()
 
     def _pace(self) -> None:
         """Read no more from a client while too much of what it asked waits."""
+        limits = self._settings.websocket
         waiting = len(self._requests) + len(self._tickets)
-        most = self._settings.websocket.max_requests
-        if self._held and waiting <= most // 2:
+        size = self._waiting_bytes + self._in_hand_bytes
+        full = max(waiting / limits.max_requests, size / limits.max_waiting_bytes)
+        if self._held and (full <= 1 / 2 or not waiting):
             self._held = False
             self._wire.hold(reading=True)
-        elif not self._held and waiting >= most:
+        elif not self._held and full >= 1 and waiting:
             self._held = True
             self._wire.hold(reading=False)
 
@@ -251,10 +297,9 @@ class Session:
         try:
             identity = await self._verify(key)
             if identity is None:
+                self._guests.refused_key(self._wire.address, key)
                 raise RequestError(protocol.AUTHENTICATION_ERROR, "the API key is not valid")
-            if self.identity and identity.user != self.identity.user:
-                self._desk.accounts.leave(self)
-            self.identity = identity
+            self._become(identity)
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
             self._reply(protocol.authenticated(self._served()))
         except RequestError as error:
@@ -265,12 +310,57 @@ class Session:
         self._busy = False
         self._work()
 
+    def _become(self, identity: Identity) -> None:
+        """From now on the client is this user. Raises RequestError when that user has enough."""
+        before = self.identity
+        if before is None or before.user != identity.user:
+            problem = self._guests.session_problem(identity.user)
+            if problem:
+                raise RequestError(protocol.AUTHENTICATION_ERROR, problem)
+            if before is not None:
+                self._desk.accounts.leave(self)
+                self._guests.symbols(before.user, -self._counted)
+                self._guests.session(before.user, -1)
+            self._guests.session(identity.user, 1)
+            self._guests.symbols(identity.user, self._counted)
+        self.identity = identity
+        self._wire.known()
+
     def _subscribe(self, request: protocol.Request) -> None:
         asked = protocol.subscribe(request, snapshot=self.snapshot)
         identity = self._served()
-        ticket = self._desk.subscribe(self, request, identity, asked, time.monotonic())
+        room = self._guests.symbol_room(identity.user)
+        if room is not None:
+            entries = self._reserved(identity.user, room, asked.entries)
+            asked = asked._replace(entries=entries)
+        echo = protocol.echoed(request)
+        ticket = self._desk.subscribe(self, echo, identity, asked, time.monotonic())
         self._tickets.append(ticket)
         self._send_replies()
+
+    def _reserved(
+        self, user: str, room: int, entries: Iterable[tuple[Instrument, str]]
+    ) -> Iterator[tuple[Instrument, str]]:
+        """Entries as they are read, counted when they are new; those beyond what the user may
+        hold get a problem."""
+        held = self._desk.index.held(self)
+        for instrument, problem in entries:
+            if problem or instrument.key in held:
+                yield instrument, problem
+            elif room <= 0:
+                yield instrument, self._guests.symbol_problem(user)
+            else:
+                room -= 1
+                self._counted += 1
+                self._guests.symbols(user, 1)
+                yield instrument, ""
+
+    def _count_symbols(self) -> None:
+        """Let the hub know how many symbols this session holds."""
+        holds = len(self._desk.index.held(self))
+        if self.identity is not None and holds != self._counted:
+            self._guests.symbols(self.identity.user, holds - self._counted)
+            self._counted = holds
 
     def _unsubscribe(self, request: protocol.Request) -> None:
         drops = protocol.unsubscribe(request)
@@ -298,6 +388,13 @@ class Session:
 
     def _ping(self, request: protocol.Request) -> None:
         self._reply(protocol.pong(request, time.time_ns() // 1_000_000))
+
+
+def _read(text: str | bytes) -> protocol.Request | RequestError:
+    try:
+        return protocol.read(text)
+    except RequestError as error:
+        return error
 
 
 def _is_subscribe(request: protocol.Request | RequestError) -> bool:

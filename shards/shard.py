@@ -143,7 +143,10 @@ class Shard(Role):
     # Interest climbs.
 
     def _make_session(self, connection: Connection) -> Session:
-        return Session(connection, self._desk, self.settings, self._verifier.verify, self._tell)
+        guests = self._gateway.guests
+        return Session(
+            connection, self._desk, self.settings, self._verifier.verify, self._tell, guests
+        )
 
     def _tell(self) -> None:
         """Something is wanted, or no more: tell the router once this burst is over, and do what
@@ -223,6 +226,9 @@ class Shard(Role):
             "faults": self._pump.faults,
             "forgotten": fanout.forgotten,
             "refused": gateway.refused,
+            "refused_keys": gateway.guests.refused_keys,
+            "turned_away": gateway.guests.turned_away,
+            "lost": gateway.lost(),
             "window_ms": self._window.width_ms,
         }
 

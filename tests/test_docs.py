@@ -37,7 +37,9 @@ from hub.feeds.base import Feed, FeedHealth, Sink
 from hub.feeds.sim import SimFeed
 from shards import protocol
 from shards.desk import ACCOUNTS, Desk
+from shards.guests import Guests
 from shards.session import Session
+from shards.tally import Tally
 from tests.shards.kit import make_settings, replies, serve
 
 ROOT = Path(__file__).parent.parent
@@ -469,9 +471,14 @@ def test_close_codes_are_all_there() -> None:
 class Wire:
     """A connection that keeps what is sent, and what is to be worked on."""
 
+    address = "192.0.2.1"
+
     def __init__(self) -> None:
         self.sent = b""
         self.work: list[Awaitable[None]] = []
+
+    def known(self) -> None:
+        """Nothing depends on it here."""
 
     def write(self, data: bytes) -> None:
         self.sent += data
@@ -514,7 +521,10 @@ class Hub:
 
     def connect(self) -> None:
         self.wire = Wire()
-        self.session = Session(self.wire, self.desk, self.settings, self.verify, lambda: None)
+        guests = Guests(self.settings.websocket, Tally(None, 0, 1, lambda *_: False))
+        self.session = Session(
+            self.wire, self.desk, self.settings, self.verify, lambda: None, guests
+        )
 
     async def verify(self, key: str) -> Identity | None:
         known = {"KEY_OF_ALICE": Identity("alice", "sim"), "KEY_OF_BOB": Identity("bob", "zerodha")}

@@ -105,7 +105,48 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
             "not read until some are answered.",
         ),
     ] = 1024
-    max_symbols: Annotated[int, Meta(ge=1, description="Symbols one client may hold.")] = 100_000
+    max_waiting_bytes: Annotated[
+        int,
+        Meta(
+            ge=4096,
+            description="Bytes of one client's requests that may wait; then its socket is "
+            "not read until some are answered.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 2 << 20
+    max_symbols: Annotated[int, Meta(ge=1, description="Symbols one client may hold.")] = 50_000
+    max_user_symbols: Annotated[
+        int,
+        Meta(
+            ge=0, description="Symbols all sessions of one user may hold together; 0 is no limit."
+        ),
+    ] = 1_000_000
+    max_user_sessions: Annotated[
+        int, Meta(ge=0, description="Sessions one user may have; 0 is no limit.")
+    ] = 10_000
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections of the whole hub; more are answered with HTTP 503; "
+            "0 is no limit.",
+        ),
+    ] = 50_000
+    max_unauthenticated: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections of one address that have not authenticated; more are "
+            "answered with HTTP 503; 0 is no limit.",
+        ),
+    ] = 5_000
+    origins: Annotated[
+        list[_Name],
+        Meta(
+            description="Origins whose web pages may connect, such as https://charts.example.com, "
+            "beside those of this machine; * is all.",
+        ),
+    ] = msgspec.field(default_factory=list)
     snapshot: Annotated[
         bool, Meta(description="Send the last known value right after a subscribe reply.")
     ] = True

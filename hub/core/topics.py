@@ -10,6 +10,7 @@ LTP, QUOTE or DEPTH, and Flask's `BROKER_USER_orders` and `CACHE_INVALIDATE_...`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from hub.core.model import Mode
 MAX_KEY_BYTES = 256
 """Longest key accepted, from a client or the bus."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
 _SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
 ORDERS = b"@orders:"
@@ -73,12 +75,11 @@ def key_problem(key: bytes) -> str:
         return "it needs an exchange and a symbol"
     if key.startswith(b"@"):
         return "names that begin with @ are reserved"
-    if not key.isascii():
-        try:
-            key.decode()
-        except UnicodeDecodeError:
-            return "it is not UTF-8"
-    return ""
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    return "control characters are not allowed in names" if _CONTROL.search(text) else ""
 
 
 def of(key: bytes, mode: int) -> bytes:

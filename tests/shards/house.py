@@ -61,6 +61,13 @@ class House:
         await raw.shake_hands()
         return raw
 
+    def tended(self, later_s: float) -> None:
+        """As if so much time had passed in which this process ran."""
+        now_s = self.gateway.now_s() + later_s
+        for connection in list(self.gateway._connections):
+            if now_s >= connection.due_s:
+                connection.tend(now_s)
+
     def connection(self) -> Connection:
         """The only one there is."""
         (connection,) = self.gateway._connections
@@ -75,7 +82,9 @@ class House:
         await until(lambda: len(self.gateway) == 0)
 
     def _make_session(self, connection: Connection) -> Session:
-        return Session(connection, self.desk, self.settings, self._verify, self._tell)
+        return Session(
+            connection, self.desk, self.settings, self._verify, self._tell, self.gateway.guests
+        )
 
     def _tell(self) -> None:
         asyncio.get_running_loop().call_soon(answer, self.desk)

@@ -15,7 +15,9 @@ from hub.core.latest import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
 from shards.desk import ACCOUNTS, Desk, Word
+from shards.guests import Guests
 from shards.protocol import Request
+from shards.tally import Tally
 
 ALICE = Identity("alice", "zerodha")
 BOB = Identity("bob", "dhan")
@@ -24,6 +26,11 @@ BOB = Identity("bob", "dhan")
 def make_settings(**sections: dict[str, Any]) -> Settings:
     """The defaults with some values changed: `make_settings(hub={"shards": 2})`."""
     return msgspec.convert(sections, Settings)
+
+
+def make_guests(settings: Settings, tally: Tally | None = None) -> Guests:
+    """The limits of a hub of one shard that shares them with nobody."""
+    return Guests(settings.websocket, tally or Tally(None, 0, 1, lambda *_: False))
 
 
 def messages(data: bytes) -> list[str]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import shutil
 import socket
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from shards.balance import Balance, Loads
+from shards.balance import Balance
+from tests.shards.house import until
 
 SHARDS = 3
 
@@ -29,137 +28,6 @@ def room() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-# The table.
-
-
-def test_a_shard_that_never_came_has_no_load(room: Path) -> None:
-    loads = Loads(room / "loads", 1, SHARDS)
-    assert loads.all() == [None, 0, None]
-    loads.close()
-
-
-def test_the_table_is_for_its_owner_only(room: Path) -> None:
-    Loads(room / "loads", 0, 2).close()
-    assert stat.S_IMODE((room / "loads").stat().st_mode) == 0o600
-
-
-def test_all_see_what_one_writes(room: Path) -> None:
-    one, two = (Loads(room / "loads", shard, 2) for shard in range(2))
-    one.add(3)
-    two.add(5)
-    two.add(-1)
-    assert one.all() == two.all() == [3, 4]
-    two.close()
-    assert one.all() == [3, None]
-    one.close()
-
-
-def test_what_is_on_its_way_counts_where_it_goes(room: Path) -> None:
-    one, two = (Loads(room / "loads", shard, 2) for shard in range(2))
-    one.gave(1)
-    assert one.all() == [0, 1]
-    two.took(0)
-    assert one.all() == [0, 0]
-    two.add(1)
-    assert one.all() == [0, 1]
-    one.close()
-    two.close()
-
-
-def test_every_number_has_one_writer(room: Path) -> None:
-    """Each shard's calls change only its own row."""
-    tables = [Loads(room / "loads", shard, SHARDS) for shard in range(SHARDS)]
-    width = len(tables[0]._words) // SHARDS
-    for shard, loads in enumerate(tables):
-        before = list(loads._words)
-        loads.add(1)
-        for other in range(SHARDS):
-            loads.gave(other)
-            loads.took(other)
-        after = list(loads._words)
-        changed = {place // width for place in range(len(after)) if after[place] != before[place]}
-        assert changed == {shard}
-    for loads in tables:
-        loads.close()
-
-
-def test_a_shard_that_begins_again_has_nothing_of_its_earlier_life(room: Path) -> None:
-    one, two = (Loads(room / "loads", shard, 2) for shard in range(2))
-    two.add(7)
-    one.gave(1)
-    two = _restarted(two, room)
-    assert one.all() == [0, 0]
-    one.gave(1)
-    assert one.all() == [0, 1]
-    one.close()
-    two.close()
-
-
-def test_a_client_that_leaves_after_the_end_is_no_error(room: Path) -> None:
-    loads = Loads(room / "loads", 0, 1)
-    loads.add(1)
-    loads.close()
-    loads.add(-1)
-
-
-def _restarted(loads: Loads, room: Path) -> Loads:
-    """As after a crash: the map is not closed in order."""
-    again = Loads(room / "loads", loads._me, loads._shards)
-    loads._words.release()
-    loads._map.close()
-    return again
-
-
-SHARD = st.integers(0, SHARDS - 1)
-
-
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.just("join"), SHARD, SHARD),
-            st.tuples(st.just("leave"), SHARD, SHARD),
-            st.tuples(st.just("give"), SHARD, SHARD),
-            st.tuples(st.just("arrive"), SHARD, SHARD),
-            st.tuples(st.just("restart"), SHARD, SHARD),
-        ),
-        max_size=40,
-    )
-)
-def test_a_load_is_clients_plus_those_on_their_way(steps: list[tuple[str, int, int]]) -> None:
-    """A restart empties the shard and loses what is on its way to it; what it gave still comes."""
-    with tempfile.TemporaryDirectory(prefix="hub-") as name:
-        room = Path(name)
-        tables = [Loads(room / "loads", shard, SHARDS) for shard in range(SHARDS)]
-        clients = [0] * SHARDS
-        coming: list[list[int]] = [[0] * SHARDS for _ in range(SHARDS)]  # [to][from]
-        for step, shard, other in steps:
-            if step == "join":
-                tables[shard].add(1)
-                clients[shard] += 1
-            elif step == "leave" and clients[shard]:
-                tables[shard].add(-1)
-                clients[shard] -= 1
-            elif step == "give" and shard != other:
-                tables[shard].gave(other)
-                coming[other][shard] += 1
-            elif step == "arrive" and coming[shard][other]:
-                tables[shard].took(other)
-                tables[shard].add(1)
-                coming[shard][other] -= 1
-                clients[shard] += 1
-            elif step == "restart":
-                tables[shard] = _restarted(tables[shard], room)
-                clients[shard] = 0
-                coming[shard] = [0] * SHARDS
-            expected = [clients[at] + sum(coming[at]) for at in range(SHARDS)]
-            assert all(loads.all() == expected for loads in tables)
-        for loads in tables:
-            loads.close()
-
-
-# Sockets.
-
-
 class Hall:
     """Some shards in one process; sockets are placed, and read at their other end."""
 
@@ -167,20 +35,34 @@ class Hall:
         self.room = room
         self.shards = shards
         self.adopted: list[list[socket.socket]] = [[] for _ in range(shards)]
+        self.full: list[OSError] = []
         self.news = asyncio.Event()
         self.far: list[socket.socket] = []
+        self.doors: list[socket.socket] = []
         self.balances = [self.begin(shard) for shard in range(shards)]
 
     def begin(self, shard: int) -> Balance:
         loop = asyncio.get_running_loop()
+        door = socket.create_server(("127.0.0.1", 0))
+        door.setblocking(False)
+        self.doors.append(door)
         return Balance(
             self.room,
             shard,
             self.shards,
+            door,
             adopt=lambda sock: self._adopt(shard, sock),
+            accept=lambda listener, most: self._accept(shard, listener, most),
+            full=self.full.append,
             watch=loop.add_reader,
             unwatch=loop.remove_reader,
         )
+
+    async def met(self) -> Hall:
+        """Once every shard knows every other."""
+        await until(lambda: all(len(one._peers) == self.shards - 1 for one in self.balances))
+        await until(lambda: all(len(one._ways) >= self.shards - 1 for one in self.balances))
+        return self
 
     def place(self, shard: int) -> socket.socket:
         """A client connects, and this shard has accepted it. Returns the client's end."""
@@ -188,6 +70,12 @@ class Hall:
         far.setblocking(False)
         self.far.append(far)
         self.balances[shard].place(near)
+        return far
+
+    def knock(self, shard: int) -> socket.socket:
+        """A client comes to a shard's own door, and waits there. Returns the client's end."""
+        far = socket.create_connection(self.doors[shard].getsockname())
+        self.far.append(far)
         return far
 
     async def settled(self, how_many: int) -> list[int]:
@@ -198,11 +86,23 @@ class Hall:
         return [len(adopted) for adopted in self.adopted]
 
     def close(self) -> None:
-        for sock in (*self.far, *(sock for adopted in self.adopted for sock in adopted)):
+        for sock in (
+            *self.doors,
+            *self.far,
+            *(sock for adopted in self.adopted for sock in adopted),
+        ):
             sock.close()
         for balance in self.balances:
             with contextlib.suppress(ValueError):  # closed by the test
                 balance.close()
+
+    def _accept(self, shard: int, listener: socket.socket, most: int) -> None:
+        for _ in range(most):
+            try:
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                return
+            self.balances[shard].place(sock)
 
     def _adopt(self, shard: int, sock: socket.socket) -> None:
         self.balances[shard].loads.add(1)
@@ -212,7 +112,7 @@ class Hall:
 
 def test_sockets_go_to_the_least_loaded_wherever_they_were_accepted(room: Path) -> None:
     async def main() -> None:
-        hall = Hall(room, SHARDS)
+        hall = await Hall(room, SHARDS).met()
         for _ in range(9):
             hall.place(0)
         assert await hall.settled(9) == [3, 3, 3]
@@ -227,7 +127,7 @@ def test_sockets_go_to_the_least_loaded_wherever_they_were_accepted(room: Path) 
 
 def test_a_burst_is_spread_though_nobody_has_taken_his_part_yet(room: Path) -> None:
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         for _ in range(50):
             hall.place(0)
         assert len(hall.adopted[0]) == 25
@@ -240,7 +140,7 @@ def test_a_burst_is_spread_though_nobody_has_taken_his_part_yet(room: Path) -> N
 
 def test_a_socket_that_was_handed_over_is_the_same_connection(room: Path) -> None:
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         hall.balances[0].loads.add(1)
         far = hall.place(0)
         far.send(b"first words")
@@ -255,17 +155,99 @@ def test_a_socket_that_was_handed_over_is_the_same_connection(room: Path) -> Non
     asyncio.run(main())
 
 
+def _die(balance: Balance) -> None:
+    """As in a crash: all descriptors are closed, and the row says what it said."""
+    loop = asyncio.get_running_loop()
+    for sock in (balance._post, *balance._ways):
+        loop.remove_reader(sock)
+        sock.close()
+    balance._ways.clear()
+    for peer in balance._peers.values():
+        peer.close()
+    balance._peers.clear()
+
+
+def _stop(balance: Balance) -> None:
+    """As by SIGSTOP: it reads nothing, and its beat grows old."""
+    for sock in (balance._post, *balance._ways):
+        asyncio.get_running_loop().remove_reader(sock)
+    row = balance.loads._row(balance._me)
+    balance.loads._words[row + 1] = max(1, balance.loads._words[row + 1] - 60_000_000_000)
+
+
 def test_a_socket_is_kept_when_its_taker_has_died(room: Path) -> None:
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         hall.balances[0].loads.add(1)
-        dead = hall.balances[1]
-        for sock in (dead._listener, *dead._inward):  # as in a crash: its row still says alive
-            asyncio.get_running_loop().remove_reader(sock)
-            sock.close()
+        _die(hall.balances[1])
         hall.place(0)
         assert await hall.settled(1) == [1, 0]
-        assert hall.balances[0].loads.all() == [2, 0]
+        assert hall.balances[0].loads.all()[0] == 2
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_who_was_on_the_way_to_one_that_died_or_stood_at_its_door_is_not_lost(room: Path) -> None:
+    """Those would wait for ever, or be cut off, and none of the living would know of them."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        hall.balances[0].loads.add(5)
+        far = hall.place(0)
+        hall.knock(1)
+        hall.doors[1].close()
+        _die(hall.balances[1])
+        assert await hall.settled(2) == [2, 0]
+        hall.adopted[0][0].send(b"here")
+        assert far.recv(10) == b"here"
+        assert hall.balances[0].loads.all()[0] == 7
+        assert hall.balances[0].loads.on_the_way(1)[0] == 0
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_a_shard_that_stands_still_is_given_nobody_and_its_guests_are_taken(room: Path) -> None:
+    """Stopped, it has the fewest clients for ever: all new ones would go there and hang."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        hall.balances[0].loads.add(5)
+        far = hall.place(0)  # before anyone can know
+        hall.knock(1)
+        _stop(hall.balances[1])
+        hall.place(0)
+        assert await hall.settled(1) == [1, 0]
+        hall.balances[0].tend()
+        assert await hall.settled(3) == [3, 0]
+        hall.adopted[0][1].send(b"here")
+        assert far.recv(10) == b"here"
+        assert hall.balances[0].loads.on_the_way(1)[0] == 0
+        for way in hall.balances[1]._ways:
+            asyncio.get_running_loop().add_reader(way, hall.balances[1]._take, way)
+        hall.balances[1].tend()
+        hall.place(0)
+        assert await hall.settled(4) == [3, 1], "awake again, it takes its part"
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_one_that_beats_and_takes_nothing_loses_what_it_was_given(room: Path) -> None:
+    """Its loop runs, and yet it does not read this way: nobody may wait for it."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        hall.balances[0].loads.add(5)
+        for way in hall.balances[1]._ways:
+            asyncio.get_running_loop().remove_reader(way)
+        hall.place(0)
+        hall.balances[1].loads.add(9)
+        for _ in range(5):
+            assert sum(map(len, hall.adopted)) == 0
+            hall.balances[0].tend()
+        assert await hall.settled(1) == [1, 0]
         hall.close()
 
     asyncio.run(main())
@@ -273,7 +255,7 @@ def test_a_socket_is_kept_when_its_taker_has_died(room: Path) -> None:
 
 def test_a_shard_that_was_restarted_is_found_again(room: Path) -> None:
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         hall.balances[0].loads.add(5)
         hall.place(0)
         assert await hall.settled(1) == [0, 1]
@@ -281,36 +263,94 @@ def test_a_shard_that_was_restarted_is_found_again(room: Path) -> None:
         hall.place(0)
         assert await hall.settled(2) == [1, 1]
         hall.balances[1] = hall.begin(1)
+        await hall.met()
+        for _ in range(20):  # whatever is seen first, its end or its beginning
+            _die(hall.balances[1])
+            hall.balances[1] = hall.begin(1)
+            await hall.met()
+        hall.balances[1].loads.add(1)
         hall.place(0)
         assert await hall.settled(3) == [1, 2]
-        assert hall.balances[0].loads.all() == [6, 1]
+        assert hall.balances[0].loads.all() == [6, 2]
+        assert len(hall.balances[0]._ways) == 1
         hall.close()
 
     asyncio.run(main())
 
 
-def test_a_message_without_its_socket_is_taken_off_the_road(room: Path) -> None:
-    """As when the taker has no descriptor left."""
+def test_one_that_retires_takes_nobody_and_passes_on_who_was_on_the_way(room: Path) -> None:
+    """Draining, it has ever fewer clients, so it looks as if it had the most room."""
 
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         hall.balances[0].loads.add(5)
+        for way in hall.balances[1]._ways:  # it has not come to reading it
+            asyncio.get_running_loop().remove_reader(way)
         hall.place(0)
-        await hall.settled(1)
-        hall.balances[0]._outward[1].send(bytes((0,)))
-        hall.balances[0].loads.gave(1)
-        assert hall.balances[0].loads.all() == [5, 2]
+        hall.balances[1].retire()
+        assert hall.balances[0].loads.all()[1] is None
+        assert await hall.settled(1) == [1, 0]
         hall.place(0)
-        assert await hall.settled(2) == [0, 2]
-        assert hall.balances[0].loads.all() == [5, 2]
+        assert await hall.settled(2) == [2, 0]
         hall.close()
 
     asyncio.run(main())
+
+
+def test_without_a_descriptor_nothing_is_taken_and_so_nothing_lost(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel gives the message without its socket then: a client would be cut off silently."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        hall.balances[0].loads.add(5)
+        with monkeypatch.context() as patch:
+
+            def full(_: int) -> int:
+                raise OSError(errno.EMFILE, "Too many open files")
+
+            patch.setattr(os, "dup", full)
+            hall.place(0)
+            await until(lambda: hall.full)
+            hall.balances[1].pause()  # as the gateway does
+        assert hall.balances[1].lost == 0
+        hall.balances[0].tend()
+        assert await hall.settled(1) == [1, 0]
+        hall.balances[1].resume()
+        hall.place(0)
+        assert await hall.settled(2) == [1, 1]
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_a_message_without_its_socket_is_counted_and_taken_off_the_road(
+    room: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when the last descriptor went in the moment between: MSG_CTRUNC."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        hall.balances[0].loads.add(5)
+        hall.balances[0]._peers[1].way.send(b"s")
+        hall.balances[0].loads.gave(1)
+        assert hall.balances[0].loads.all() == [5, 1]
+        hall.place(0)
+        assert await hall.settled(1) == [0, 1]
+        assert hall.balances[0].loads.all() == [5, 1]
+        assert hall.balances[1].lost == 1
+        hall.close()
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records] == [
+        "a client from shard 0 was lost: no descriptor was left"
+    ]
 
 
 def test_a_socket_is_kept_when_the_way_is_full(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         hall.balances[0].loads.add(1)
 
         def full(*_: object) -> int:
@@ -326,12 +366,13 @@ def test_a_socket_is_kept_when_the_way_is_full(room: Path, monkeypatch: pytest.M
 
 def test_closing_leaves_no_reader_and_no_load(room: Path) -> None:
     async def main() -> None:
-        hall = Hall(room, 2)
+        hall = await Hall(room, 2).met()
         hall.balances[0].loads.add(1)
         hall.place(0)
         await hall.settled(1)
         hall.balances[1].close()
         assert hall.balances[0].loads.all() == [1, None]
+        await until(lambda: not hall.balances[0]._ways)
         hall.close()
 
     asyncio.run(main())

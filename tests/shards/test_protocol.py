@@ -224,12 +224,37 @@ def test_a_subscribe_means_quote_at_depth_five_unless_it_says_so() -> None:
     assert (asked.mode, asked.depth) == (Mode.QUOTE, 5)
 
 
-@pytest.mark.parametrize("depth", [20, "20", None, [1], -1])
-def test_depth_is_taken_as_it_is(depth: object) -> None:
+@pytest.mark.parametrize(
+    ("depth", "taken"),
+    [(1, 1), (20, 20), (200, 200), (201, 5), (0, 5), (-1, 5), (10**400, 5), (True, 5), (7.0, 5),
+     ("20", 5), (None, 5), ([1], 5), ("x" * 100_000, 5)],
+)  # fmt: skip
+def test_depth_is_a_number_of_levels_or_the_default(depth: object, taken: int) -> None:
+    """It stands in every row of the reply: 175 KB of request became 417 MiB of reply."""
     asked = protocol.subscribe(
         {"symbols": [ENTRY], "depth": depth, "depth_level": 7}, snapshot=True
     )
-    assert asked.depth == depth
+    assert asked.depth == taken
+
+
+@pytest.mark.parametrize("name", ["request_id", "_pingId", "timestamp"])
+@pytest.mark.parametrize("value", ["x" * 1023, [["x" * 1021]], list(range(300)), 10**1024])
+def test_what_is_echoed_is_short(name: str, value: object) -> None:
+    with pytest.raises(RequestError, match=f"{name} is longer than 1024 bytes") as caught:
+        protocol.read(json.dumps({"action": "ping", name: value}))
+    assert caught.value.code == protocol.INVALID_PARAMETERS
+
+
+@pytest.mark.parametrize("name", ["request_id", "_pingId", "timestamp"])
+@pytest.mark.parametrize("value", ["x" * 1022, {"a": [1, None]}, 1.5, 10**1023, None, True])
+def test_what_is_short_is_echoed_whatever_it_is(name: str, value: object) -> None:
+    assert protocol.read(json.dumps({name: value})) == {name: value}
+
+
+def test_a_mode_of_any_length_is_shown_short() -> None:
+    with pytest.raises(RequestError) as caught:
+        protocol.subscribe({"symbols": [ENTRY], "mode": "x" * 100_000}, snapshot=True)
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(

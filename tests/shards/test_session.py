@@ -13,12 +13,14 @@ from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
 from hub.core.model import Identity, Instrument, Mode, Result
 from shards.desk import ACCOUNTS, Desk
+from shards.guests import Guests
 from shards.session import Session
 from tests.shards.kit import (
     ALICE,
     BOB,
     answer,
     instruments,
+    make_guests,
     make_settings,
     messages,
     remains,
@@ -34,11 +36,17 @@ USERS = {"alice's key": ALICE, "bob's key": BOB, "eve's key": Identity("eve", "u
 class Wire:
     """A connection that keeps what is written; `closed` is the first close."""
 
+    address = "192.0.2.1"
+
     def __init__(self) -> None:
+        self.authenticated = 0
         self.sent: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
         self.reading = True
         self.work: list[asyncio.Future[None]] = []
+
+    def known(self) -> None:
+        self.authenticated += 1
 
     def write(self, data: bytes) -> None:
         self.sent.append(data)
@@ -57,7 +65,12 @@ class Wire:
 class Talk:
     """A session with all that it needs, and a verifier that answers when it is let."""
 
-    def __init__(self, settings: Settings | None = None, desk: Desk | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        desk: Desk | None = None,
+        guests: Guests | None = None,
+    ) -> None:
         self.settings = settings or make_settings(hub={"shards": 2, "feeds": ["zerodha", "dhan"]})
         self.desk = desk or Desk(0, self.settings)
         serve(self.desk, *self.settings.hub.feeds)
@@ -67,7 +80,10 @@ class Talk:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.trouble: Exception | None = None
-        self.session = Session(self.wire, self.desk, self.settings, self._verify, self._tell)
+        self.guests = guests or make_guests(self.settings)
+        self.session = Session(
+            self.wire, self.desk, self.settings, self._verify, self._tell, self.guests
+        )
 
     def say(self, *requests: object) -> None:
         for request in requests:

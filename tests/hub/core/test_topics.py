@@ -11,7 +11,7 @@ from hub.core.errors import Malformed
 from hub.core.model import Instrument, Mode
 from hub.core.topics import Kind
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=40)
 EXCHANGES = NAMES.filter(lambda name: name[0] not in "@_")
 MODES = st.sampled_from(Mode)
 
@@ -124,3 +124,12 @@ def test_users_have_keys_of_their_own_that_no_tick_can_have(one: str, other: str
     assert (key == topics.orders(other)) == (one == other)
     with pytest.raises(Malformed):
         topics.parse(key)
+
+
+@pytest.mark.parametrize("control", ["\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\u2028"])
+def test_a_name_with_control_characters_is_refused(control: str) -> None:
+    """Names stand in log lines: a line break in one would forge the next line."""
+    key = Instrument("NSE", f"A{control}12:00:00 WARNING forged").key
+    assert topics.key_problem(key) == "control characters are not allowed in names"
+    with pytest.raises(Malformed):
+        topics.parse(topics.of(key, Mode.LTP))

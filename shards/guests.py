@@ -1,0 +1,124 @@
+"""Who is let in, and how much one user or address may have; for the hub as a whole.
+
+A limit of 0 is no limit. Refusals are logged seldom, by address, and never with an API key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from hub.auth.records import id_of
+from hub.core.config import Websocket
+from hub.runtime.log import Seldom
+from shards.tally import Kind, Tally
+
+_LONGEST = 200
+
+
+class Guests:
+    """One shard's view of the hub's clients. `connections` tells how many there are in all."""
+
+    def __init__(
+        self, settings: Websocket, tally: Tally, connections: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._settings = settings
+        self._tally = tally
+        self._connections = connections
+        self._seldom = Seldom()
+        self.refused_keys = 0
+        self.turned_away = 0
+
+    def __repr__(self) -> str:
+        return f"<Guests {self._tally!r}, {self.turned_away} turned away>"
+
+    # At the door.
+
+    def no_room(self, address: str) -> str:
+        """Why a new connection from this address cannot be taken; empty when it can."""
+        most = self._settings.max_connections
+        if most and self._connections() > most:
+            return self._turn_away(address, f"the hub has {most} clients", "max_connections")
+        most = self._settings.max_unauthenticated
+        if most and self._tally.count(Kind.STRANGERS, address) >= most:
+            problem = f"{most} connections from this address have not authenticated"
+            return self._turn_away(address, problem, "max_unauthenticated")
+        return ""
+
+    def foreign(self, origin: str | None, host: str | None, address: str) -> bool:
+        """Whether a page of this origin may not connect."""
+        if origin is None or may_come(origin, host, self._settings.origins):
+            return False
+        shown = ascii(origin[:_LONGEST])
+        self._turn_away(address, f"a page of origin {shown} may not connect", "origins")
+        return True
+
+    def stranger(self, address: str, number: int) -> None:
+        """A connection has begun (1), or it is known now or gone (-1)."""
+        self._tally.add(Kind.STRANGERS, address, number)
+
+    # Of users.
+
+    def session_problem(self, user: str) -> str:
+        """Why a user can have no other session; empty when it can."""
+        most = self._settings.max_user_sessions
+        if most and self._tally.count(Kind.SESSIONS, user) >= most:
+            return f"user {user} has {most} sessions already (websocket.max_user_sessions)"
+        return ""
+
+    def session(self, user: str, number: int) -> None:
+        """A session has begun (1) or ended (-1)."""
+        self._tally.add(Kind.SESSIONS, user, number)
+
+    def symbols(self, user: str, number: int) -> None:
+        """A user's sessions hold more symbols, or fewer."""
+        self._tally.add(Kind.SYMBOLS, user, number)
+
+    def symbol_room(self, user: str) -> int | None:
+        """How many symbols more a user's sessions may hold; None without a limit."""
+        most = self._settings.max_user_symbols
+        return max(0, most - self._tally.count(Kind.SYMBOLS, user)) if most else None
+
+    def symbol_problem(self, user: str) -> str:
+        """What a user is told who may hold no more."""
+        most = self._settings.max_user_symbols
+        return f"user {user} holds {most} symbols already (websocket.max_user_symbols)"
+
+    def refused_key(self, address: str, api_key: str) -> None:
+        """Someone came with a key that is not valid."""
+        self.refused_keys += 1
+        shown = f"id {id_of(api_key)}" if id_of(api_key) else "no id"
+        self._seldom.warning(f"key {address}", "an API key of %s was refused: %s", address, shown)
+
+    def _turn_away(self, address: str, problem: str, setting: str) -> str:
+        self.turned_away += 1
+        self._seldom.warning(
+            f"{setting} {address}", "%s was turned away: %s (websocket.%s)",
+            address, problem, setting,
+        )  # fmt: skip
+        return problem
+
+
+def may_come(origin: str, host: str | None, allowed: Sequence[str]) -> bool:
+    """Whether a page may connect: one that is listed, one of this machine, or one that was called
+    by the same IP address as the hub was (`host`, as in the request), as some libraries write it.
+
+    A name in `host` proves nothing: whoever owns a name may let it point here.
+    """
+    if "*" in allowed or origin.lower() in (one.lower().rstrip("/") for one in allowed):
+        return True
+    try:
+        page = urlsplit(origin)
+        called = urlsplit(f"//{host}").hostname if host else None
+    except ValueError:
+        return False
+    if page.scheme not in ("http", "https") or not page.hostname:
+        return False
+    if page.hostname == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(page.hostname)
+    except ValueError:
+        return False
+    return address.is_loopback or page.hostname == called
