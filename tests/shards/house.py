@@ -101,11 +101,13 @@ class Raw:
         self.reader = reader
         self.writer = writer
 
-    async def shake_hands(self, first: bytes = b"") -> str:
+    async def shake_hands(self, first: bytes = b"", headers: str = "") -> str:
         """Upgrade; `first` goes in the same breath. Returns the response's head."""
         self.writer.write(
             b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            + headers.encode()
+            + b"\r\n"
             + first
         )
         return (await patient(self.reader.readuntil(b"\r\n\r\n"))).decode()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from hub.core.model import Mode
 from shards import connection as module
+from shards.connection import Connection
 from tests.shards.house import (
     BINARY,
     CLOSE,
@@ -328,6 +331,239 @@ def test_a_ping_without_a_pong_closes_with_1011(uv: bool) -> None:
             connection.tend(now_s + 66)
             assert await raw.code() == 1011
             await raw.close()
+
+    live(main, uv=uv)
+
+
+# A client that says too much.
+
+
+async def flood(raw: Raw, what: bytes) -> None:
+    """Say this without end; ends when the socket does."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            raw.writer.write(what * 1000)
+            await raw.writer.drain()
+
+
+FLOODS = [frame(TEXT, b"x"), frame(PING, b""), frame(TEXT, b"", fin=False) + frame(CONT, b"")]
+
+
+@pytest.mark.parametrize("what", FLOODS, ids=["messages", "pings", "fragments"])
+def test_a_stranger_that_floods_is_not_read_and_has_to_go(
+    what: bytes, uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.2 MB/s of one-byte messages made the others wait 141 ms for each answer."""
+    monkeypatch.setattr(module, "_ABUSE_S", 0.3)
+    monkeypatch.setattr(module, "_CLOSE_S", 0.2)
+    read = count_frames(monkeypatch)
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            talking = asyncio.ensure_future(flood(raw, what))
+            assert await raw.code() == 1008
+            strange = read()
+            await raw.ended()
+            await talking
+            await raw.close()
+            assert strange < 1000, "what it may say in so short a time"
+
+    live(main, uv=uv)
+
+
+def count_frames(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many frames were read, of all clients."""
+    found = [0]
+    feed = Connection._feed
+
+    def counted(self: Connection, data: bytes) -> int:
+        number = feed(self, data)
+        found[0] += number
+        return number
+
+    monkeypatch.setattr(Connection, "_feed", counted)
+    return lambda: found[0]
+
+
+def test_others_have_their_turn_while_one_says_much(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one client has sent at once is read in parts: 64 frames, then the others."""
+    turns: list[int] = []
+    read = Connection._read
+
+    def counted(self: Connection) -> None:
+        before = frames()
+        read(self)
+        turns.append(frames() - before)
+
+    frames = count_frames(monkeypatch)
+    monkeypatch.setattr(Connection, "_read", counted)
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            await raw.receive()
+            raw.writer.write(frame(PING, b"") * 5000)
+            for _ in range(5000):
+                assert await raw.receive() == (PONG, b"")
+            await raw.close()
+
+    live(main, uv=uv)
+    assert max(turns) <= 64 + 512 // 6
+    assert sum(turns) >= 5000
+
+
+def test_a_thousand_subscribes_right_behind_an_authenticate_are_not_held_back(uv: bool) -> None:
+    """SDKs do this. Strict is the door only until the key is known."""
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            for number in range(1000):
+                raw.send(
+                    TEXT, b'{"action": "subscribe", "symbol": "S%d", "exchange": "NSE"}' % number
+                )
+            kinds = [json.loads((await raw.receive())[1])["type"] for _ in range(1001)]
+            assert kinds == ["auth"] + ["subscribe"] * 1000
+            bucket = one.connection()._bucket
+            assert bucket.dry_for_s(asyncio.get_running_loop().time()) == 0
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_who_waits_for_its_key_to_be_checked_is_no_flood(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ABUSE_S", 0.0)
+
+    async def main() -> None:
+        async with house() as one:
+            one.may_answer.clear()
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            for _ in range(200):
+                raw.send(TEXT, PING_1)
+            loop, door = asyncio.get_running_loop(), one.connection()
+            await until(lambda: door._bucket.dry_for_s(loop.time()) > 0)
+            assert not door._reading, "TCP holds it back"
+            door._hold_back(0.01)
+            one.may_answer.set()
+            for _ in range(201):
+                assert (await raw.receive())[0] == TEXT
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_message_in_fragments_without_end_is_closed_with_1008(uv: bool) -> None:
+    """Empty fragments make a message no larger, so its size bounds nothing."""
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            await raw.receive()
+            raw.send(TEXT, b"", fin=False)
+            for _ in range(1022):
+                raw.send(CONT, b"", fin=False)
+            raw.send(CONT, PING_1)
+            assert json.loads((await raw.receive())[1])["_pingId"] == 1
+            raw.send(TEXT, b"", fin=False)
+            for _ in range(1023):
+                raw.send(CONT, b"", fin=False)
+            assert await raw.code() == 1008
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_client_that_is_not_read_is_not_blamed_for_its_pong(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            await raw.receive()
+            door, now_s = one.connection(), one.gateway.now_s()
+            door.tend(now_s + 21)
+            assert (await raw.receive())[0] == PING
+            door.hold(reading=False)
+            raw.send(PONG)
+            door.tend(now_s + 100)
+            assert door._open
+            door.hold(reading=True)
+            await until(lambda: not door._pinged_s)
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+# Who may come in.
+
+
+async def knock(one: House, *headers: str) -> tuple[str, Raw]:
+    """The head of the response to a handshake with more headers."""
+    raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+    return await raw.shake_hands(headers="".join(f"{header}\r\n" for header in headers)), raw
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://localhost:3000", 101), ("https://my.example", 101), ("https://evil.example", 403)],
+)
+def test_a_page_of_another_origin_is_refused_at_the_handshake(
+    origin: str, status: int, uv: bool
+) -> None:
+    """A browser lets any page connect to this machine's ports; the origin tells which page."""
+
+    async def main() -> None:
+        async with house(websocket={"origins": ["https://my.example"]}) as one:
+            head, raw = await knock(one, f"Origin: {origin}")
+            assert head.startswith(f"HTTP/1.1 {status} ")
+            assert one.gateway.guests.turned_away == (status == 403)
+            await raw.close()
+            await one.empty()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("limit", ["max_connections", "max_unauthenticated"])
+def test_one_too_many_is_answered_with_503(limit: str, uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={limit: 1}) as one:
+            first = await one.raw()
+            head, second = await knock(one)
+            assert head.startswith("HTTP/1.1 503 ")
+            await second.ended()
+            await second.close()
+            await until(lambda: len(one.gateway) == 1)
+            idle = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            await until(lambda: len(one.gateway) == 2)
+            one.tended(3)
+            await idle.ended()
+            await idle.close()
+            await until(lambda: len(one.gateway) == 1)
+            first.send(TEXT, PING_1)
+            await first.receive()
+            await first.close()
+            await one.empty()
+            head, third = await knock(one)
+            assert head.startswith("HTTP/1.1 101 ")
+            await third.close()
+
+    live(main, uv=uv)
+
+
+def test_who_has_authenticated_is_no_stranger_any_more(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"max_unauthenticated": 1}) as one:
+            clients = [await one.known() for _ in range(3)]
+            for client in clients:
+                await client.close()
 
     live(main, uv=uv)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
@@ -13,8 +14,22 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from hub.core.errors import StartError
+from hub.core.liveness import Awake
 from shards import connection, gateway
-from tests.shards.house import House, faults, house, live, room, until
+from tests.shards.house import (
+    CLOSE,
+    PONG,
+    TEXT,
+    House,
+    Raw,
+    faults,
+    house,
+    live,
+    patient,
+    room,
+    until,
+)
+from tests.shards.house import PING as WS_PING
 
 PING = '{"action": "ping"}'
 
@@ -142,6 +157,187 @@ def test_going_away_says_so_to_all_and_takes_nobody_new(uv: bool) -> None:
             one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
 
     live(main, uv=uv)
+
+
+def test_draining_one_of_two_takes_nobody_and_loses_nobody(uv: bool) -> None:
+    """Its clients leave one by one, so it looked as if it had the most room: 9 of 20 new clients
+    went there and were lost. Those at its door when it goes are the other's."""
+
+    async def main() -> None:
+        with faults() as found, room() as path:
+            first = House(path, 0, hub={"shards": 2})
+            second = House(path, 1, hub={"shards": 2}, websocket={"port": first.port})
+            await until(lambda: first.gateway._balance._peers and second.gateway._balance._peers)
+            leaving = await first.raw()  # does not follow the close, so the drain takes its time
+            stays = await first.raw()
+            asyncio.get_running_loop().remove_reader(first.gateway._listener)
+            waiting = [socket.create_connection(("127.0.0.1", first.port)) for _ in range(20)]
+            drained = asyncio.ensure_future(first.gateway.drain())
+            await until(lambda: first.gateway._listener.fileno() < 0)
+            clients = [await first.known() for _ in range(10)]
+            assert first.gateway._balance.loads.all()[0] is None
+            assert len(first.gateway) == 1
+            await until(lambda: len(second.gateway) == 31)
+            await drained
+            for sock in waiting:
+                sock.close()
+            for client in clients:
+                await client.send(PING)
+                assert json.loads(await client.recv())["type"] == "pong"
+                await client.close()
+            await leaving.close()
+            await stays.close()
+            await first.empty()
+            await second.empty()
+            await second.gateway.drain()
+            assert not found
+
+    live(main, uv=uv)
+
+
+def test_the_last_one_tells_those_at_the_door_that_it_goes(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that hears 1001 tries again at once; one that is cut off silently counts it as a
+    fault, and Flask's gives up after five."""
+    monkeypatch.setattr(connection, "_CLOSE_S", 0.3)
+
+    async def main() -> None:
+        async with house() as one:
+            asyncio.get_running_loop().remove_reader(one.gateway._listener)
+            silent = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            speaks = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            shaken = asyncio.ensure_future(speaks.shake_hands())
+            await asyncio.sleep(0)
+            drained = asyncio.ensure_future(one.gateway.drain())
+            assert (await shaken).startswith("HTTP/1.1 101 ")
+            assert await speaks.code() == 1001
+            speaks.send(CLOSE, (1001).to_bytes(2, "big"))
+            assert (await patient(silent.reader.read())).startswith(b"HTTP/1.1 503 ")
+            await drained
+            await silent.close()
+            await speaks.close()
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main, uv=uv)
+
+
+def test_a_client_of_a_shard_that_stands_still_is_served_by_another() -> None:
+    """The kernel spreads clients over all listeners, also that of a stopped process."""
+
+    async def main() -> None:
+        with faults() as found, room() as path:
+            first = House(path, 0, hub={"shards": 2})
+            second = House(path, 1, hub={"shards": 2}, websocket={"port": first.port})
+            await until(lambda: first.gateway._balance._peers and second.gateway._balance._peers)
+            second.gateway._beating.cancel()  # as by SIGSTOP
+            loop, balance = asyncio.get_running_loop(), second.gateway._balance
+            for sock in (second.gateway._listener, balance._post, *balance._ways):
+                loop.remove_reader(sock)
+            clients = [await asyncio.wait_for(first.known(), 20) for _ in range(12)]
+            assert (len(first.gateway), len(second.gateway)) == (12, 0)
+            for client in clients:
+                await client.close()
+            await first.empty()
+            for one in (first, second):
+                await one.gateway.drain()
+            assert not found
+
+    live(main)
+
+
+def test_ticks_are_not_held_back_until_the_last_ones_are_acknowledged() -> None:
+    """Without TCP_NODELAY the second of two batches waits for the client's delayed ACK: 40 ms."""
+
+    async def main() -> None:
+        async with house() as one, one.client():
+            sock = one.connection()._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    live(main)
+
+
+def test_a_storm_finds_room_at_the_door() -> None:
+    """After a restart all clients come within the same second, and the shard is busy with the first
+    ones. Where the queue is short the kernel drops the rest, which try again after 1, 3, 7 s."""
+    with gateway._listen("127.0.0.1", 0) as door:
+        many = 200
+        clients = [socket.socket() for _ in range(many)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(door.getsockname())
+        taken = 0
+        door.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while taken < many:
+                door.accept()[0].close()
+                taken += 1
+        for client in clients:
+            client.close()
+        assert taken == many
+
+
+def test_a_pause_of_the_shard_is_not_the_clients_silence(uv: bool) -> None:
+    """After a minute of SIGSTOP the pong and the authenticate are there, in the sockets: who is
+    judged by the clock on the wall before they are read is closed for nothing."""
+
+    async def main() -> None:
+        async with house() as one:
+            client, stranger = await one.raw(), await one.raw()
+            client.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            await client.receive()
+            now_s, clock = [1000.0], one.gateway._awake
+            one.gateway.now_s = lambda: clock.look(now_s[0])  # type: ignore[method-assign]
+            one.gateway.now_s()
+            for connection_ in one.gateway._connections:  # both were begun by another clock
+                connection_.due_s = 0.0
+                if connection_._stranger:
+                    connection_._deadline_s = one.gateway.now_s() + 15
+                else:
+                    connection_._next_ping_s = 0.0
+            one.gateway.tend()
+            assert (await client.receive())[0] == WS_PING
+            for _ in range(14):
+                now_s[0] += 1
+                one.gateway.tend()
+            now_s[0] += 60
+            one.gateway.now_s()  # somebody else looks at the clock first
+            one.gateway.tend()
+            assert [c._open for c in one.gateway._connections] == [True, True]
+            client.send(PONG)
+            stranger.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            await stranger.receive()
+            await until(lambda: not any(c._pinged_s for c in one.gateway._connections))
+            for _ in range(8):
+                now_s[0] += 1
+                one.gateway.tend()
+            assert [c._open for c in one.gateway._connections] == [True, True]
+            await client.close()
+            await stranger.close()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_one_that_is_silent_while_the_shard_runs_is_closed_all_the_same(known: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"ping_interval_s": 1, "ping_timeout_s": 1}) as one:
+            raw = await one.raw()
+            if known:
+                raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+                await raw.receive()
+            start_s, steps = one.gateway.now_s(), [0]
+            clock = Awake()
+            clock._awake_s = start_s
+            one.gateway._awake = clock
+            one.gateway.now_s = lambda: clock.look(start_s + steps[0])  # type: ignore[method-assign]
+            for _ in range(20):
+                steps[0] += 1
+                one.gateway.tend()
+            assert await raw.code() == 1011
+            await raw.close()
+
+    live(main)
 
 
 async def _nothing() -> None:

@@ -12,9 +12,11 @@ import pytest
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
 from hub.core.model import Identity, Instrument, Mode, Result
+from shards import protocol
 from shards.desk import ACCOUNTS, Desk
 from shards.guests import Guests
 from shards.session import Session
+from shards.tickets import SubscribeTicket
 from tests.shards.kit import (
     ALICE,
     BOB,
@@ -369,6 +371,171 @@ def test_deeply_nested_values_get_some_answer(shape: str, depth: int) -> None:
 
 
 # Bounds.
+
+
+def test_requests_that_wait_are_bounded_by_their_bytes_too() -> None:
+    """1,024 requests of 1 MiB each may wait by their number: 40 MB became 969 MiB."""
+
+    async def main() -> None:
+        limits = {"max_requests": 1000, "max_waiting_bytes": 100_000}
+        talk = Talk(make_settings(hub={"shards": 2}, websocket=limits))
+        talk.may_answer.clear()
+        talk.say({"action": "auth", "api_key": "alice's key"})
+        pad, said = "x" * 9_000, 0
+        while talk.wire.reading:
+            talk.say({"action": "ping", "_pingId": said, "pad": pad})
+            said += 1
+        assert 10 <= said <= 12
+        talk.may_answer.set()
+        await talk.work()
+        assert talk.wire.reading
+        assert talk.gist() == ["auth", *range(said)]
+
+    run(main)
+
+
+def test_a_request_that_waits_is_kept_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read, it is thirty times as large: it is read when its turn comes and not before."""
+
+    async def main() -> None:
+        talk = await Talk().known()
+        read, seen = protocol.read, []
+
+        def counted(text: str | bytes) -> protocol.Request:
+            seen.append(text)
+            return read(text)
+
+        monkeypatch.setattr(protocol, "read", counted)
+        talk.say(sub(A), *(ping(number) for number in range(50)))
+        assert len(seen) <= 2, "the subscribe that has no answer yet, and the next one"
+        answer(talk.desk)
+        assert len(seen) == 51
+        assert talk.gist() == ["subscribe", *range(50)]
+
+    run(main)
+
+
+def test_subscribes_that_wait_for_answers_are_bounded_by_their_bytes() -> None:
+    """They are read, and each has a row for each symbol: only so many may run side by side."""
+
+    async def main() -> None:
+        limits = {"max_waiting_bytes": 10_000}
+        talk = await Talk(make_settings(hub={"shards": 2}, websocket=limits)).known()
+        many = [Instrument("NSE", f"M{number}") for number in range(100)]
+        for number in range(6):
+            talk.say(sub(*many, mode=1 + number % 3, request_id=number))
+        assert len(talk.session._tickets) == 2
+        assert not talk.wire.reading
+        for _ in range(6):
+            answer(talk.desk)
+        assert [gist for gist in talk.gist() if isinstance(gist, int)] == list(range(6))
+        assert talk.wire.reading
+
+    run(main)
+
+
+def test_a_ticket_keeps_of_its_request_what_the_reply_needs() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(A, request_id=7, pad="x" * 100_000))
+        (ticket,) = talk.session._tickets
+        assert isinstance(ticket, SubscribeTicket)
+        assert ticket.request == {"request_id": 7}
+
+    run(main)
+
+
+# Limits of a user, of all its sessions.
+
+
+def two(**limits: int) -> tuple[Talk, Talk]:
+    """Two clients of one hub."""
+    one = Talk(make_settings(hub={"shards": 2}, websocket=limits))
+    return one, Talk(one.settings, one.desk, one.guests)
+
+
+def test_a_user_may_have_so_many_sessions() -> None:
+    async def main() -> None:
+        first, second = two(max_user_sessions=1)
+        await first.known()
+        second.say({"action": "auth", "api_key": "alice's key"})
+        await second.work()
+        (refusal,) = second.heard()
+        assert refusal["code"] == "AUTHENTICATION_ERROR"
+        assert "alice has 1 sessions already (websocket.max_user_sessions)" in refusal["message"]
+        assert second.wire.authenticated == 0
+        second.say({"action": "auth", "api_key": "bob's key"})
+        await second.work()
+        assert second.gist() == ["auth"]
+        first.say({"action": "auth", "api_key": "alice's key"})
+        await first.work()
+        assert first.gist() == ["auth"], "the same session again is no other one"
+        first.session.gone()
+        second.say({"action": "auth", "api_key": "alice's key"})
+        await second.work()
+        assert second.gist() == ["auth"]
+
+    run(main)
+
+
+def test_a_user_may_hold_so_many_symbols_with_all_sessions() -> None:
+    async def main() -> None:
+        first, second = two(max_user_symbols=2)
+        await first.known()
+        await second.known()
+        first.say(sub(A))
+        answer(first.desk)
+        second.say(sub(B, C))
+        answer(first.desk)
+        (reply,) = second.heard()
+        assert [row["status"] for row in reply["subscriptions"]] == ["success", "error"]
+        assert "alice holds 2 symbols already" in reply["subscriptions"][1]["message"]
+        first.heard()
+        first.say(sub(A, mode="LTP"), sub(C))
+        answer(first.desk)
+        assert [reply["status"] for reply in first.heard()] == ["success", "partial"]
+        first.say({"action": "unsubscribe_all"})
+        second.say(sub(C))
+        answer(first.desk)
+        assert second.heard()[-1]["status"] == "success"
+        second.session.gone()
+        assert second.guests.symbol_room("alice") == 2
+
+    run(main)
+
+
+def test_symbols_without_an_answer_yet_count_as_well() -> None:
+    async def main() -> None:
+        talk = await two(max_user_symbols=2)[0].known()
+        for one in (A, B, C):
+            talk.say(sub(one))
+        answer(talk.desk)
+        assert [reply["status"] for reply in talk.heard()] == ["success", "success", "partial"]
+
+    run(main)
+
+
+def test_who_becomes_another_user_takes_its_symbols_along() -> None:
+    async def main() -> None:
+        talk = await two(max_user_symbols=5)[0].known()
+        talk.say(sub(A, B))
+        answer(talk.desk)
+        assert talk.guests.symbol_room("alice") == 3
+        talk.say({"action": "auth", "api_key": "bob's key"})
+        await talk.work()
+        assert (talk.guests.symbol_room("alice"), talk.guests.symbol_room("bob")) == (5, 3)
+        talk.session.gone()
+        assert talk.guests.symbol_room("bob") == 5
+
+    run(main)
+
+
+def test_a_refused_key_is_counted() -> None:
+    async def main() -> None:
+        talk = await Talk().known("nobody's key")
+        assert talk.guests.refused_keys == 1
+
+    run(main)
 
 
 @pytest.mark.parametrize("most", [1, 2, 10])

@@ -18,7 +18,7 @@ def room() -> Iterator[Path]:
         yield path
 
 
-def everybody(shard: int, within_s: float) -> bool:  # each is always there
+def everybody(shard: int, within_s: float) -> bool:
     return True
 
 
