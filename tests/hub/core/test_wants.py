@@ -194,6 +194,20 @@ def test_more_depth_than_was_told_needs_a_result() -> None:
     assert [want.depth for want in wants.take()] == [20]
 
 
+def test_after_more_depth_was_refused_the_next_holder_has_the_old_depth_told_again() -> None:
+    """Else the feed would go on to be asked for levels that nobody is to get."""
+    wants = Wants()
+    wants.add(b"NSE_A", QUOTE)
+    wants.take()
+    wants.settle(Result(b"NSE_A", QUOTE.bit))
+    wants.add(b"NSE_A", DEPTH, depth=20)
+    wants.take()
+    wants.settle(Result(b"NSE_A", DEPTH.bit, "no 20 levels here"))
+    wants.remove(b"NSE_A", DEPTH)
+    assert not wants.add(b"NSE_A", QUOTE)
+    assert [(want.modes, want.depth) for want in wants.take()] == [(QUOTE.bit, 5)]
+
+
 def test_an_answer_for_what_was_not_asked_confirms_nothing() -> None:
     wants = Wants()
     wants.add(b"NSE_A", LTP)
