@@ -127,7 +127,7 @@ class Session:
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
     def withhold(self) -> None:
-        """A reply is being confirmed: ticks of its symbols come already, and follow it."""
+        """A reply is being confirmed: first values and ticks come already, and follow it."""
         self._withheld = []
 
     def answered(self) -> None:
@@ -185,8 +185,7 @@ class Session:
     def _send_replies(self) -> None:
         while self._tickets and self._tickets[0].complete:
             ticket = self._tickets[0]
-            shown = ticket.confirm()
-            if shown is None:
+            if not ticket.confirm():
                 break
             self._tickets.popleft()
             withheld, self._withheld = self._withheld, None
@@ -194,8 +193,6 @@ class Session:
                 self._reply(ticket.reply())
             except RequestError as error:
                 self._reply(protocol.error(error.code, str(error)))
-            if shown:
-                self.deliver(b"".join(ticket.values), shown)
             for data, lines in withheld or ():
                 self.deliver(data, lines)
 
