@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from hub.core.model import Identity, Instrument, Mode, Result, Want
 from shards import protocol
 from shards.desk import ACCOUNTS, Desk
 from shards.protocol import Drop
+from shards.slices import Slices
 from shards.tickets import SubscribeTicket
 from tests.shards.kit import (
     ALICE,
@@ -636,3 +640,132 @@ class Histories(RuleBasedStateMachine):
 
 Histories.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=40)
 TestHistories = Histories.TestCase
+
+
+# Many, and much.
+
+
+def opcodes(run: Callable[[], object]) -> int:
+    """How many steps the interpreter takes; the time it takes depends on the machine."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def storm(clients: int) -> tuple[Desk, list[SubscribeTicket]]:
+    """Everybody has come back at once and waits for the same symbols."""
+    desk = make()
+    desk.slices = Slices(10**9)
+    return desk, [ask(desk, Client(), 1, A, B, C) for _ in range(clients)]
+
+
+def settle_storm(clients: int, how: str) -> int:
+    desk, tickets = storm(clients)
+    told = desk.tell()
+
+    def run() -> None:
+        if how == "answered":
+            for feed, found in told:
+                desk.take_results(feed, [Result(want.key, want.modes) for want in found], 0.0)
+        elif how == "late":
+            desk.expire(1e9)
+        else:
+            for ticket in tickets:
+                ticket.cancel()
+
+    steps = opcodes(run)
+    assert not desk._waiting
+    return steps
+
+
+@pytest.mark.parametrize("how", ["answered", "late", "gone"])
+def test_a_storm_of_clients_that_wait_for_the_same_costs_each_of_them_the_same(how: str) -> None:
+    """Searching a row among all that wait made 400 clients with 500 symbols block the loop for
+    more than a second."""
+    few, many = settle_storm(50, how), settle_storm(200, how)
+    assert many < 5 * few
+
+
+def turns(desk: Desk) -> Iterator[dict[str, list[Want]]]:
+    """Turn after turn, until nothing is left."""
+    while desk.busy:
+        yield wants(desk)
+
+
+def test_a_large_subscribe_is_entered_told_and_confirmed_in_bounded_turns() -> None:
+    """Tens of thousands of rows in one turn keep all other clients of the shard waiting."""
+    desk, client, other = make(websocket={"max_symbols": 9000}), Client(), Client()
+    many = instruments(1, 2, 8000)
+    ticket = ask(desk, client, 1, *many)
+    told: list[Want] = []
+    longest = 0
+    while len(told) < len(many):
+        entered = len(ticket.rows)
+        now = wants(desk).get("zerodha", [])
+        told += now
+        longest = max(longest, len(now), len(ticket.rows) - entered)
+        small = ask(desk, other, 1, many[0])
+        assert small.rows, "what is small is entered at once"
+        small.cancel()
+    assert (len(told), longest) == (8000, 1000)
+    results = [Result(want.key, want.modes) for want in told]
+    desk.take_results("zerodha", results, 0.0)
+    while not ticket.complete:
+        before = ticket.missing
+        wants(desk)
+        assert before - ticket.missing <= 1000
+    assert not ticket.confirm(), "the client is told when"
+    assert not ticket.confirm(), "asking again changes nothing"
+    answers = client.answers
+    held = 0
+    while client.answers == answers:
+        wants(desk)
+        now_held = len(desk.index.held(client))
+        assert now_held - held <= 2000
+        held = now_held
+    assert ticket.confirm()
+    assert held == 8000
+    desk.leave(client)
+    while desk.slices:
+        wants(desk)
+    wants(desk)
+
+
+@pytest.mark.parametrize("after", range(0, 30, 3))
+def test_a_client_that_goes_in_the_midst_of_a_large_subscribe_leaves_nothing(after: int) -> None:
+    desk, client = make(websocket={"max_symbols": 9000}), Client()
+    ticket = ask(desk, client, 1, *instruments(1, 2, 5000))
+    for _ in range(after):
+        for feed, found in desk.tell():
+            results = [Result(want.key, want.modes) for want in found if want.modes]
+            desk.take_results(feed, results, 0.0)
+        if ticket.complete and ticket.confirm():
+            break
+    ticket.cancel()
+    desk.leave(client)
+    while desk.busy:
+        answer(desk)
+    assert remains(desk) == []
+
+
+def test_the_limit_of_a_connection_holds_for_subscribes_that_are_entered_in_turns() -> None:
+    desk, client = make(websocket={"max_symbols": 3000}), Client()
+    many = instruments(1, 2, 4000)
+    tickets = [ask(desk, client, 1, *many[:2500]), ask(desk, client, 1, *many[1500:])]
+    for _ in turns(desk):
+        pass
+    refused = [row for ticket in tickets for row in ticket.rows if row.problem]
+    assert len(refused) == 2000
+    assert all("holds 3000 symbols" in row.problem for row in refused)
