@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 from hub.core import frames, topics
 from hub.core.errors import Malformed
-from hub.core.latest import Line
 from hub.core.model import Mode
 from hub.core.wants import Wants
 from shards import protocol
@@ -40,13 +39,13 @@ class Accounts:
             self._waiting[ticket] = None
         return ticket
 
-    def confirm(self, ticket: OrdersTicket) -> list[Line]:
+    def confirm(self, ticket: OrdersTicket) -> bool:
         """The reply is being sent: the client follows from now on."""
         followers = self._followers.setdefault(ticket.key, {})
         if ticket.client in followers:
             self.wants.remove(ticket.key, Mode.LTP)
         followers[ticket.client] = None
-        return []
+        return True
 
     def cancel(self, ticket: OrdersTicket) -> None:
         """The client has gone before its reply."""

@@ -96,15 +96,15 @@ class Desk:
             self._tickets[ticket] = None
         return ticket
 
-    def confirm(self, ticket: SubscribeTicket) -> list[Line] | None:
-        """The reply's turn has come: the client begins to hold the symbols. Returns the lines
-        whose values follow the reply; None when that takes more turns, and the client is told
-        when to ask again. Meanwhile it withholds what it gets."""
+    def confirm(self, ticket: SubscribeTicket) -> bool:
+        """The reply's turn has come: the client begins to hold the symbols, is delivered their
+        first values and then their ticks; it withholds all that until the reply is sent. Returns
+        whether that can be now; if it takes more turns, the client is told when."""
         if ticket.stage is Stage.ENTERED:
             ticket.stage = Stage.CONFIRMING
             self.slices.begin(self._hold(ticket))
             ticket.later = ticket.stage is Stage.CONFIRMING
-        return None if ticket.stage is Stage.CONFIRMING else ticket.shown
+        return ticket.stage is not Stage.CONFIRMING
 
     def cancel(self, ticket: SubscribeTicket) -> None:
         """The client has gone before its reply."""
@@ -296,10 +296,16 @@ class Desk:
             if ticket.stage is Stage.CANCELLED:
                 return
             self.fanout.flush()
+            values: list[bytes] = []
+            lines: list[Line] = []
             for row in rows:
                 if row.wanted:
                     self._settle_pending(row, ticket.client)
-                    self._hold_one(ticket, row)
+                    line = self._hold_one(ticket, row, values)
+                    if line is not None:
+                        lines.append(line)
+            if lines:
+                ticket.client.deliver(b"".join(values), lines)
             ticket.write(rows)
             yield len(rows)
         if ticket.stage is Stage.CONFIRMING:
@@ -307,22 +313,23 @@ class Desk:
         if ticket.later:
             ticket.client.answered()
 
-    def _hold_one(self, ticket: SubscribeTicket, row: Row) -> None:
+    def _hold_one(self, ticket: SubscribeTicket, row: Row, values: list[bytes]) -> Line | None:
+        """A client begins to hold a key. A first value goes to `values`, its line is returned."""
         client, key, mode = ticket.client, row.key, ticket.mode
         held = self.index.modes(client, key)
         if held & mode.bit:
             self._wants[row.feed].remove(key, mode)
-            return
+            return None
         variant = self.index.add_key(
             client, key, row.instrument, mode, broker=row.broker, feed=row.feed
         )
         self.latest.unresolve(key)
-        if ticket.snapshot:
-            line = self.snapshots.first(client, key, mode, held)
-            shown = frame(line, variant) if line is not None else None
-            if line is not None and shown is not None:
-                ticket.shown.append(line)
-                ticket.values.append(shown)
+        line = self.snapshots.first(client, key, mode, held) if ticket.snapshot else None
+        shown = frame(line, variant) if line is not None else None
+        if shown is None:
+            return None
+        values.append(shown)
+        return line
 
     def _let_go(self, ticket: SubscribeTicket) -> Work:
         """Nothing of a ticket is wanted any more."""

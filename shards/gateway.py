@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from hub.auth.verifier import Grant
 from hub.core.config import Settings
 from hub.core.errors import StartError
 from hub.core.liveness import Awake
@@ -109,6 +110,12 @@ class Gateway:
         for connection in list(self._connections):
             if now_s >= connection.due_s:
                 connection.tend(now_s)
+
+    def recheck(self, stands: Callable[[Grant], bool]) -> None:
+        """API keys have changed: end the sessions of those that were revoked."""
+        for connection in list(self._connections):
+            if connection.session is not None:
+                connection.session.recheck(stands)
 
     def behind(self) -> int:
         """How many clients are behind just now."""

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from hub.auth.verifier import Grant
 from hub.core import frames
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
@@ -28,7 +29,7 @@ from shards.guests import Guests
 from shards.outbox import Outbox
 from shards.tickets import Refusal, Ticket
 
-Verify = Callable[[str], Awaitable[Identity | None]]
+Verify = Callable[[str], Awaitable[Grant | None]]
 
 
 class Wire(Protocol):
@@ -59,6 +60,7 @@ class Session:
         "_busy",
         "_counted",
         "_desk",
+        "_grant",
         "_guests",
         "_head",
         "_held",
@@ -86,6 +88,7 @@ class Session:
         guests: Guests,
     ) -> None:
         self.identity: Identity | None = None
+        self._grant: Grant | None = None
         self.outbox = Outbox(settings.websocket.max_order_updates)
         self.snapshot = settings.websocket.snapshot
         self._wire = wire
@@ -135,6 +138,11 @@ class Session:
             self._guests.session(self.identity.user, -1)
         self._tell()
 
+    def recheck(self, stands: Callable[[Grant], bool]) -> None:
+        """Keys have changed: a client whose key was revoked may stay no longer."""
+        if self._grant is not None and not stands(self._grant):
+            self._wire.close(protocol.POLICY_VIOLATION, "the API key was revoked")
+
     # From the desk.
 
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
@@ -154,7 +162,7 @@ class Session:
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
     def withhold(self) -> None:
-        """A reply is being confirmed: ticks of its symbols come already, and follow it."""
+        """A reply is being confirmed: first values and ticks come already, and follow it."""
         self._withheld = []
 
     def answered(self) -> None:
@@ -231,8 +239,7 @@ class Session:
     def _send_replies(self) -> None:
         while self._tickets and self._tickets[0].complete:
             ticket = self._tickets[0]
-            shown = ticket.confirm()
-            if shown is None:
+            if not ticket.confirm():
                 break
             self._tickets.popleft()
             withheld, self._withheld = self._withheld, None
@@ -240,8 +247,6 @@ class Session:
                 self._reply(ticket.reply())
             except RequestError as error:
                 self._reply(protocol.error(error.code, str(error)))
-            if shown:
-                self.deliver(b"".join(ticket.values), shown)
             for data, lines in withheld or ():
                 self.deliver(data, lines)
 
@@ -295,11 +300,12 @@ class Session:
     async def _check(self, request: protocol.Request, key: str) -> None:
         """Verify a key off the loop; the requests behind it wait meanwhile."""
         try:
-            identity = await self._verify(key)
-            if identity is None:
+            grant = await self._verify(key)
+            if grant is None:
                 self._guests.refused_key(self._wire.address, key)
                 raise RequestError(protocol.AUTHENTICATION_ERROR, "the API key is not valid")
-            self._become(identity)
+            self._become(grant.identity)
+            self._grant = grant
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
             self._reply(protocol.authenticated(self._served()))
         except RequestError as error:

@@ -46,6 +46,7 @@ class Shard(Role):
         self._window = Window(settings.flow.window_ms, idle=0.1, busy=0.4)
         self._seldom = Seldom()
         self._telling = False
+        self._serving = False
         self._known = asyncio.Event()
         self._token = b""
         self._stale = 0
@@ -86,6 +87,7 @@ class Shard(Role):
         self._control.start(self.background)
         await self.until(self._known, _FEEDS_S)
         self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
+        self._serving = True
         self.background(self._tend())
         log.info("clients on %s", self.settings.ws_url())
 
@@ -145,7 +147,7 @@ class Shard(Role):
     def _make_session(self, connection: Connection) -> Session:
         guests = self._gateway.guests
         return Session(
-            connection, self._desk, self.settings, self._verifier.verify, self._tell, guests
+            connection, self._desk, self.settings, self._verifier.grant, self._tell, guests
         )
 
     def _tell(self) -> None:
@@ -206,10 +208,14 @@ class Shard(Role):
                 continue
             self._desk.expire(time.monotonic())
             self._gateway.tend()
+            if self._verifier.changed():
+                self._gateway.recheck(self._verifier.stands)
             self._ingest.retry()
             self._tell()
 
     def _figures(self) -> dict[str, Any]:
+        if not self._serving:
+            return self.common_figures()  # no client has been let in yet
         fanout, gateway = self._desk.fanout, self._gateway
         return self.common_figures() | {
             "in": fanout.taken,

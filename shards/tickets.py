@@ -8,7 +8,6 @@ from enum import Enum
 from typing import Any, Protocol
 
 from hub.core.errors import RequestError
-from hub.core.latest import Line
 from hub.core.model import Instrument
 from shards import protocol
 from shards.fanout import Receiver
@@ -68,8 +67,8 @@ class Stage(Enum):
 class Keeper(Protocol):
     """Who made a ticket, and is told how it ends."""
 
-    def confirm(self, ticket: Any) -> list[Line] | None:
-        """The reply's turn has come; the lines whose values follow it, None for later."""
+    def confirm(self, ticket: Any) -> bool:
+        """The reply's turn has come; whether it can be sent now."""
 
     def cancel(self, ticket: Any) -> None:
         """The client has gone before its reply."""
@@ -79,16 +78,12 @@ class Ticket(Protocol):
     """A reply that has to wait, and what goes with it."""
 
     @property
-    def values(self) -> Sequence[bytes]:
-        """Frames of first values, which follow the reply."""
-
-    @property
     def complete(self) -> bool:
         """Whether the reply can be confirmed."""
 
-    def confirm(self) -> list[Line] | None:
-        """The reply's turn has come. Returns the lines of `values`; None when it is to be asked
-        again, at the next `answered`."""
+    def confirm(self) -> bool:
+        """The reply's turn has come. Whether it can be sent now; if not, ask again at the next
+        `answered`."""
 
     def reply(self) -> bytes:
         """The reply, once it is confirmed."""
@@ -118,10 +113,8 @@ class SubscribeTicket:
         "mode",
         "request",
         "rows",
-        "shown",
         "snapshot",
         "stage",
-        "values",
     )
 
     def __init__(
@@ -145,8 +138,6 @@ class SubscribeTicket:
         self.missing = 0
         self.later = False
         self.rows: list[Row] = []
-        self.shown: list[Line] = []
-        self.values: list[bytes] = []
         self._entries = iter(asked.entries)
         self._depth = asked.depth
         self._written: list[str] = []
@@ -190,7 +181,7 @@ class SubscribeTicket:
                 tail = protocol.subscribed_tail(self.mode, depth, self.broker)
             yield protocol.subscribed_text(row.instrument, tail)
 
-    def confirm(self) -> list[Line] | None:
+    def confirm(self) -> bool:
         """From now on the client holds the symbols."""
         return self._keeper.confirm(self)
 
@@ -203,8 +194,6 @@ class OrdersTicket:
     """An interest in a user's order updates on its way."""
 
     __slots__ = ("_keeper", "client", "complete", "deadline_s", "key", "request")
-
-    values: Sequence[bytes] = ()
 
     def __init__(
         self,
@@ -225,7 +214,7 @@ class OrdersTicket:
         """The reply to subscribe_orders."""
         return protocol.orders(self.request, on=True)
 
-    def confirm(self) -> list[Line] | None:
+    def confirm(self) -> bool:
         """From now on the client follows."""
         return self._keeper.confirm(self)
 
@@ -240,7 +229,6 @@ class Refusal:
     __slots__ = ("_error",)
 
     complete = True
-    values: Sequence[bytes] = ()
 
     def __init__(self, error: RequestError) -> None:
         self._error = error
@@ -249,9 +237,9 @@ class Refusal:
         """The error."""
         return protocol.error(self._error.code, str(self._error))
 
-    def confirm(self) -> list[Line]:
-        """Nothing follows."""
-        return []
+    def confirm(self) -> bool:
+        """There is nothing to wait for."""
+        return True
 
     def cancel(self) -> None:
         """Nothing was wanted."""

@@ -30,6 +30,7 @@ import pytest
 from cli.banner import browser, python
 from cli.config import markdown
 from cli.main import COMMANDS, main
+from hub.auth.verifier import Grant
 from hub.core import config, stream, topics
 from hub.core.config import Settings
 from hub.core.model import Identity, Result
@@ -526,9 +527,9 @@ class Hub:
             self.wire, self.desk, self.settings, self.verify, lambda: None, guests
         )
 
-    async def verify(self, key: str) -> Identity | None:
+    async def verify(self, key: str) -> Grant | None:
         known = {"KEY_OF_ALICE": Identity("alice", "sim"), "KEY_OF_BOB": Identity("bob", "zerodha")}
-        return known.get(key)
+        return Grant(known[key], key) if key in known else None
 
     async def ask(self, text: str) -> None:
         """The client sends a request, and all that follows from it happens."""

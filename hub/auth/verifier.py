@@ -52,11 +52,6 @@ class Verifier:
         trouble = ", unreadable" if self._trouble else ""
         return f"<Verifier {len(self._contents.entries)} keys{trouble}>"
 
-    async def verify(self, api_key: str) -> Identity | None:
-        """Tell whose key this is, as `grant` does."""
-        grant = await self.grant(api_key)
-        return grant.identity if grant else None
-
     async def grant(self, api_key: str) -> Grant | None:
         """What this key gives; None when it is no one's.
 

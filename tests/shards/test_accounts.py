@@ -33,7 +33,7 @@ def follow(accounts: Accounts, client: Client, user: str) -> OrdersTicket:
     ticket = accounts.follow(client, {}, user, 8.0)
     know(accounts)
     assert ticket.complete
-    assert ticket.confirm() == []
+    assert ticket.confirm()
     return ticket
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from hub.core.model import Identity, Instrument, Mode, Result, Want
 from shards import protocol
 from shards.desk import ACCOUNTS, Desk
 from shards.protocol import Drop
+from shards.slices import Slices
 from shards.tickets import SubscribeTicket
 from tests.shards.kit import (
     ALICE,
@@ -68,9 +72,9 @@ def hold(desk: Desk, client: Client, mode: object, *wanted: Instrument, **more: 
     ticket = ask(desk, client, mode, *wanted, **more)
     answer(desk)
     assert ticket.complete
-    shown = ticket.confirm()
-    assert shown is not None
-    return shown
+    before = len(client.lines)
+    assert ticket.confirm()
+    return client.lines[before:]
 
 
 def problems(ticket: SubscribeTicket) -> list[str]:
@@ -140,7 +144,8 @@ def test_what_is_held_already_is_a_no_op_success() -> None:
     hold(desk, client, 1, A)
     ticket = ask(desk, client, 1, A)
     assert ticket.complete
-    assert ticket.confirm() == []
+    assert ticket.confirm()
+    assert not client.sent
     assert wants(desk) == {}
     desk.unsubscribe(client, [Drop(A, LTP)], "")
     assert wants(desk)["zerodha"][0].modes == 0
@@ -250,7 +255,8 @@ def test_the_first_value_of_a_new_key_comes_with_the_homes_answer(instrument: In
     ticket = ask(desk, client, 2, instrument)
     (word,) = desk.tell()
     desk.take_results("zerodha", [Result(instrument.key, 2)], 0.0)
-    assert ticket.confirm() == []
+    assert ticket.confirm()
+    assert not client.sent
     desk.snapshots.opened([instrument.key], word.number)
     desk.snapshots.values(tick(instrument, QUOTE, 7), [instrument.key], word.number)
     assert [data["ltp"] for _, _, data in client.got()] == [7]
@@ -318,8 +324,8 @@ def test_a_tick_before_a_reply_is_sent_before_it() -> None:
     ticket = ask(desk, client, 2, A)
     answer(desk)
     desk.fanout.offer(tick(A, QUOTE, 1))
-    assert len(ticket.confirm() or ()) == 1
-    assert [(tag, data["ltp"]) for _, tag, data in client.got()] == [(1, 1)]
+    assert ticket.confirm()
+    assert [(tag, data["ltp"]) for _, tag, data in client.got()] == [(1, 1), (2, 1)]
 
 
 def test_nothing_is_sent_to_a_client_that_has_left() -> None:
@@ -638,3 +644,132 @@ class Histories(RuleBasedStateMachine):
 
 Histories.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=40)
 TestHistories = Histories.TestCase
+
+
+# Many, and much.
+
+
+def opcodes(run: Callable[[], object]) -> int:
+    """How many steps the interpreter takes; the time it takes depends on the machine."""
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return steps
+
+
+def storm(clients: int) -> tuple[Desk, list[SubscribeTicket]]:
+    """Everybody has come back at once and waits for the same symbols."""
+    desk = make()
+    desk.slices = Slices(10**9)
+    return desk, [ask(desk, Client(), 1, A, B, C) for _ in range(clients)]
+
+
+def settle_storm(clients: int, how: str) -> int:
+    desk, tickets = storm(clients)
+    told = desk.tell()
+
+    def run() -> None:
+        if how == "answered":
+            for feed, _, found in told:
+                desk.take_results(feed, [Result(want.key, want.modes) for want in found], 0.0)
+        elif how == "late":
+            desk.expire(1e9)
+        else:
+            for ticket in tickets:
+                ticket.cancel()
+
+    steps = opcodes(run)
+    assert not desk._waiting
+    return steps
+
+
+@pytest.mark.parametrize("how", ["answered", "late", "gone"])
+def test_a_storm_of_clients_that_wait_for_the_same_costs_each_of_them_the_same(how: str) -> None:
+    """Searching a row among all that wait made 400 clients with 500 symbols block the loop for
+    more than a second."""
+    few, many = settle_storm(50, how), settle_storm(200, how)
+    assert many < 5 * few
+
+
+def turns(desk: Desk) -> Iterator[dict[str, list[Want]]]:
+    """Turn after turn, until nothing is left."""
+    while desk.busy:
+        yield wants(desk)
+
+
+def test_a_large_subscribe_is_entered_told_and_confirmed_in_bounded_turns() -> None:
+    """Tens of thousands of rows in one turn keep all other clients of the shard waiting."""
+    desk, client, other = make(websocket={"max_symbols": 9000}), Client(), Client()
+    many = instruments(1, 2, 8000)
+    ticket = ask(desk, client, 1, *many)
+    told: list[Want] = []
+    longest = 0
+    while len(told) < len(many):
+        entered = len(ticket.rows)
+        now = wants(desk).get("zerodha", [])
+        told += now
+        longest = max(longest, len(now), len(ticket.rows) - entered)
+        small = ask(desk, other, 1, many[0])
+        assert small.rows, "what is small is entered at once"
+        small.cancel()
+    assert (len(told), longest) == (8000, 1000)
+    results = [Result(want.key, want.modes) for want in told]
+    desk.take_results("zerodha", results, 0.0)
+    while not ticket.complete:
+        before = ticket.missing
+        wants(desk)
+        assert before - ticket.missing <= 1000
+    assert not ticket.confirm(), "the client is told when"
+    assert not ticket.confirm(), "asking again changes nothing"
+    answers = client.answers
+    held = 0
+    while client.answers == answers:
+        wants(desk)
+        now_held = len(desk.index.held(client))
+        assert now_held - held <= 2000
+        held = now_held
+    assert ticket.confirm()
+    assert held == 8000
+    desk.leave(client)
+    while desk.slices:
+        wants(desk)
+    wants(desk)
+
+
+@pytest.mark.parametrize("after", range(0, 30, 3))
+def test_a_client_that_goes_in_the_midst_of_a_large_subscribe_leaves_nothing(after: int) -> None:
+    desk, client = make(websocket={"max_symbols": 9000}), Client()
+    ticket = ask(desk, client, 1, *instruments(1, 2, 5000))
+    for _ in range(after):
+        for feed, _, found in desk.tell():
+            results = [Result(want.key, want.modes) for want in found if want.modes]
+            desk.take_results(feed, results, 0.0)
+        if ticket.complete and ticket.confirm():
+            break
+    ticket.cancel()
+    desk.leave(client)
+    while desk.busy:
+        answer(desk)
+    assert remains(desk) == []
+
+
+def test_the_limit_of_a_connection_holds_for_subscribes_that_are_entered_in_turns() -> None:
+    desk, client = make(websocket={"max_symbols": 3000}), Client()
+    many = instruments(1, 2, 4000)
+    tickets = [ask(desk, client, 1, *many[:2500]), ask(desk, client, 1, *many[1500:])]
+    for _ in turns(desk):
+        pass
+    refused = [row for ticket in tickets for row in ticket.rows if row.problem]
+    assert len(refused) == 2000
+    assert all("holds 3000 symbols" in row.problem for row in refused)

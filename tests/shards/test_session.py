@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hub.auth.verifier import Grant
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
 from hub.core.model import Identity, Instrument, Mode, Result
@@ -112,12 +113,13 @@ class Talk:
         self.heard()
         return self
 
-    async def _verify(self, key: str) -> Identity | None:
+    async def _verify(self, key: str) -> Grant | None:
         self.asked.append(key)
         await self.may_answer.wait()
         if self.trouble is not None:
             raise self.trouble
-        return USERS.get(key)
+        user = USERS.get(key)
+        return Grant(user, key) if user else None
 
     def _tell(self) -> None:
         self.told += 1
@@ -793,5 +795,87 @@ def test_its_repr_tells_who_it_is_and_where_it_stands() -> None:
         await talk.known()
         assert "alice" in repr(talk.session)
         assert "in step" in repr(talk.session)
+
+    run(main)
+
+
+def test_a_reply_of_many_turns_comes_before_the_first_values_and_they_before_the_ticks() -> None:
+    """While a large subscribe is confirmed, ticks of its symbols come already. None may be sent
+    before the reply, none may be lost, and none may follow a newer one."""
+
+    async def main() -> None:
+        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
+        talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
+        other = await Talk(settings, talk.desk).known()
+        other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
+        answer(talk.desk)
+        talk.say(sub(C))
+        answer(talk.desk)
+        talk.heard()
+        watched = {one.symbol: one for one in (many[0], many[1500], many[-1], C)}
+        numbers = iter(range(1, 1000))
+        sent: dict[str, list[int]] = {symbol: [] for symbol in watched}
+
+        def publish() -> None:
+            for symbol, one in watched.items():
+                sent[symbol].append(next(numbers))
+                talk.desk.fanout.offer(tick(one, Mode.QUOTE, sent[symbol][-1]))
+            talk.desk.fanout.flush()
+
+        publish()
+        talk.heard()
+        talk.say(sub(*many, request_id="large"))
+        heard: list[dict[str, Any]] = []
+        turns = 0
+        while talk.desk.busy:
+            publish()
+            talk.desk.tell()
+            heard += talk.heard()
+            turns += 1
+        publish()
+        heard += talk.heard()
+        assert turns > 3, "it took several turns"
+        at = next(n for n, found in enumerate(heard) if found.get("request_id") == "large")
+        assert {found["symbol"] for found in heard[:at]} == {C.symbol}
+        for symbol in watched:
+            got = [gist(found) for found in heard if found.get("symbol") == symbol]
+            assert got == sent[symbol][-len(got) :], "from the first value on, everything, in order"
+            assert len(got) > 1
+
+    run(main)
+
+
+def test_who_falls_behind_while_a_reply_is_confirmed_is_paid_after_it() -> None:
+    async def main() -> None:
+        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
+        talk, many = await Talk(settings).known(), instruments(1, 2, 2500)
+        other = await Talk(settings, talk.desk).known()
+        other.say(*(sub(*many[start : start + 500]) for start in range(0, 2500, 500)))
+        answer(talk.desk)
+        talk.say(sub(*many, request_id="large"))
+        while talk.desk.busy:
+            talk.session.blocked()
+            talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, 7))
+            talk.desk.fanout.flush()
+            talk.session.unblocked(1 << 20)
+            talk.desk.tell()
+        assert talk.gist() == ["large"]
+        talk.session.unblocked(1 << 20)
+        assert talk.gist() == [7]
+        assert not talk.session.outbox.behind
+
+    run(main)
+
+
+# Keys that were revoked.
+
+
+def test_a_client_whose_key_was_revoked_is_closed_and_nobody_else() -> None:
+    async def main() -> None:
+        alice, bob, stranger = await Talk().known(), await Talk().known("bob's key"), Talk()
+        for talk in (alice, bob, stranger):
+            talk.session.recheck(lambda grant: grant.key_id != "alice's key")
+        assert alice.wire.closed == [(1008, "the API key was revoked")]
+        assert bob.wire.closed == stranger.wire.closed == []
 
     run(main)

@@ -317,7 +317,7 @@ def test_answers_that_found_no_room_are_sent_when_there_is_some(
                 return True
 
         world.shard._ingest = Full()
-        world.shard._gateway = SimpleNamespace(tend=lambda: None)
+        world.shard._gateway = SimpleNamespace(tend=lambda: None, recheck=lambda _: None)
         tender = asyncio.create_task(world.shard._tend())
         await asyncio.wait_for(retried.wait(), 20)
         tender.cancel()
@@ -357,7 +357,7 @@ def test_after_a_pause_nobody_is_called_late_before_his_answer_was_read(
     async def main(world: World) -> None:
         ticket = world.ask(Client(), THERE)
         ticket.deadline_s = time.monotonic() + 0.05
-        world.shard._gateway = SimpleNamespace(tend=lambda: None)
+        world.shard._gateway = SimpleNamespace(tend=lambda: None, recheck=lambda _: None)
         world.shard._ingest = SimpleNamespace(retry=lambda: True)
         rounds: list[float] = []
         monkeypatch.setattr(world.desk, "paused", _both(world.desk.paused, rounds.append))

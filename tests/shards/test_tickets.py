@@ -6,14 +6,12 @@ import json
 from typing import Any
 
 from hub.core.errors import RequestError
-from hub.core.latest import Line
-from hub.core.model import Instrument, Mode
+from hub.core.model import Instrument
 from shards import protocol
 from shards.tickets import OrdersTicket, Refusal, Row, Stage, SubscribeTicket, Ticket
 from tests.shards.kit import Client, subscription
 
 SBIN, INFY = Instrument("NSE", "SBIN"), Instrument("NSE", "INFY")
-LINE = Line(SBIN.key, Mode.LTP)
 
 
 class Keeper:
@@ -22,9 +20,9 @@ class Keeper:
     def __init__(self) -> None:
         self.ended: list[tuple[str, Any]] = []
 
-    def confirm(self, ticket: Any) -> list[Line]:
+    def confirm(self, ticket: Any) -> bool:
         self.ended.append(("confirmed", ticket))
-        return [LINE]
+        return False
 
     def cancel(self, ticket: Any) -> None:
         self.ended.append(("cancelled", ticket))
@@ -78,7 +76,7 @@ def test_whoever_made_a_ticket_is_told_how_it_ends() -> None:
         OrdersTicket(keeper, Client(), {}, b"@orders:alice", 1.0),
     ]
     for ticket in tickets:
-        assert ticket.confirm() == [LINE]
+        assert not ticket.confirm()
         ticket.cancel()
         assert keeper.ended == [("confirmed", ticket), ("cancelled", ticket)]
         keeper.ended.clear()
@@ -95,7 +93,7 @@ def test_a_refusal_is_complete_and_changes_nothing() -> None:
     refusal = Refusal(RequestError("INVALID_MODE", "why"))
     ticket: Ticket = refusal
     assert ticket.complete
-    assert ticket.confirm() == []
+    assert ticket.confirm()
     ticket.cancel()
     assert json.loads(ticket.reply()) == {
         "status": "error", "code": "INVALID_MODE", "message": "why",

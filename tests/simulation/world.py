@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 import msgspec
 
@@ -33,6 +34,7 @@ from hub.feeds.host import FeedHost
 from hub.router import Router
 from shards.protocol import Drop, Subscribe
 from shards.shard import Shard
+from shards.slices import Slices
 from shards.tickets import Ticket
 
 SHARDS = 3
@@ -130,14 +132,11 @@ class Client:
         self.tickets: list[Ticket] = []
         self.last: dict[bytes, int] = {}
         self.got: list[tuple[bytes, int]] = []
-        self.withheld: list[bytes] | None = None
+        self.withheld: list[tuple[bytes, int, int]] | None = None
         self.desk: Any = None
 
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
         del lines
-        if self.withheld is not None:
-            self.withheld.append(data)
-            return
         while data:
             size = data[1]
             start = 2
@@ -151,12 +150,12 @@ class Client:
 
     def answered(self) -> None:
         while self.tickets and self.tickets[0].complete:
-            if self.tickets[0].confirm() is None:
+            if not self.tickets[0].confirm():
                 break
-            ticket = self.tickets.pop(0)
+            self.tickets.pop(0)
             withheld, self.withheld = self.withheld, None
-            for data in (*ticket.values, *(withheld or ())):
-                self.deliver(data, [])
+            for seen in withheld or ():
+                self._see(*seen)
 
     def withhold(self) -> None:
         self.withheld = []
@@ -168,7 +167,13 @@ class Client:
         number, published = tick["data"]["n"], tick["data"]["mode"]
         tags = [mode for mode in MODES if held & mode.bit and mode <= published]
         assert tick["mode"] == max(tags), "tagged with the highest mode held"
-        place = f"{key!r} tagged {tick['mode']}".encode()
+        if self.withheld is None:
+            self._see(key, tick["mode"], number)
+        else:
+            self.withheld.append((key, tick["mode"], number))
+
+    def _see(self, key: bytes, tag: int, number: int) -> None:
+        place = f"{key!r} tagged {tag}".encode()
         assert number > self.last.get(place, 0), f"{place!r}: {number} after {self.last[place]}"
         self.last[place] = number
         self.got.append((key, number))
@@ -199,6 +204,7 @@ class World:
         self.refused = {INSTRUMENTS[-1].key}
         self.number = 0
         self.epoch = 0
+        self.turning: dict[int, None] = {}
         self.start_router()
         for shard in range(SHARDS):
             self.start_shard(shard)
@@ -229,7 +235,8 @@ class World:
         shard._ingest = self.answers[number]
         self.begins_anew(f"{SHARD}{number}")
         shard._control = self._link(f"shard-{number}", shard._welcomed)
-        shard._tell = shard._tell_now
+        shard._tell = lambda: self.turning.setdefault(number)
+        shard._desk.slices = Slices(self.random.choice([1, 2, 1000]))
         self.shards[number] = shard
 
     def start_feed(self) -> None:
@@ -341,8 +348,11 @@ class World:
             if waiting and not self.links[name].stopped
         ]
         for number in range(SHARDS):
-            if self.streams[number].waiting and not self.links[f"{SHARD}{number}"].stopped:
+            stopped = self.links[f"{SHARD}{number}"].stopped
+            if self.streams[number].waiting and not stopped:
                 moves.append(partial(self._carry_stream, number))
+            if number in self.turning and not stopped:
+                moves.append(partial(self._turn, number))
             if self.answers[number].waiting:
                 moves.append(partial(self._carry_answer, number))
         if self.asked and not self.links["feed-sim"].stopped:
@@ -417,6 +427,11 @@ class World:
             self.shards[int(name[-1])]._take_results(message)
         elif message["t"] == "pulse" and name.startswith(SHARD):
             self.shards[int(name[-1])]._take_pulse(message)
+
+    def _turn(self, number: int) -> None:
+        """A turn of a shard's loop: what is left of its work, and what it has to tell."""
+        del self.turning[number]
+        self.shards[number]._tell_now()
 
     def _carry_stream(self, number: int) -> None:
         shard = self.shards[number]
@@ -519,4 +534,5 @@ def live(seed: int, runtime_dir: Path, steps: int) -> World:
         world.rest()
         return world
 
-    return asyncio.run(run())
+    with patch("shards.slices._PIECE", 1):  # subscribes here are of a few symbols only
+        return asyncio.run(run())
