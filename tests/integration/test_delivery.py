@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from hub.auth.keystore import KeyStore
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import (
     Client,
@@ -532,6 +533,23 @@ def test_order_updates_are_all_kept_for_who_is_behind(make_hub: MakeHub) -> None
             assert orders == list(range(0, sent, 10))
             assert numbers(slow.seen, symbol)[-1] == sent - 1
             assert len(numbers(slow.seen, symbol)) < sent, "ticks were conflated meanwhile"
+
+    asyncio.run(main())
+
+
+def test_a_revoked_key_ends_its_sessions_and_nobody_elses(make_hub: MakeHub) -> None:
+    hub = make_hub({"keys.cache_s": 1.0, "hub.shards": 2, "hub.feeds": ["bus"]})
+
+    async def main() -> None:
+        async with hub.client("anita") as revoked, hub.client("simon") as stays:
+            KeyStore(hub.dir / "keys.json").revoke("anita")
+            assert await revoked.closed() == 1008
+            assert (await stays.ask({"action": "ping"}))["type"] == "pong"
+            async with hub.client(user="") as again:
+                request = {"action": "authenticate", "api_key": hub.keys["anita"]}
+                assert (await again.ask(request))["code"] == "AUTHENTICATION_ERROR"
+            assert hub.keys["anita"] not in hub.log(), "a key never reaches the log"
+            assert hub.keys["anita"].split("_")[1] in hub.log(), "its id does"
 
     asyncio.run(main())
 
