@@ -322,6 +322,7 @@ def test_clients_that_do_not_read_do_not_hold_up_the_end(make_hub: MakeHub) -> N
         started_s = time.monotonic()
         assert await asyncio.to_thread(hub.stop) == 0
         assert time.monotonic() - started_s < 5
+        assert mute.recv(4096).startswith(b"HTTP/1.1 503 ")
         assert mute.recv(1) == b""
 
     flags = {"hub.feeds": ["bus"], "hub.shards": 1, "websocket.outbox_bytes": 65536}
