@@ -47,6 +47,7 @@ class Gateway:
         self._seldom = Seldom()
         self._empty = asyncio.Event()
         self._resting: asyncio.TimerHandle | None = None
+        self._clock = self._loop.time
         self._awake = Awake()
         self._judged = 0.0
         self.leaving = False
@@ -87,7 +88,7 @@ class Gateway:
 
     def now_s(self) -> float:
         """The time by which clients are judged; it stands still while this process does."""
-        return self._awake.look(self._loop.time())
+        return self._awake.look(self._clock())
 
     def joined(self, connection: Connection) -> None:
         """A connection has begun."""
@@ -190,9 +191,6 @@ class Gateway:
     def _adopt(self, sock: socket.socket) -> None:
         """A socket is this shard's own."""
         sock.setblocking(False)
-        # Each batch of ticks is one write: without this the kernel holds the second one back until
-        # the client has acknowledged the first, which may take it 40 ms.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._balance.loads.add(1)
         task: asyncio.Task[object] = asyncio.ensure_future(self._open(sock))
         self._tasks.add(task)

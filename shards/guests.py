@@ -101,10 +101,10 @@ class Guests:
 
 
 def may_come(origin: str, host: str | None, allowed: Sequence[str]) -> bool:
-    """Whether a page may connect: one that is listed, one of this machine, or one that was called
-    by the same IP address as the hub was (`host`, as in the request), as some libraries write it.
+    """Whether a page may connect: one that is listed, one of this machine, one of the very host and
+    port that the hub was called by (`host`, as in the request), or of the same IP address.
 
-    A name in `host` proves nothing: whoever owns a name may let it point here.
+    Libraries such as websocket-client, which SDKs use, write what they called into the origin.
     """
     if "*" in allowed or origin.lower() in (one.lower().rstrip("/") for one in allowed):
         return True
@@ -115,7 +115,7 @@ def may_come(origin: str, host: str | None, allowed: Sequence[str]) -> bool:
         return False
     if page.scheme not in ("http", "https") or not page.hostname:
         return False
-    if page.hostname == "localhost":
+    if page.hostname == "localhost" or page.netloc.lower() == (host or "").lower():
         return True
     try:
         address = ipaddress.ip_address(page.hostname)

@@ -384,6 +384,7 @@ def test_clients_that_do_not_read_do_not_hold_up_the_end(make_hub: MakeHub) -> N
             publisher.send(f"NSE_{symbol}_LTP", {"n": n, "ballast": "x" * 10_000})
         await hub.figures_when(lambda f: f["shard-0"]["behind"] == 1, "it is behind")
         assert await asyncio.to_thread(hub.stop) == 0, "well before stop_s is over"
+        assert mute.recv(4096).startswith(b"HTTP/1.1 503 ")
         assert mute.recv(1) == b""
 
     flags = {"hub.feeds": ["bus"], "hub.shards": 1, "websocket.outbox_bytes": 65536}

@@ -278,6 +278,25 @@ def test_a_shard_that_was_restarted_is_found_again(room: Path) -> None:
     asyncio.run(main())
 
 
+def test_one_that_makes_another_way_has_not_ended(room: Path) -> None:
+    """What it says of the new way may be seen after the end of the old one. If each took that for
+    the other's end, both would end their ways in turn, for ever."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        one, two = hall.balances
+        known = two._peers[0]
+        one._peers[1].life = 7  # as if it had been told by an earlier life
+        asyncio.get_running_loop().remove_reader(two._post)  # so the end is seen first
+        two._say_hello(0, known)
+        await until(lambda: one._peers[1].life != 7 and (0, known.life) in two._ways.values())
+        await until(lambda: len(two._ways) == 1)
+        assert two._peers[0] is known
+        hall.close()
+
+    asyncio.run(main())
+
+
 def test_one_that_retires_takes_nobody_and_passes_on_who_was_on_the_way(room: Path) -> None:
     """Draining, it has ever fewer clients, so it looks as if it had the most room."""
 

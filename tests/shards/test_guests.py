@@ -31,7 +31,8 @@ def limited(connections: int = 0, **limits: int) -> Guests:
         ("http://192.0.2.7:5000", "192.0.2.7:8765", True),
         ("http://[2001:db8::1]", "[2001:db8::1]:8765", True),
         ("https://evil.example", "192.0.2.7:8765", False),
-        ("https://evil.example", "evil.example", False),  # a name that was made to point here
+        ("http://hub.example:8765", "hub.example:8765", True),  # as websocket-client writes it
+        ("http://hub.example:5000", "hub.example:8765", False),
         ("http://192.0.2.8", "192.0.2.7:8765", False),
         ("http://localhost.evil.example", None, False),
         ("http://127.0.0.1.evil.example", None, False),
