@@ -29,7 +29,7 @@ ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
 
 _DEEPEST = 200
-_MOST_TOLD = 1000
+_MOST_TOLD = 500
 """Keys of a feed told at once: what is told, and answered, is a slice too."""
 
 
