@@ -114,14 +114,19 @@ class Routing:
         return canonical, route
 
     def _route(self, key: bytes, mode: int) -> Route:
-        by_lowest: dict[int, list[int]] = defaultdict(list)
+        by_lowest: dict[int, list[int]] = {}
         for shard, lowest in self._interest.legs(key).items():
             if lowest <= mode:
-                by_lowest[lowest].append(shard)
-        groups = [self._group(tuple(sorted(shards))) for shards in by_lowest.values()]
-        home_shard = home(key, self._shards)
-        if not any(home_shard in group.shards for group in groups):
-            groups.append(self._homes[home_shard])
+                by_lowest.setdefault(lowest, []).append(shard)
+        groups = []
+        away = home_shard = home(key, self._shards)
+        for shards in by_lowest.values():
+            shards.sort()
+            groups.append(self._group(tuple(shards)))
+            if home_shard in shards:
+                away = -1
+        if away >= 0:
+            groups.append(self._homes[away])
         return tuple(groups)
 
     def _group(self, shards: tuple[int, ...]) -> Group:
