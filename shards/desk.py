@@ -30,7 +30,7 @@ ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
 
 _DEEPEST = 200
-_MOST_TOLD = 1000
+_MOST_TOLD = 500
 """Keys of a feed told at once: what is told, and answered, is a slice too."""
 
 
@@ -232,7 +232,10 @@ class Desk:
                 yield ticket, row, Result(row.key, ticket.mode.bit, problem)
 
     def _concerns(self, key: bytes) -> bool:
-        return self._is_home(key) or any(key in wants for wants in self._wants.values())
+        for wants in self._wants.values():
+            if key in wants:
+                return True
+        return self._is_home(key)
 
     def _is_home(self, key: bytes) -> bool:
         return home(key, self._settings.hub.shards) == self._shard

@@ -171,12 +171,13 @@ class Fanout(Generic[R]):
 
     def _resolve(self, line: Line) -> tuple[Route, ...]:
         """The frames a line's ticks become, and the audiences of each."""
-        by_frame: dict[tuple[bytes, bytes], list[Audience[R]]] = defaultdict(list)
+        by_frame: dict[tuple[bytes, bytes], tuple[Audience[R], ...]] = {}
         for variant, audience in self._index.audiences(line.key).items():
             tag = highest_up_to(variant.modes, line.mode)
             if tag:
-                by_frame[frames.market_data(variant, tag)].append(audience)
-        line.routes = tuple((head, tail, tuple(found)) for (head, tail), found in by_frame.items())
+                around = frames.market_data(variant, tag)
+                by_frame[around] = (*by_frame.get(around, ()), audience)
+        line.routes = tuple([(*around, found) for around, found in by_frame.items()])
         return line.routes
 
 

@@ -31,7 +31,7 @@ class Slices:
     """The work of a shard that waits for its turn. `room` is how many rows a turn does of what
     has just come, and how many of what was left."""
 
-    def __init__(self, room: int = 1000) -> None:
+    def __init__(self, room: int = 600) -> None:
         self._room = room
         self._left = room
         self._waiting: deque[Work] = deque()

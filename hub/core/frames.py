@@ -19,6 +19,7 @@ class _Object(msgspec.Struct):
     """Any JSON object: every field is unknown, so none is built."""
 
 
+_quoted = json.encoder.encode_basestring_ascii
 _check = msgspec.json.Decoder(_Object).decode
 _TEXT = 0x81  # FIN, opcode 1
 _SHORT = 126
@@ -45,11 +46,12 @@ def text(payload: bytes) -> bytes:
 
 def market_data(variant: Variant, mode: int) -> tuple[bytes, bytes]:
     """What stands before and after the payload of a tick tagged with `mode`."""
+    _, exchange, symbol, broker, _ = variant
     head = (
-        f'{{"type": "market_data", "symbol": {json.dumps(variant.symbol)}, '
-        f'"exchange": {json.dumps(variant.exchange)}, "mode": {mode:d}, "data": '
+        f'{{"type": "market_data", "symbol": {_quoted(symbol)}, '
+        f'"exchange": {_quoted(exchange)}, "mode": {mode:d}, "data": '
     )
-    return head.encode(), f', "broker": {json.dumps(variant.broker)}}}'.encode()
+    return head.encode(), f', "broker": {_quoted(broker)}}}'.encode()
 
 
 def tick(head: bytes, payload: bytes, tail: bytes) -> bytes:

@@ -115,16 +115,20 @@ class Routing:
         return canonical, route
 
     def _route(self, key: bytes, mode: int) -> Route:
-        by_lowest: dict[int, list[int]] = defaultdict(list)
-        home_shard = home(key, self._shards)
+        by_lowest: dict[int, list[int]] = {}
+        away = home_shard = home(key, self._shards)
         for shard, lowest in self._interest.legs(key).items():
             if shard == home_shard:
-                by_lowest[Mode.LTP].append(shard)
+                by_lowest.setdefault(Mode.LTP, []).append(shard)
+                away = -1
             elif lowest <= mode:
-                by_lowest[lowest].append(shard)
-        groups = [self._group(tuple(sorted(shards))) for shards in by_lowest.values()]
-        if not any(home_shard in group.shards for group in groups):
-            groups.append(self._homes[home_shard])
+                by_lowest.setdefault(lowest, []).append(shard)
+        groups = []
+        for shards in by_lowest.values():
+            shards.sort()
+            groups.append(self._group(tuple(shards)))
+        if away >= 0:
+            groups.append(self._homes[away])
         return tuple(groups)
 
     def _group(self, shards: tuple[int, ...]) -> Group:

@@ -57,7 +57,7 @@ def kind(topic: bytes) -> Kind:
 def parse(topic: bytes) -> Topic:
     """Read a market-data topic. Raises Malformed with the reason."""
     key, _, label = topic.rpartition(b"_")
-    mode = _MODES.get(label.upper())
+    mode = _MODES.get(label) or _MODES.get(label.upper())
     if mode is None:
         raise Malformed(f"topic {topic[:80]!r} does not end in _LTP, _QUOTE or _DEPTH")
     problem = key_problem(key)

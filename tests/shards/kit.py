@@ -123,7 +123,7 @@ def answer(desk: Desk, *, now_s: float = 0.0, error: str = "", open_: bool = Tru
     """Play router and feeds: take what the desk tells, open the legs, answer every want.
     Returns how many wants were told. It takes as many turns as there is work left."""
     told = _answer_once(desk, now_s, error, open_=open_)
-    while desk.slices:
+    while desk.busy:
         told += _answer_once(desk, now_s, error, open_=open_)
     return told
 

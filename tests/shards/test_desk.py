@@ -723,7 +723,8 @@ def test_a_large_subscribe_is_entered_told_and_confirmed_in_bounded_turns() -> N
         small = ask(desk, other, 1, many[0])
         assert small.rows, "what is small is entered at once"
         small.cancel()
-    assert (len(told), longest) == (8000, 1000)
+    assert len(told) == 8000
+    assert longest <= 1000
     results = [Result(want.key, want.modes) for want in told]
     desk.take_results("zerodha", results, 0.0)
     while not ticket.complete:

@@ -278,7 +278,7 @@ def test_a_burst_of_interest_is_told_once_and_in_parts(tmp_path: Path) -> None:
         assert world.link.sent == []
         await until(lambda: not world.shard._telling)
         assert sum(len(message["wants"]) for message in world.link.sent) == 2500
-        assert max(len(message["wants"]) for message in world.link.sent) == 1000
+        assert max(len(message["wants"]) for message in world.link.sent) <= 1000
         told = len(world.link.sent)
         assert not any(message["replace"] for message in world.link.sent)
         world.shard._tell()

@@ -15,6 +15,8 @@ from hub.feeds.sim.universe import Listing
 BATCH = 500
 """Symbols that tick in one call of the loop; then others have their turn."""
 
+_FIRSTS = BATCH // 5
+_BREATH_S = 0.01
 _SLOT_S = 0.01
 _MAX_SLOTS = 1000
 _SLACK_S = 1.0
@@ -109,26 +111,27 @@ class Wheel:
     def due(self, now: float) -> list[Stream]:
         """The next streams whose turn it is, at most BATCH; call again when `next_due` says so.
 
-        First turns fill what is left of a batch, at least a fifth, so that a large subscribe
-        does not put the others behind.
+        First turns are up to a fifth of a batch, and by themselves come no faster than 10,000 a
+        second, so that a large subscribe does not put the others, and its own answers, behind.
         """
         self._now = now
         while len(self._rest) < BATCH and (more := self._next_slot(self._slot_at(now))):
             self._rest[:0] = more
-        batch = _cut(self._rest, BATCH - min(len(self._firsts), BATCH // 5))
-        batch += _cut(self._firsts, BATCH - len(batch))
+        batch = _cut(self._rest, BATCH - min(len(self._firsts), _FIRSTS))
+        batch += _cut(self._firsts, _FIRSTS)
         return [stream for stream in batch if stream.modes]
 
     def next_due(self) -> float | None:
         """When to call `due` again: in the past for at once, None for not at all."""
-        if self._firsts or self._rest:
+        if self._rest:
             return float("-inf")
         if not self._size:
             return None
         number = self._next
         while not self._slots[number % self._count]:
             number += 1
-        return number * self._width
+        due = number * self._width
+        return min(due, self._now + _BREATH_S) if self._firsts else due
 
     def problem(self) -> str:
         """A sentence when rounds were left out lately."""

@@ -261,7 +261,7 @@ def test_ticks_are_spread_over_the_round() -> None:
     wheel = Wheel(1.0)
     for place in range(1000):
         wheel.add(stream(place), 0.0)
-    while wheel.next_due() == float("-inf"):
+    while wheel._firsts:
         wheel.due(0.0)
     sizes = [len(places) for _, places in turns(wheel, 1.0)]
     assert sizes == [10] * 100
@@ -329,13 +329,27 @@ def test_a_stream_released_before_its_first_turn_has_none() -> None:
     assert "RELIANCE" in repr(one)
 
 
+def test_first_turns_leave_the_loop_room_for_the_answers() -> None:
+    """Else first ticks of a large subscribe hold up the answers to the rest of it."""
+    wheel = Wheel(0.01)
+    for place in range(BATCH):
+        wheel.add(stream(place), 50.0)
+    now = 50.0
+    for _ in range(4):
+        assert len(wheel.due(now)) == BATCH // 5
+        due = wheel.next_due()
+        assert due is not None
+        assert due > now
+        now = due
+
+
 def test_a_large_subscribe_leaves_the_others_their_turns() -> None:
     wheel = Wheel(10.0)
     wheel.add(stream(0), 0.0)
     wheel.due(0.0)
-    for place in range(1, 40 * BATCH):
+    for place in range(1, 16 * BATCH):
         wheel.add(stream(place), 0.0)
     played = [places for _, places in turns(wheel, 1.0, pause=0.001)]
     assert wheel.skipped == 0
     assert sum(0 in places for places in played) in (9, 10, 11)
-    assert len({place for places in played for place in places}) == 40 * BATCH
+    assert len({place for places in played for place in places}) == 16 * BATCH
