@@ -20,6 +20,7 @@ from hub.core.config import Bus, Flow, Hub, Settings
 from hub.core.model import Offer, Result, Want
 from hub.core.names import CONTROL, INGEST, pipe_name
 from hub.core.placement import home
+from hub.core.roster import Roster
 from hub.router import Router
 from hub.runtime.links import PUB, PULL, PUSH, connect, ipc
 
@@ -559,6 +560,57 @@ def test_ticks_keep_their_order_when_another_shard_goes(run: Run) -> None:
         router._flush()
         await until(lambda: len(stays.ticks()) == 3)
         assert stays.ticks() == [b"0", b"1", b"2"]
+
+    run(test)
+
+
+def test_nothing_is_pending_when_interest_changes_and_when_a_shard_goes(run: Run) -> None:
+    """Rule 4 of the routes: what is put down for the old legs is sent before there are new ones."""
+
+    async def test(hub: Hub_) -> None:
+        (stays, goes) = await hub.shards()
+        routing, router = hub.router._routing, hub.router
+        invalidate, pending = routing.invalidate, []
+
+        def invalidated(keys: list[bytes]) -> None:
+            pending.append((routing.pending_fast, routing.pending_slow))
+            invalidate(keys)
+
+        routing.invalidate = invalidated  # type: ignore[method-assign,assignment]  # to look on
+        changes: list[Callable[[], None]] = [
+            lambda: goes.interest(Want(KEY, 1)),
+            lambda: stays.interest(Want(KEY, 1)),
+            lambda: goes.send(t="bye"),
+        ]
+        for change in changes:
+            pending.clear()
+            change()
+            while not pending:
+                routing.offer([KEY + b"_LTP", b"1", b"NSE_B_LTP", b"2"])
+                await asyncio.sleep(0)
+            assert pending == [(False, False)]
+        assert router._roster.names() == ["shard-0"]
+
+    run(test)
+
+
+def test_who_falls_silent_counts_as_gone_without_a_goodbye(run: Run) -> None:
+    """Processes are killed without warning: a dead feed must not be offered to clients for ever,
+    nor what a dead shard wanted be kept subscribed."""
+
+    async def test(hub: Hub_) -> None:
+        router = hub.router
+        roster = router._roster = Roster(1, missed_s=1000.0)
+        shards, feed = await hub.shards(), await hub.peer("feed-sim")
+        shards[AWAY].interest(Want(KEY, 1))
+        await until(lambda: feed.of("interest"))
+        roster._peers[f"shard-{AWAY}"].heard_s -= 2000.0
+        await until(lambda: feed.of("interest")[-1]["wants"] == [])
+        assert roster.names() == [f"shard-{HOME}", "feed-sim"]
+        assert (router._pipes[AWAY].open, len(router._legs.interest)) == (False, 0)
+        roster._peers["feed-sim"].heard_s -= 2000.0
+        await until(lambda: shards[HOME].of("pulse")[-1]["feeds"] == [])
+        assert roster.names() == [f"shard-{HOME}"]
 
     run(test)
 

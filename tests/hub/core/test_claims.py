@@ -253,6 +253,14 @@ def test_rule_2_more_levels_are_asked_for_and_waited_for() -> None:
     assert claims.settle(Result(KEY, 4, "", 20)) == [Answer(1, Result(KEY, 4, "", 20))]
 
 
+def test_rule_2_fewer_levels_are_there_already_and_another_mode_takes_none_away() -> None:
+    claims = Claims(LINGER_S)
+    claim(claims, 0, 4, depth=20)
+    claims.settle(Result(KEY, 4, "", 20))
+    assert claim(claims, 1, 4, depth=5) == Work([], [Answer(1, Result(KEY, 4))])
+    assert claim(claims, 2, 6, depth=5).asks == [Want(KEY, 6, 20, "NSE", "A")]
+
+
 def test_rule_3_everyone_who_waits_gets_the_answer() -> None:
     claims = Claims(LINGER_S)
     claim(claims, 0, 1)
@@ -308,10 +316,11 @@ def test_a_claim_refused_after_its_shard_left_is_forgotten() -> None:
 
 
 def test_a_lost_subscription_is_asked_for_again_by_the_next_who_comes() -> None:
-    claims = live(1, 0)
-    assert claims.settle(Result(KEY, 1, "the broker has dropped it")) == []
+    claims = live(3, 0)
+    assert claims.settle(Result(KEY, 3, "the broker has dropped it")) == []
     assert claims.shards() == [0]
-    assert [want.modes for want in claim(claims, 1, 1).asks] == [1]
+    assert claims.take_released() == [], "who claimed it still does"
+    assert [want.modes for want in claim(claims, 1, 1).asks] == [3]
 
 
 def test_a_subscription_lost_while_it_shrinks_is_not_begun_anew() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from hub.core import codec, stream
 from hub.core.legs import Legs, Send
 from hub.core.model import Want
@@ -12,6 +14,8 @@ from hub.core.placement import home
 SHARDS = 3
 KEY = b"NSE_A"
 HOME = home(KEY, SHARDS)
+KEYS = {home(key, SHARDS): key for key in (b"NSE_%d" % number for number in range(20))}
+"""A key for each home."""
 ASKER, THIRD = (shard for shard in range(SHARDS) if shard != HOME)
 
 
@@ -78,7 +82,8 @@ def test_rule_2_an_answer_to_an_earlier_opening_still_carries_that_one() -> None
 def test_rule_3_an_answer_counts_once_and_only_for_the_stay_that_asked() -> None:
     one = legs()
     asked = question(tell(one, ASKER, 1))
-    assert one.answered(b"another stay", asked["question"], b"") == []
+    for another in (b"another stay", b"yet another stay"):
+        assert one.answered(another, asked["question"], b"") == []
     assert len(one.answered(asked["stay"], asked["question"], b"")) == 1
     assert one.answered(asked["stay"], asked["question"], b"") == []
     assert one.answered(asked["stay"], 99, b"") == []
@@ -107,6 +112,26 @@ def test_rule_3_who_asked_and_left_is_sent_nothing() -> None:
     assert one.left(ASKER).sends == []
     one.arrived(ASKER, b"a new stay")
     assert one.answered(asked["stay"], asked["question"], b"") == []
+
+
+@pytest.mark.parametrize("goes", range(SHARDS))
+def test_rule_3_a_shard_that_leaves_ends_its_own_questions_and_none_of_the_others(
+    goes: int,
+) -> None:
+    """A question that is forgotten leaves its clients without a first value for good."""
+    one = legs()
+    asked = {}
+    for asker in range(SHARDS):
+        for at, key in KEYS.items():
+            sends = one.tell(asker, "sim", [Want(key, 1)], number=1, replace=False).sends
+            asked[asker, at] = question(sends)
+    ended = {(read(send)[0], *read(send)[2]["keys"]) for send in one.left(goes).sends}
+    assert ended == {(asker, KEYS[goes]) for asker in range(SHARDS) if asker != goes}
+    for (asker, at), query in asked.items():
+        answers = one.answered(query["stay"], query["question"], b"")
+        assert [read(answer)[0] for answer in answers] == (
+            [asker] if len({asker, at, goes}) == SHARDS else []
+        )
 
 
 def test_a_shard_that_is_its_own_home_needs_nobody_to_pass_its_answer_on() -> None:

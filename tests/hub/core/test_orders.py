@@ -48,7 +48,9 @@ def test_rule_3_afterwards_each_without_a_taker_is_counted_at_once() -> None:
     one.tend(0.1)
     one.offer(A, b"0", (), 0.2)
     one.offer(A, b"1", (1,), 0.2)
-    assert one.unclaimed == 1
+    one.offer(B, b"2", (), 0.2)
+    assert one.unclaimed == 2
+    assert one.missed(1, [A, B]) == [], "nothing is kept any more: whoever follows now, is new"
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_goes_first() -> None:

@@ -298,10 +298,11 @@ def test_what_was_sent_before_a_socket_was_closed_still_arrives(directory: Path)
     """A goodbye, or the last ticks of a drain, is sent and the socket closed in one breath."""
     pull = bind(PULL, ipc(directory, "x"))
     push = connect(PUSH, ipc(directory, "x"))
-    for number in range(100):
-        push.send(b"%d" % number)
+    sent = [b"%d" % number * 50_000 for number in range(100)]  # more than any buffer on the way
+    for message in sent:
+        push.send(message)
     push.close()
-    assert [receive(pull) for _ in range(100)] == [[b"%d" % number] for number in range(100)]
+    assert [receive(pull) for _ in sent] == [[message] for message in sent]
     pull.close()
 
 
