@@ -16,6 +16,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from hub.core import codec, stream, topics
@@ -104,8 +105,12 @@ class Router(Role):
         self._counts["in"] += len(pairs) // 2
         if bad:
             self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
-        for topic, payload in self._routing.offer(pairs):
-            self._take_other(topic, payload)
+        self._take_others(self._routing.offer(pairs))
+
+    def _take_others(self, strays: Iterable[tuple[bytes, bytes]]) -> None:
+        """What is no tick; a fault in one of them costs none of the others."""
+        for topic, payload in strays:
+            self._pump.guarded(partial(self._take_other, topic, payload))
 
     def _take_other(self, topic: bytes, payload: bytes) -> None:
         """A message of the bus that is not a tick."""
@@ -126,8 +131,7 @@ class Router(Role):
             if len(parts) == 1:
                 pairs = codec.unpack(parts[0])
                 self._counts["in"] += len(pairs) // 2
-                for topic, payload in self._routing.offer(pairs):
-                    self._take_other(topic, payload)
+                self._take_others(self._routing.offer(pairs))
             else:
                 kind, stay, question, batch = parts
                 if kind != stream.VALUES:

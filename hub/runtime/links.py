@@ -165,15 +165,15 @@ class Pump:
 
     def _drain(self) -> int:
         """Read what is there, a batch of each socket at most; the most that any gave."""
-        most = max((self._guarded(read) for _, read in self._inlets), default=0)
+        most = max((self.guarded(read) for _, read in self._inlets), default=0)
         if most:
-            self._guarded(self._done)
+            self.guarded(self._done)
         now = time.monotonic()
         if self._window.due(now):
             self._window.sample(now, time.process_time())
         return most
 
-    def _guarded(self, call: Callable[[], int | None]) -> int:
+    def guarded(self, call: Callable[[], int | None]) -> int:
         """What a call returns. After a fault the rest is still there: as much as a batch."""
         try:
             return call() or 0

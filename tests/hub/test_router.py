@@ -669,3 +669,27 @@ def test_a_stream_begins_when_the_shard_knows_its_stay(run: Run) -> None:
         assert b"too early" not in peer.ticks(stream.HOME)
 
     run(test)
+
+
+def test_a_fault_in_one_order_update_costs_none_of_the_others(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(hub: Hub_) -> None:
+        (shard, _) = await hub.shards()
+        shard.interest(Want(b"@orders:alice", 1), feed="")
+        await until(lambda: shard.of("results"))
+        offer = hub.router._orders.offer
+
+        def fails_once(*args: Any) -> None:
+            monkeypatch.setattr(hub.router._orders, "offer", offer)
+            raise AssertionError("nobody meant this")
+
+        monkeypatch.setattr(hub.router._orders, "offer", fails_once)
+        orders = [json.dumps({"user_id": "alice", "n": number}).encode() for number in range(3)]
+        hub.feed(*(part for order in orders for part in (b"x_alice_orders", order)))
+        await until(lambda: len(shard.parts(stream.ACCOUNT)) == 2)
+        got = [codec.unpack(parts[1])[1] for parts in shard.parts(stream.ACCOUNT)]
+        assert got == orders[1:]
+        assert hub.router._figures()["faults"] == 1
+
+    run(test)
