@@ -344,6 +344,30 @@ def test_nothing_outlives_a_killed_supervisor(make_hub: MakeHub) -> None:
         again.discard()
 
 
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTERM, signal.SIGKILL])
+def test_who_comes_while_a_shard_stands_still_or_goes_is_served_by_another(
+    make_hub: MakeHub, number: signal.Signals
+) -> None:
+    """The kernel still leads a quarter of all clients to its door, and it has the fewest: 14 of 40
+    hung at a stopped one, 9 of 20 were lost by one that drained."""
+
+    async def play(hub: Hub, stack: AsyncExitStack) -> None:
+        before = [await stack.enter_async_context(hub.client("simon")) for _ in range(8)]
+        victim = hub.children["shard-1"].pid
+        os.kill(victim, number)
+        if number is not signal.SIGSTOP:
+            await until(lambda: any(one.socket.close_code for one in before), "it goes")
+        try:
+            new = [stack.enter_async_context(hub.client("simon")) for _ in range(40)]
+            for client in await asyncio.gather(*new):
+                assert (await client.ask({"action": "ping"}))["type"] == "pong"
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGCONT)
+
+    scene(play, make_hub({"hub.feeds": ["sim"]}))
+
+
 def test_a_shard_that_is_stuck_does_not_hold_up_the_end(make_hub: MakeHub) -> None:
     hub = make_hub({"hub.feeds": ["bus"], "hub.shards": 2, "hub.stop_s": 1.0})
     os.kill(hub.children["shard-0"].pid, signal.SIGSTOP)
