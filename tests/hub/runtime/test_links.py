@@ -27,6 +27,20 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+class Sampled(Window):
+    """A window that is due when a test says so, and counts its samples."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.now, self.samples = False, 0
+
+    def due(self, now_s: float) -> bool:
+        return self.now
+
+    def sample(self, now_s: float, cpu_s: float) -> None:
+        self.samples += 1
+
+
 def run(test: Coroutine[Any, Any, None]) -> None:
     """Run a test; an error in a callback fails it."""
     errors: list[dict[str, Any]] = []
@@ -85,7 +99,11 @@ def test_rule_1_a_pump_reads_everything_that_came_before_and_after_it_looked(
     run(test())
 
 
-def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(directory: Path) -> None:
+def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "_RECHECK_S", 1000)  # the writer's poke alone must find it
+
     async def test() -> None:
         got: list[bytes] = []
         pump = Pump(lambda: None, Window(0))
@@ -103,6 +121,80 @@ def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(directory: P
         there.close()
 
     run(test())
+
+
+def test_pacing_lasts_while_windows_bring_something_and_a_few_empty_ones_longer(
+    directory: Path,
+) -> None:
+    """Else a quiet hub would wake up for nothing for ever, and a busy one for each message."""
+
+    async def test() -> None:
+        got: list[bytes] = []
+        pump = Pump(lambda: None, Wide(60_000))  # no window passes but those of this test
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        pump.add(pull, got.extend)
+        push.send(b"")
+        await until(lambda: pump._pacing)
+        for _ in range(2 * links._IDLE_WINDOWS):
+            push.send(b"")
+            pull.poll(10_000)
+            pump._beat()
+            assert pump._pacing
+        for _ in range(links._IDLE_WINDOWS):
+            assert pump._pacing
+            pump._beat()
+        assert not pump._pacing
+        push.send(b"")
+        await until(lambda: len(got) == 2 * links._IDLE_WINDOWS + 2)
+        pump.close()
+        push.close()
+
+    run(test())
+
+
+def test_the_window_is_adjusted_when_it_is_due_and_only_then() -> None:
+    async def test() -> None:
+        pump = Pump(lambda: None, window := Sampled())
+        pump._drain()
+        assert window.samples == 0
+        window.now = True
+        pump._drain()
+        assert window.samples == 1
+
+    run(test())
+
+
+def test_a_pump_that_is_closed_leaves_nothing_in_the_loop(directory: Path) -> None:
+    async def test() -> None:
+        pump = Pump(lambda: None, Window(0))
+        pull = bind(PULL, ipc(directory, "x"))
+        pump.add(pull, lambda _: None)
+        descriptor, look = pull.fileno(), pump._recheck
+        pump.close()
+        assert look is not None
+        assert look.cancelled()
+        assert not asyncio.get_running_loop().remove_reader(descriptor)
+
+    run(test())
+
+
+def test_a_switchs_socket_tells_of_nobody_and_hands_a_name_to_its_newest_bearer(
+    directory: Path,
+) -> None:
+    """Who was killed and started anew must not wait for its old line to be found dead."""
+    switch = bind(zmq.ROUTER, ipc(directory, "x"))
+    with pytest.raises(zmq.ZMQError):
+        switch.send_multipart([b"nobody", b""])
+    bearers = []
+    for number in range(2):
+        bearers.append(connect(zmq.DEALER, ipc(directory, "x"), identity="name"))
+        bearers[-1].send(b"%d" % number)
+        assert receive(switch) == [b"name", b"%d" % number]
+    switch.send_multipart([b"name", b"hello"])
+    assert receive(bearers[1]) == [b"hello"]
+    for sock in (switch, *bearers):
+        sock.close(linger=0)
 
 
 def test_rule_2_the_loop_breathes_between_batches(directory: Path) -> None:
