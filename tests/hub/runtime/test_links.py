@@ -392,7 +392,9 @@ def test_rule_4_a_tick_goes_behind_what_was_kept_as_soon_as_there_is_room_for_bo
 
 def test_a_pipe_that_would_keep_too_much_is_overrun_until_its_next_stay(directory: Path) -> None:
     """Not to say so would cost all memory; to say so of the next stay, that one too."""
-    pipe = opened(directory)
+    pipe = Pipe(bind(PUSH, ipc(directory, "pipe")))
+    assert not pipe.overrun
+    pipe.reset(open_=True)
     pipe.most_kept = 1
     pipe.send_surely([b"first"])
     assert not pipe.overrun
