@@ -61,12 +61,14 @@ _DEPTH = 5
 
 class Subscribe(NamedTuple):
     """A subscribe: one mode and depth for all entries; each is an instrument and why it cannot
-    be subscribed, empty when it can. They are read as they are taken, once."""
+    be subscribed, empty when it can. They are read as they are taken, once; there are at most
+    `most` of them."""
 
     entries: Iterable[tuple[Instrument, str]]
     mode: Mode
     depth: int
     snapshot: bool
+    most: int = 0
 
 
 class Drop(NamedTuple):
@@ -134,6 +136,7 @@ def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
         mode,
         _depth(request.get("depth")),
         _flag(request, "snapshot", default=snapshot),
+        len(symbols),
     )
 
 

@@ -335,14 +335,21 @@ class Session:
     def _subscribe(self, request: protocol.Request) -> None:
         asked = protocol.subscribe(request, snapshot=self.snapshot)
         identity = self._served()
-        room = self._guests.symbol_room(identity.user)
-        if room is not None:
-            entries = self._reserved(identity.user, room, asked.entries)
-            asked = asked._replace(entries=entries)
+        asked = self._reserve(identity.user, asked)
         echo = protocol.echoed(request)
         ticket = self._desk.subscribe(self, echo, identity, asked, time.monotonic())
         self._tickets.append(ticket)
         self._send_replies()
+
+    def _reserve(self, user: str, asked: protocol.Subscribe) -> protocol.Subscribe:
+        """Count the symbols that are asked for, all as new ones: when no reply is owed any more,
+        what is held is counted. Near the limit it is done one by one."""
+        room = self._guests.symbol_room(user)
+        if room is not None and room < asked.most:
+            return asked._replace(entries=self._reserved(user, room, asked.entries))
+        self._counted += asked.most
+        self._guests.symbols(user, asked.most)
+        return asked
 
     def _reserved(
         self, user: str, room: int, entries: Iterable[tuple[Instrument, str]]

@@ -200,6 +200,7 @@ def test_bus_and_ingest_are_routed_alike_and_the_json_is_not_looked_at(run: Run)
         await hub.bus()
         shards[HOME].interest(Want(KEY, 1), feed="bus")
         await until(lambda: shards[HOME].parts(stream.OPENED))
+        assert hub.router._counts["ignored"] == hub.router._counts["in"], "each counts once"
         hub.publish(KEY + b"_LTP", b"not json")
         await until(lambda: shards[HOME].ticks() == [b"not json"])
         hub.feed(KEY + b"_LTP", b"not json either")

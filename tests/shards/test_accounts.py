@@ -98,6 +98,20 @@ def test_a_router_that_is_silent_does_not_keep_the_reply_for_ever() -> None:
     assert accounts.settle(set(), 9.0) == []
 
 
+def test_a_reply_that_fell_due_between_two_looks_is_not_forgotten() -> None:
+    accounts, client = Accounts(), Client()
+    accounts.follow(client, {}, ALICE, 8.0)
+    assert accounts.settle(set(), 8.5) == [client]
+
+
+def test_after_a_pause_the_router_has_as_much_time_as_before() -> None:
+    accounts, client = Accounts(), Client()
+    accounts.follow(client, {}, ALICE, 8.0)
+    accounts.paused(5.0)
+    assert accounts.settle(set(), 12.9) == []
+    assert accounts.settle(set(), 13.0) == [client]
+
+
 def test_whoever_follows_a_known_account_is_answered_at_once() -> None:
     accounts, first, second = Accounts(), Client(), Client()
     follow(accounts, first, ALICE)

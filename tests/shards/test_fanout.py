@@ -68,6 +68,18 @@ def test_frames_of_any_size_are_read_by_the_rfc(size: int) -> None:
     assert client.got() == [("SBIN", 1, {"ltp": "x" * size})]
 
 
+def test_frames_around_the_last_ready_made_header_are_whole() -> None:
+    world, client = World(), Client()
+    world.hold(client, SBIN, Mode.LTP)
+    world.tick(SBIN, Mode.LTP, "")
+    world.fanout.flush()
+    bare = len(messages(client.sent.pop())[0])
+    for size in range(len(frames.HEADERS) - 1, len(frames.HEADERS) + 2):
+        world.tick(SBIN, Mode.LTP, "x" * (size - bare))
+        world.fanout.flush()
+        assert [len(text) for text in messages(client.sent.pop())] == [size]
+
+
 @pytest.mark.parametrize(
     ("held", "tick_mode", "tag"),
     [
@@ -204,6 +216,50 @@ def test_remembered_values_are_no_news_and_never_replace_what_is_known() -> None
     assert world.latest.lines[b"NSE_SBIN_LTP"].payload == b'{"ltp": 2}'
     quote = world.latest.lines[b"NSE_SBIN_QUOTE"]
     assert (quote.payload, quote.seq) == (b'{"ltp": 1}', 2)
+
+
+def test_what_is_none_of_its_business_costs_the_rest_of_a_batch_nothing() -> None:
+    world, client = World(concerns=(SBIN.key,)), Client()
+    world.hold(client, SBIN, Mode.LTP)
+    batch = [*tick(INFY, Mode.LTP, 1), b"bad", b"{}", *tick(SBIN, Mode.LTP, 2)]
+    world.fanout.offer(batch)
+    world.fanout.flush()
+    assert client.got() == [("SBIN", 1, {"ltp": 2})]
+
+
+def test_places_kept_for_a_home_are_no_ticks_and_all_its_values_fit_before_the_next() -> None:
+    world = World()
+    assert (world.fanout.taken, world.fanout.forgotten) == (0, 0)
+    place = world.fanout.reserve()
+    world.tick(INFY, Mode.LTP, 1)
+    world.fanout.remember([pair for mode in Mode for pair in tick(SBIN, mode, 0)], place)
+    seqs = [world.latest.lines[topics.of(SBIN.key, mode)].seq for mode in Mode]
+    assert seqs == [place, place + 1, place + 2]
+    assert max(seqs) < world.latest.lines[b"NSE_INFY_LTP"].seq
+    assert world.fanout.taken == 1
+
+
+def test_past_the_limit_of_topics_the_older_half_of_what_nobody_holds_makes_room() -> None:
+    """Also while more is held than the limit: what nobody holds must not pile up then."""
+    world, client = World(), Client()
+    world.fanout = Fanout(world.index, world.latest, lambda _: True, most_lines=4)
+    idle = [Instrument("NSE", f"IDLE{number}") for number in range(6)]
+    world.hold(client, SBIN, Mode.LTP)
+    for instrument in (SBIN, *idle[:3]):
+        world.tick(instrument, Mode.LTP, 1)
+    assert world.fanout.forgotten == 0
+    world.tick(idle[3], Mode.LTP, 1)
+    assert {line.key for line in world.latest.lines.values()} == {
+        SBIN.key, idle[2].key, idle[3].key,
+    }  # fmt: skip
+    assert world.fanout.forgotten == 2
+    for number in range(5):
+        held = Instrument("NSE", f"HELD{number}")
+        world.hold(client, held, Mode.LTP)
+        world.tick(held, Mode.LTP, 1)
+    for instrument in idle[4:]:
+        world.tick(instrument, Mode.LTP, 1)
+    assert len(world.latest.lines) == 7, "six that are held, and the last that is not"
 
 
 def test_a_cut_batch_is_an_error_not_a_guess() -> None:

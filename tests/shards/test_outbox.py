@@ -86,6 +86,17 @@ def test_a_budget_ends_a_settlement_and_the_session_stays_behind() -> None:
     assert not box.behind
 
 
+def test_a_budget_holds_for_order_updates_too_and_those_left_keep_their_turn() -> None:
+    box = Outbox(9)
+    box.fall_behind()
+    for event in (b"first", b"other", b"third"):
+        box.owe_event(event)
+    assert box.settle(show, 7) == [b"first", b"other"]
+    assert (len(box), box.behind) == (1, True)
+    assert box.settle(show, 7) == [b"third"]
+    assert not box.behind
+
+
 def test_a_line_the_session_does_not_get_any_more_costs_nothing() -> None:
     box, (gone, kept) = Outbox(1), make_lines(2)
     box.fall_behind()

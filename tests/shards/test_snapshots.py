@@ -278,6 +278,18 @@ def test_an_answer_to_an_earlier_opening_settles_no_later_one() -> None:
     assert world.hold(Client(), QUOTE) == [(2, 9)]
 
 
+def test_an_opening_that_comes_with_a_later_word_is_settled_by_its_answer() -> None:
+    """The first word that may open a leg need not be the one that does."""
+    world, client = World(), Client()
+    world.snapshots.opening(K.key, 1)
+    world.snapshots.opened([K.key], 2)
+    world.hold(client, QUOTE)
+    world.answer(*tick(K, QUOTE, 1), number=3)
+    assert got(client) == [], "an answer to another opening"
+    world.answer(*tick(K, QUOTE, 2), number=2)
+    assert got(client) == [(2, 2)]
+
+
 def test_what_answers_before_a_later_opening_was_told_counts_for_nothing() -> None:
     world, client = World(), Client()
     world.open(1)

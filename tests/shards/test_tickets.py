@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from hub.core.errors import RequestError
 from hub.core.model import Instrument
 from shards import protocol
@@ -62,6 +64,36 @@ def test_its_reply_has_a_row_for_each_symbol_in_the_order_asked() -> None:
     ]  # fmt: skip
     assert [row["symbol"] for row in reply["subscriptions"]] == ["SBIN", "INFY", "SBIN"]
     assert {row.get("mode") for row in reply["subscriptions"]} == {"Depth", None}
+
+
+def test_rows_written_together_keep_their_own_depth_and_outlive_one_that_failed() -> None:
+    ticket = make(Keeper(), SBIN, INFY, SBIN, INFY)
+    for row, depth in zip(ticket.rows, (20, 20, 5, 20), strict=True):
+        row.depth = depth
+    ticket.rows[0].problem = "no such symbol"
+    ticket.write(ticket.rows)
+    reply = json.loads(ticket.reply())
+    assert [row.get("depth") for row in reply["subscriptions"]] == [None, 20, 5, 20]
+
+
+def test_a_reply_without_a_problem_is_a_success() -> None:
+    ticket = make(Keeper(), SBIN)
+    ticket.write(ticket.rows)
+    assert json.loads(ticket.reply())["status"] == "success"
+
+
+def test_a_reply_that_cannot_be_written_is_an_error_to_who_asked_and_to_nobody_else() -> None:
+    ticket = make(Keeper(), SBIN)
+    for _ in range(10_000):
+        ticket.rows[0].depth = [ticket.rows[0].depth]
+    ticket.write(ticket.rows)
+    with pytest.raises(RequestError):
+        ticket.reply()
+
+
+def test_a_row_waits_for_nothing_and_counts_for_nothing_before_it_is_entered() -> None:
+    row = Row(SBIN, 5, "")
+    assert (row.waiting, row.wanted) == (False, False)
 
 
 def test_a_row_with_a_problem_has_no_key() -> None:

@@ -58,6 +58,12 @@ def test_a_hub_is_a_router_its_feeds_its_shards_and_a_monitor() -> None:
     ]
 
 
+def test_nobody_is_alive_who_has_not_been_started_so_a_hub_can_stop_while_it_starts() -> None:
+    kids = supervision.wanted(Settings(hub=Hub(shards=1, feeds=["sim"])))
+    assert not any(child.alive for child in kids)
+    assert plan_leaving(kids, 1.0, 5.0) == []
+
+
 @pytest.mark.parametrize(
     ("name", "rest"),
     [

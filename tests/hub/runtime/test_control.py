@@ -93,8 +93,11 @@ def test_a_process_says_hello_until_it_is_welcome_and_then_beats(directory: Path
         assert hello["epoch"] == here.epoch
         assert (beat["lease"], beat["figures"]) == (1, {"clients": 3})
         assert here.connected
+        beats = here._beats
         await here.stop()
         await until(lambda: bool(router.of("bye")))
+        assert isinstance(beats, asyncio.Task)
+        await until(beats.cancelled)
         router.switch.close()
 
     run(test())
@@ -162,11 +165,34 @@ def test_a_message_reaches_its_handler_and_a_bad_one_stops_nothing(directory: Pa
         for message in (
             {"t": "number"},
             {"t": "number", "value": "x"},
+            {"t": "number", "value": None},
             {"t": "unknown"},
-            {"t": "number", "value": 4},
         ):
             assert router.switch.send("shard-2", message)
+        router.switch._sock.send_multipart([b"shard-2", b"junk"])
+        assert router.switch.send("shard-2", {"t": "number", "value": 4})
         await until(lambda: got == [4])
+        assert here._pump.faults == 0, "none of it is a fault of this process"
+        await here.stop()
+        router.switch.close()
+
+    run(test())
+
+
+def test_a_router_that_names_no_version_is_of_the_first_and_refused(directory: Path) -> None:
+    """The first version knew of none; what it sends would be misread."""
+
+    async def test() -> None:
+        why: list[str] = []
+        stays: list[Message] = []
+        here = link(directory, refused=why.append, welcomed=stays.append)
+        router = Router(directory)
+        here.start()
+        await until(lambda: here.connected)
+        router.switch.send("shard-2", {"t": "welcome", "lease": 9})
+        await until(lambda: bool(why))
+        assert "the router speaks version 1 " in why[0]
+        assert len(stays) == 1
         await here.stop()
         router.switch.close()
 

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,20 @@ def directory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
     yield path
     shutil.rmtree(path)
+
+
+class Sampled(Window):
+    """A window that is due when a test says so, and counts its samples."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.now, self.samples = False, 0
+
+    def due(self, now_s: float) -> bool:
+        return self.now
+
+    def sample(self, now_s: float, cpu_s: float) -> None:
+        self.samples += 1
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -85,7 +99,11 @@ def test_rule_1_a_pump_reads_everything_that_came_before_and_after_it_looked(
     run(test())
 
 
-def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(directory: Path) -> None:
+def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "_RECHECK_S", 1000)  # the writer's poke alone must find it
+
     async def test() -> None:
         got: list[bytes] = []
         pump = Pump(lambda: None, Window(0))
@@ -103,6 +121,103 @@ def test_rule_1_what_arrives_while_the_socket_is_written_to_is_read(directory: P
         there.close()
 
     run(test())
+
+
+def test_rule_1_a_poke_finds_what_the_descriptor_does_not_tell_of(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links, "_RECHECK_S", 1000)
+
+    async def test() -> None:
+        got: list[bytes] = []
+        pump = Pump(lambda: None, Window(0))
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        pump.add(pull, got.extend)
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().remove_reader(pull.fileno())
+        push.send(b"unheard")
+        assert pull.poll(10_000)
+        pump.poke()
+        await until(lambda: got == [b"unheard"])
+        pump.close()
+        push.close()
+
+    run(test())
+
+
+def test_pacing_lasts_while_windows_bring_something_and_a_few_empty_ones_longer(
+    directory: Path,
+) -> None:
+    """Else a quiet hub would wake up for nothing for ever, and a busy one for each message."""
+
+    async def test() -> None:
+        got: list[bytes] = []
+        pump = Pump(lambda: None, Wide(60_000))  # no window passes but those of this test
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        pump.add(pull, got.extend)
+        push.send(b"")
+        await until(lambda: pump._pacing)
+        for _ in range(2 * links._IDLE_WINDOWS):
+            push.send(b"")
+            pull.poll(10_000)
+            pump._beat()
+            assert pump._pacing
+        for _ in range(links._IDLE_WINDOWS):
+            assert pump._pacing
+            pump._beat()
+        assert not pump._pacing
+        push.send(b"")
+        await until(lambda: len(got) == 2 * links._IDLE_WINDOWS + 2)
+        pump.close()
+        push.close()
+
+    run(test())
+
+
+def test_the_window_is_adjusted_when_it_is_due_and_only_then() -> None:
+    async def test() -> None:
+        pump = Pump(lambda: None, window := Sampled())
+        pump._drain()
+        assert window.samples == 0
+        window.now = True
+        pump._drain()
+        assert window.samples == 1
+
+    run(test())
+
+
+def test_a_pump_that_is_closed_leaves_nothing_in_the_loop(directory: Path) -> None:
+    async def test() -> None:
+        pump = Pump(lambda: None, Window(0))
+        pull = bind(PULL, ipc(directory, "x"))
+        pump.add(pull, lambda _: None)
+        descriptor, look = pull.fileno(), pump._recheck
+        pump.close()
+        assert look is not None
+        assert look.cancelled()
+        assert not asyncio.get_running_loop().remove_reader(descriptor)
+
+    run(test())
+
+
+def test_a_switchs_socket_tells_of_nobody_and_hands_a_name_to_its_newest_bearer(
+    directory: Path,
+) -> None:
+    """Who was killed and started anew must not wait for its old line to be found dead."""
+    switch = bind(zmq.ROUTER, ipc(directory, "x"))
+    with pytest.raises(zmq.ZMQError):
+        switch.send_multipart([b"nobody", b""])
+    bearers = []
+    for number in range(2):
+        bearers.append(connect(zmq.DEALER, ipc(directory, "x"), identity="name"))
+        bearers[-1].send(b"%d" % number)
+        assert receive(switch) == [b"name", b"%d" % number]
+    switch.send_multipart([b"name", b"hello"])
+    assert receive(bearers[1]) == [b"hello"]
+    for sock in (switch, *bearers):
+        sock.close(linger=0)
 
 
 def test_rule_2_the_loop_breathes_between_batches(directory: Path) -> None:
@@ -249,6 +364,44 @@ def test_rule_4_a_full_pipe_loses_ticks_but_nothing_else(directory: Path) -> Non
             got.append(pull.recv_multipart())
     assert [parts for parts in got if parts[0] == b"a"] == surely
     pull.close()
+    pipe.close()
+
+
+def test_rule_4_a_tick_goes_behind_what_was_kept_as_soon_as_there_is_room_for_both(
+    directory: Path,
+) -> None:
+    pipe, sent, room = opened(directory), [], 0
+
+    def attempt(parts: Sequence[bytes]) -> bool:
+        nonlocal room
+        room -= 1
+        if room >= 0:
+            sent.append(parts[0])
+        return room >= 0
+
+    pipe._try = attempt  # type: ignore[method-assign]  # room is what the test says
+    pipe.send_surely([b"kept"])
+    room = 1
+    assert not pipe.send([b"tick"])
+    pipe.send_surely([b"again"])
+    room = 2
+    assert pipe.send([b"tick"])
+    assert sent == [b"kept", b"again", b"tick"]
+    pipe.close()
+
+
+def test_a_pipe_that_would_keep_too_much_is_overrun_until_its_next_stay(directory: Path) -> None:
+    """Not to say so would cost all memory; to say so of the next stay, that one too."""
+    pipe = Pipe(bind(PUSH, ipc(directory, "pipe")))
+    assert not pipe.overrun
+    pipe.reset(open_=True)
+    pipe.most_kept = 1
+    pipe.send_surely([b"first"])
+    assert not pipe.overrun
+    pipe.send_surely([b"second"])
+    assert pipe.overrun
+    pipe.reset(open_=True)
+    assert not pipe.overrun
     pipe.close()
 
 

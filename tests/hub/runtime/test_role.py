@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -181,6 +182,30 @@ def test_how_late_the_loop_was_is_told_once(directory: Path) -> None:
         assert role.lag_s() == 0.0
 
     asyncio.run(main())
+
+
+def test_rule_2_the_watchdog_is_fed_once_a_second_and_only_lateness_counts_as_lag(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lag that a loop in time shows as well, or in another unit, warns of nothing."""
+
+    async def work(role: Example) -> None: ...
+
+    role, now, fed = Example(directory, work), 100.0, []
+    naps = iter([module._LAG_S] * 8 + [module._LAG_S + 0.5] + [module._LAG_S] * 2)
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        assert seconds == module._LAG_S
+        now += next(naps)
+
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(module, "notify", lambda *lines: fed.append((now, lines[0])))
+    with pytest.raises(RuntimeError):  # the naps are over
+        asyncio.run(role._pulse())
+    assert fed == [(second, "WATCHDOG=1") for second in (100.25, 101.25, 102.75)]
+    assert [role.common_figures()["lag_ms"] for _ in range(2)] == [500.0, 0.0]
 
 
 STUCK = """
