@@ -221,6 +221,49 @@ def test_a_broker_is_served_by_its_own_feed_else_by_the_bus(
     assert make(hub={"feeds": feeds}).feeds.of(Identity("anita", broker)) == feed
 
 
+def test_symbols_behind_one_that_is_held_or_bad_are_subscribed_all_the_same() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, A)
+    ticket = ask(desk, client, 1, A, Instrument("NSE", "@\n"), B)
+    (told,) = wants(desk).values()
+    assert [want.key for want in told] == [B.key]
+    assert [bool(problem) for problem in problems(ticket)] == [False, True, False]
+
+
+def test_symbols_that_are_held_already_take_none_of_the_room_for_new_ones() -> None:
+    desk, client = make(websocket={"max_symbols": 2}), Client()
+    hold(desk, client, 1, A)
+    ticket = ask(desk, client, 2, A, B, C)
+    assert [bool(problem) for problem in problems(ticket)] == [False, False, True]
+
+
+def test_after_a_pause_of_the_process_a_feed_has_its_time_all_the_same() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, 1, A)
+    orders = desk.accounts.follow(client, {}, "alice", desk.deadline(0.0))
+    desk.tell()
+    desk.paused(60.0)
+    desk.expire(67.9)
+    assert not ticket.complete
+    assert not orders.complete
+    desk.expire(68.0)
+    assert ticket.complete
+    assert orders.complete
+
+
+def test_a_desk_is_busy_until_everything_is_told_and_done() -> None:
+    desk, client = make(), Client()
+    assert not desk.busy
+    ask(desk, client, 1, *instruments(1, 2, 3000))
+    turns = 0
+    while desk.busy:
+        desk.tell()
+        turns += 1
+    assert turns > 1
+    assert desk.tell() == []
+    assert desk.symbols() == 3000
+
+
 def test_a_connection_holds_so_many_symbols_and_no_more() -> None:
     desk, client, other = make(websocket={"max_symbols": 2}), Client(), Client()
     ticket = ask(desk, client, 1, A, B, C)
