@@ -26,6 +26,7 @@ Parts = list[bytes]
 PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
 _BATCH = 2000
 _RECHECK_S = 0.05
+_LINGER_MS = 200
 _IDLE_WINDOWS = 8
 _KEPT = 100_000
 
@@ -66,9 +67,16 @@ def connect(kind: int, address: str, *, queue: int = 0, identity: str = "") -> z
     return sock
 
 
+def finish() -> None:
+    """Close what is open, and wait until closed sockets have sent what they were given, for as
+    long as they linger: an interpreter that just ends takes it along. The last call to this file.
+    """
+    _context.destroy(_LINGER_MS)
+
+
 def _open(kind: int, queue: int) -> zmq.Socket[bytes]:
     sock: zmq.Socket[bytes] = _context.socket(kind)
-    sock.setsockopt(zmq.LINGER, 200)
+    sock.setsockopt(zmq.LINGER, _LINGER_MS)
     sock.setsockopt(zmq.SNDHWM, queue)
     sock.setsockopt(zmq.RCVHWM, queue)
     sock.setsockopt(zmq.RECONNECT_IVL, 50)

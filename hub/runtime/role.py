@@ -24,6 +24,7 @@ import uvloop
 
 from hub.core.config import Settings
 from hub.core.errors import FAULT, HubError, StartError
+from hub.runtime.links import finish
 from hub.runtime.log import log, setup
 from hub.runtime.notify import notify
 from hub.runtime.paths import make_runtime_dir
@@ -148,6 +149,8 @@ def run(name: str, settings: Settings, make: Any) -> None:
     except Exception:  # noqa: BLE001  # whatever it is, it is told, and the process starts anew
         log.exception("%s ends: this is a fault of the hub itself", name)
         sys.exit(FAULT)
+    finally:
+        finish()
 
 
 def _hold_leash(loop: asyncio.AbstractEventLoop, stop: Any, patience_s: float) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from hub.core.config import Hub, Settings
 from hub.core.errors import FAULT, StartError
+from hub.runtime import links
 from hub.runtime import role as module
 from hub.runtime.role import Role
 
@@ -268,3 +269,40 @@ def test_rule_4_a_fault_is_told_with_its_traceback_and_has_an_exit_code_of_its_o
     assert done.returncode == FAULT
     assert "fault of the hub itself" in done.stderr
     assert "nobody meant this" in done.stderr
+
+
+LAST_WORDS = """
+import sys
+from hub.core.config import Hub, Settings
+from hub.runtime import links
+from hub.runtime.role import Role, run
+
+links._LINGER_MS = 20_000  # a busy reader may take its time
+
+class Talks(Role):
+    async def start(self):
+        self.stop()
+    async def drain(self):
+        push = links.connect(links.PUSH, links.ipc(self.runtime_dir, "x"))
+        for number in range(1000):
+            push.send(b"%d" % number + bytes(10_000))
+        push.close()
+
+run("talks", Settings(hub=Hub(runtime_dir=sys.argv[1])), Talks)
+"""
+
+
+def test_what_a_process_says_last_is_sent_before_it_ends(directory: Path) -> None:
+    """Ticks of a drain and goodbyes: an interpreter that ends takes along what is not sent yet."""
+    pull = links.bind(links.PULL, links.ipc(directory, "x"))
+    process = subprocess.Popen([sys.executable, "-c", LAST_WORDS, str(directory)])
+    try:
+        for number in range(1000):
+            assert pull.poll(int(WITHIN_S * 1000)), f"nothing came after {number} messages"
+            assert pull.recv().startswith(b"%d" % number)
+        assert process.wait(WITHIN_S) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+        pull.close()
