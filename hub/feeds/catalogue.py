@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from hub.core.config import Settings
@@ -16,9 +16,14 @@ NAMES = ("bus", "sim")
 _IST = timedelta(hours=5, minutes=30)
 
 
-def check(names: Iterable[str]) -> None:
-    """Raises ConfigError when there is no feed of one of these names."""
+def check(names: Sequence[str]) -> None:
+    """Raises ConfigError when there is no feed of one of these names, or one is named twice."""
     problems = [_unknown(name) for name in names if name not in NAMES]
+    problems += [
+        f"hub.feeds: feed {name} is named twice; once is enough"
+        for name in NAMES
+        if names.count(name) > 1
+    ]
     if problems:
         raise ConfigError(problems)
 

@@ -20,6 +20,13 @@ def test_an_unknown_name_is_a_config_error_that_names_those_there_are(name: str)
         catalogue.make(name, Settings())
 
 
+def test_a_feed_that_is_named_twice_is_told() -> None:
+    """Two hosts of one feed would push each other out of the hub for ever."""
+    with pytest.raises(ConfigError) as caught:
+        catalogue.check(["sim", "bus", "sim"])
+    assert caught.value.problems == ("hub.feeds: feed sim is named twice; once is enough",)
+
+
 def test_all_unknown_names_are_told_at_once_each_with_the_nearest_there_is() -> None:
     catalogue.check(["sim", "bus"])
     with pytest.raises(ConfigError) as caught:
