@@ -133,9 +133,10 @@ class Session:
             ticket.cancel()
         self._tickets.clear()
         self._desk.leave(self)
-        self._count_symbols()
         if self.identity is not None:
+            self._guests.symbols(self.identity.user, -self._counted)
             self._guests.session(self.identity.user, -1)
+        self._counted = 0
         self._tell()
 
     def recheck(self, stands: Callable[[Grant], bool]) -> None:

@@ -865,6 +865,30 @@ def test_who_falls_behind_while_a_reply_is_confirmed_is_paid_after_it() -> None:
     run(main)
 
 
+# What a user has in the whole hub.
+
+
+def test_a_client_that_held_much_is_counted_no_more_when_it_is_gone() -> None:
+    """It lets go of thousands of symbols in turns. Were those counted that it has at its end, a
+    user who reconnects often would be refused one day, with nothing held."""
+
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(*instruments(1, 2, 3000), request_id=1))
+        while talk.gist() != [1]:
+            answer(talk.desk)
+        room = talk.guests.symbol_room("alice")
+        talk.session.gone()
+        assert talk.desk.index.held(talk.session), "it takes more than this turn"
+        while talk.desk.busy:
+            talk.desk.tell()
+        assert not talk.desk.index.held(talk.session)
+        assert room is not None
+        assert talk.guests.symbol_room("alice") == room + 3000
+
+    run(main)
+
+
 # Keys that were revoked.
 
 
