@@ -32,6 +32,8 @@ ACCOUNTS = ""
 _DEEPEST = 200
 _MOST_TOLD = 500
 """Keys of a feed told at once: what is told, and answered, is a slice too."""
+_MOST_PREPARED = 100
+"""Topics whose way is made ready in one turn, when nothing else is to be done."""
 
 
 class Word(NamedTuple):
@@ -196,12 +198,18 @@ class Desk:
     @property
     def busy(self) -> bool:
         """Whether something is left for another turn."""
-        return bool(self.slices) or any(wants.untold for wants in self._wants.values())
+        return (
+            bool(self.slices)
+            or self.fanout.unprepared
+            or any(wants.untold for wants in self._wants.values())
+        )
 
     def tell(self) -> list[Word]:
         """Another turn: go on with what was left, then say what has changed in this shard's
         interest, by feed. Call again while it is `busy`."""
         self.slices.step()
+        if not self.slices:
+            self.fanout.prepare(_MOST_PREPARED)
         told = [self._word(feed, wants.take(_MOST_TOLD)) for feed, wants in self._wants.items()]
         self._note(told)
         told.append(self._word(ACCOUNTS, self.accounts.wants.take()))
@@ -327,6 +335,7 @@ class Desk:
             client, key, row.instrument, mode, broker=row.broker, feed=row.feed
         )
         self.latest.unresolve(key)
+        self.fanout.expect(key, mode)
         line = self.snapshots.first(client, key, mode, held) if ticket.snapshot else None
         shown = frame(line, variant) if line is not None else None
         if shown is None:
@@ -435,5 +444,7 @@ class Desk:
     def _end(self, key: bytes) -> None:
         """Nobody here wants a key any more; only its home keeps what it knows."""
         self.snapshots.ended(key)
-        if not self._is_home(key):
+        if self._is_home(key):
+            self.latest.tidy(key)
+        else:
             self.latest.discard(key)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from hub.core import frames, topics
@@ -50,6 +51,7 @@ class Fanout(Generic[R]):
         self._admits = admits
         self._most_lines = most_lines
         self._dirty: list[Audience[R]] = []
+        self._expected: dict[tuple[bytes, int], None] = {}
         self.seq = 0
         self.reserved = 0
         self.delivered = 0
@@ -116,6 +118,26 @@ class Fanout(Generic[R]):
                 line.payload = payload
                 places[line.key] += 1
 
+    def expect(self, key: bytes, mode: int) -> None:
+        """Somebody has begun to hold this key: there is something to `prepare`."""
+        self._expected[key, mode] = None
+
+    @property
+    def unprepared(self) -> bool:
+        """Whether there is something to `prepare`."""
+        return bool(self._expected)
+
+    def prepare(self, most: int) -> None:
+        """Make the way of up to `most` topics ready, while there is time: the first tick of each
+        costs as much as ten later ones, and at the opening bell they all come at once."""
+        for place in list(islice(self._expected, most)):
+            del self._expected[place]
+            key, mode = place
+            if key in self._index:
+                line = self._line(key, mode)
+                if line.routes is None:
+                    self._resolve(line)
+
     @property
     def pending(self) -> bool:
         """Whether frames wait for the next flush."""
@@ -158,16 +180,17 @@ class Fanout(Generic[R]):
     def _admit(self, topic: bytes) -> Line | None:
         """A topic that is new here: its line, None when it does not concern this shard."""
         try:
-            line = Line(*topics.parse(topic))
+            key, mode = topics.parse(topic)
         except Malformed:
             self.malformed += 1
             return None
-        if not self._admits(line.key):
-            return None
+        return self._line(key, mode) if self._admits(key) else None
+
+    def _line(self, key: bytes, mode: int) -> Line:
+        """A topic's line; a new one may have to find room first."""
         if len(self._latest.lines) >= self._most_lines:
             self.forgotten += self._latest.shrink(self._index.__contains__)
-        self._latest.lines[topic] = line
-        return line
+        return self._latest.line(key, mode)
 
     def _resolve(self, line: Line) -> tuple[Route, ...]:
         """The frames a line's ticks become, and the audiences of each."""

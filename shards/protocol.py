@@ -8,7 +8,7 @@ docs/protocol.md lists every message.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from hub.core import topics
@@ -17,6 +17,8 @@ from hub.core.index import Variant
 from hub.core.model import Identity, Instrument, Mode
 
 Request = dict[str, Any]
+Entry = tuple[Instrument, bytes, str]
+"""A symbol of a subscribe: its names, its key, and why it cannot be had; empty when it can."""
 
 # Error codes. Clients match on these and on nothing else in an error.
 INVALID_JSON = "INVALID_JSON"
@@ -60,11 +62,10 @@ _DEPTH = 5
 
 
 class Subscribe(NamedTuple):
-    """A subscribe: one mode and depth for all entries; each is an instrument and why it cannot
-    be subscribed, empty when it can. They are read as they are taken, once; there are at most
-    `most` of them."""
+    """A subscribe: one mode and depth for all entries. They are read as they are taken, once;
+    there are at most `most` of them."""
 
-    entries: Iterable[tuple[Instrument, str]]
+    entries: Iterable[Entry]
     mode: Mode
     depth: int
     snapshot: bool
@@ -130,9 +131,8 @@ def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
     mode = _mode(request.get("mode", "Quote"))
     if not symbols:
         raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
-    instruments = (_instrument(entry) for entry in _entries(symbols))
     return Subscribe(
-        ((instrument, _problem(instrument)) for instrument in instruments if instrument),
+        _read_entries(_entries(symbols)),
         mode,
         _depth(request.get("depth")),
         _flag(request, "snapshot", default=snapshot),
@@ -369,15 +369,22 @@ def _instrument(entry: Request) -> Instrument | None:
     return Instrument(exchange, symbol) if symbol and exchange else None
 
 
-def _problem(instrument: Instrument) -> str:
-    """Why an instrument cannot be subscribed; empty when it can."""
-    exchange, symbol = instrument
-    if not (isinstance(exchange, str) and isinstance(symbol, str)):  # type: ignore[redundant-expr]  # a client may write anything
-        return "symbol and exchange must be text"
-    try:
-        return topics.key_problem(instrument.key)
-    except UnicodeEncodeError:
-        return "symbol and exchange must be valid text"
+def _read_entries(entries: Iterable[Request]) -> Iterator[Entry]:
+    """Entries as they are read; those that name no instrument are passed over in silence."""
+    key_of = topics.key_of
+    for entry in entries:
+        symbol, exchange = entry.get("symbol"), entry.get("exchange")
+        if not (symbol and exchange):
+            continue
+        key = b""
+        if not (isinstance(exchange, str) and isinstance(symbol, str)):
+            problem = "symbol and exchange must be text"
+        else:
+            try:
+                key, problem = key_of(exchange, symbol)
+            except UnicodeEncodeError:
+                problem = "symbol and exchange must be valid text"
+        yield Instrument(exchange, symbol), key, problem
 
 
 def _mode(value: Any) -> Mode:

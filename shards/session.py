@@ -20,7 +20,7 @@ from hub.core import frames
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
 from hub.core.latest import Line
-from hub.core.model import Identity, Instrument
+from hub.core.model import Identity
 from hub.runtime.log import log
 from shards import protocol
 from shards.desk import Desk
@@ -353,21 +353,21 @@ class Session:
         return asked
 
     def _reserved(
-        self, user: str, room: int, entries: Iterable[tuple[Instrument, str]]
-    ) -> Iterator[tuple[Instrument, str]]:
+        self, user: str, room: int, entries: Iterable[protocol.Entry]
+    ) -> Iterator[protocol.Entry]:
         """Entries as they are read, counted when they are new; those beyond what the user may
         hold get a problem."""
         held = self._desk.index.held(self)
-        for instrument, problem in entries:
-            if problem or instrument.key in held:
-                yield instrument, problem
+        for instrument, key, problem in entries:
+            if problem or key in held:
+                yield instrument, key, problem
             elif room <= 0:
-                yield instrument, self._guests.symbol_problem(user)
+                yield instrument, key, self._guests.symbol_problem(user)
             else:
                 room -= 1
                 self._counted += 1
                 self._guests.symbols(user, 1)
-                yield instrument, ""
+                yield instrument, key, ""
 
     def _count_symbols(self) -> None:
         """Let the hub know how many symbols this session holds."""

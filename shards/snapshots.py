@@ -99,6 +99,7 @@ class Snapshots:
             if key in self._awaiting:
                 self._awaiting[key] = self._still_waiting(key, self._awaiting[key])
             self._latest.forget(key)
+            self._tidy(key)
 
     def first(self, client: Client, key: bytes, mode: Mode, held: int) -> Line | None:
         """The line to show a client that begins to hold a key and already `held` some modes of
@@ -120,6 +121,7 @@ class Snapshots:
             for line in self._latest.of(key):
                 if now_s - line.seen_s > FRESH_S:
                     line.payload = None
+            self._tidy(key)
         pairs: list[bytes] = []
         for key in (*live, *other):
             for line in sorted(self._latest.of(key), key=lambda line: line.seq):
@@ -149,6 +151,11 @@ class Snapshots:
                 shown = frame(line, variant)
                 if shown is not None:
                     client.deliver(shown, [line])
+
+    def _tidy(self, key: bytes) -> None:
+        """Keep no line that knows nothing, unless somebody here waits for its ticks."""
+        if key not in self._index:
+            self._latest.tidy(key)
 
     def _settle(self, key: bytes) -> list[_Awaiting]:
         """The key is open: those who wait for it and have been sent no tick since."""

@@ -43,9 +43,9 @@ class Row:
         "wanted",
     )
 
-    def __init__(self, instrument: Instrument, depth: Any, problem: str) -> None:
+    def __init__(self, instrument: Instrument, key: bytes, depth: Any, problem: str) -> None:
         self.instrument = instrument
-        self.key = b"" if problem else instrument.key
+        self.key = key
         self.broker = ""
         self.feed = ""
         self.depth = depth
@@ -151,8 +151,8 @@ class SubscribeTicket:
 
     def read(self) -> Iterator[Row]:
         """The rows, made as they are taken."""
-        for instrument, problem in self._entries:
-            row = Row(instrument, self._depth, problem)
+        for instrument, key, problem in self._entries:
+            row = Row(instrument, key, self._depth, problem)
             self.rows.append(row)
             yield row
 

@@ -3,11 +3,14 @@
 1. A line holds the newest payload of its topic; `seq` orders the lines of a shard by arrival.
 2. The newest value for a mode is the newest among the topics that a holder of that mode is sent.
 3. A snapshot is never older than what its receiver already has.
+4. A line may be there before its first value: its routes are made when somebody begins to hold
+   its key, not when the first tick comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from hub.core import topics
@@ -15,6 +18,8 @@ from hub.core.model import highest_up_to, lowest
 
 Route = tuple[bytes, bytes, tuple[Any, ...]]
 """Head and tail of a client frame, and the audiences that are sent it."""
+
+_by_mode = attrgetter("mode")
 
 
 class Line:
@@ -35,26 +40,35 @@ class Line:
 
 
 class Latest:
-    """The lines of a shard, by topic."""
+    """The lines of a shard, by topic and by key."""
 
     def __init__(self) -> None:
         self.lines: dict[bytes, Line] = {}
+        self._of: dict[bytes, list[Line]] = {}
 
     def __repr__(self) -> str:
         return f"<Latest {len(self.lines)} topics>"
 
-    def of(self, key: bytes) -> list[Line]:
+    def of(self, key: bytes) -> Sequence[Line]:
         """The lines of a key, lowest mode first."""
-        lines = self.lines
-        return [lines[topic] for topic in topics.all_of(key) if topic in lines]
+        return self._of.get(key, ())
+
+    def line(self, key: bytes, mode: int) -> Line:
+        """The line of a topic, made if there is none."""
+        topic = topics.of(key, mode)
+        line = self.lines.get(topic)
+        if line is None:
+            line = self.lines[topic] = Line(key, mode)
+            siblings = self._of.setdefault(key, [])
+            siblings.append(line)
+            siblings.sort(key=_by_mode)
+        return line
 
     def newest(self, key: bytes, mode: int) -> Line | None:
         """The line with the newest value that a holder of `mode` would have been sent."""
-        lines = self.lines
         newest = None
-        for topic in topics.all_of(key):
-            line = lines.get(topic)
-            if line is None or line.mode < mode or line.payload is None:
+        for line in self._of.get(key, ()):
+            if line.mode < mode or line.payload is None:
                 continue
             if newest is None or line.seq > newest.seq:
                 newest = line
@@ -84,18 +98,27 @@ class Latest:
             (line for line in self.lines.values() if not keep(line.key)), key=lambda line: line.seq
         )
         for line in idle[: (len(idle) + 1) // 2]:
-            del self.lines[topics.of(line.key, line.mode)]
+            self._drop(line)
         return (len(idle) + 1) // 2
 
     def unresolve(self, key: bytes) -> None:
         """Somebody began or ceased to hold this key: its routes are to be resolved anew."""
-        lines = self.lines
-        for topic in topics.all_of(key):
-            line = lines.get(topic)
-            if line is not None:
-                line.routes = None
+        for line in self._of.get(key, ()):
+            line.routes = None
 
     def discard(self, key: bytes) -> None:
         """Nothing here concerns this key any more."""
-        for topic in topics.all_of(key):
-            self.lines.pop(topic, None)
+        for line in self._of.pop(key, ()):
+            del self.lines[topics.of(key, line.mode)]
+
+    def tidy(self, key: bytes) -> None:
+        """Nobody here holds this key any more: drop its lines that know nothing."""
+        for line in [line for line in self._of.get(key, ()) if line.payload is None]:
+            self._drop(line)
+
+    def _drop(self, line: Line) -> None:
+        del self.lines[topics.of(line.key, line.mode)]
+        siblings = self._of[line.key]
+        siblings.remove(line)
+        if not siblings:
+            del self._of[line.key]

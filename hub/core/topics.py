@@ -82,14 +82,19 @@ def key_problem(key: bytes) -> str:
     return "control characters are not allowed in names" if _CONTROL.search(text) else ""
 
 
+def key_of(exchange: str, symbol: str) -> tuple[bytes, str]:
+    """The key of what a client has named, neither part empty, and what is wrong with it, as in
+    `key_problem`. Raises UnicodeEncodeError."""
+    text = f"{exchange}_{symbol}"
+    key = text.encode()
+    if text.isascii() and text.isprintable() and text[0] not in "_@" and len(key) <= MAX_KEY_BYTES:
+        return key, ""  # as good as all are
+    return key, key_problem(key)
+
+
 def of(key: bytes, mode: int) -> bytes:
     """The topic a tick of this key and mode is published under."""
     return key + _SUFFIX[mode]
-
-
-def all_of(key: bytes) -> tuple[bytes, bytes, bytes]:
-    """The topics of a key, lowest mode first."""
-    return key + b"_LTP", key + b"_QUOTE", key + b"_DEPTH"
 
 
 def select(pairs: Sequence[bytes], wanted: Callable[[bytes], bool]) -> list[bytes]:

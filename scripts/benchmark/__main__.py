@@ -29,6 +29,12 @@ _NAMES = [load.name for load in LOADS]
 @click.option("--symbols", type=click.IntRange(1, 100_000), help="Symbols each client holds.")
 @click.option("--rate", type=click.IntRange(1, 1_000_000), help="Ticks per second, of all symbols.")
 @click.option("--seconds", type=click.FloatRange(1, 300), help="Length of the measured window.")
+@click.option(
+    "--warm",
+    "warm_s",
+    type=click.FloatRange(0, 60),
+    help="Seconds published before the window; 0 measures the first tick of each topic too.",
+)
 @click.option("--shards", type=click.IntRange(1, 64), help="Shards of the hub.")
 @click.option(
     "--payload",

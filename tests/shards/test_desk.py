@@ -817,3 +817,68 @@ def test_the_limit_of_a_connection_holds_for_subscribes_that_are_entered_in_turn
     refused = [row for ticket in tickets for row in ticket.rows if row.problem]
     assert len(refused) == 2000
     assert all("holds 3000 symbols" in row.problem for row in refused)
+
+
+# Topics made ready before their first tick.
+
+
+def routes(desk: Desk) -> dict[tuple[bytes, int], int]:
+    """How many kinds of frames the ticks of each topic become that is ready."""
+    lines = desk.latest.lines.values()
+    return {(line.key, line.mode): len(line.routes) for line in lines if line.routes is not None}
+
+
+def test_the_way_of_a_topic_is_ready_before_its_first_tick() -> None:
+    """At the opening bell the first ticks of all symbols come at once."""
+    desk, client = make(), Client()
+    hold(desk, client, "Quote", HERE, THERE)
+    assert desk.busy
+    answer(desk)
+    assert not desk.busy
+    assert routes(desk) == {(HERE.key, QUOTE): 1, (THERE.key, QUOTE): 1}
+    desk.fanout.offer(tick(THERE, QUOTE, 1))
+    desk.fanout.flush()
+    assert client.got() == [(THERE.symbol, 2, {"ltp": 1})]
+
+
+def test_topics_are_made_ready_a_few_in_a_turn_and_after_all_else() -> None:
+    desk, client = make(), Client()
+    many = instruments(1, 2, 250)
+    hold(desk, client, 1, *many)
+    turns = 0
+    while desk.busy:
+        desk.tell()
+        turns += 1
+        assert len(routes(desk)) <= 100 * turns
+    assert len(routes(desk)) == 250
+    assert turns == 3
+
+
+def test_what_was_let_go_before_its_turn_is_not_made_ready() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, HERE, THERE)
+    desk.leave(client)
+    answer(desk)
+    assert not desk.latest.lines
+
+
+def test_a_topic_made_ready_for_nothing_is_forgotten_at_home_too() -> None:
+    desk, client = make(), Client()
+    hold(desk, client, 1, HERE, THERE)
+    answer(desk)
+    assert len(desk.latest.lines) == 2
+    desk.leave(client)
+    answer(desk)
+    assert not desk.latest.lines
+
+
+def test_whoever_comes_later_is_sent_the_ticks_of_a_topic_that_is_ready() -> None:
+    desk, early, late = make(), Client("early"), Client("late")
+    hold(desk, early, 1, THERE)
+    answer(desk)
+    hold(desk, late, 1, THERE)
+    answer(desk)
+    desk.fanout.offer(tick(THERE, LTP, 5))
+    desk.fanout.flush()
+    assert [tag for _, tag, _ in early.got()] == [1]
+    assert [tag for _, tag, _ in late.got()] == [1]

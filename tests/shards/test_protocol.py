@@ -280,11 +280,11 @@ def test_a_single_symbol_counts_when_there_is_no_list() -> None:
     forms: list[dict[str, Any]] = [{}, {"symbols": []}, {"symbols": None}]
     for symbols in forms:
         asked = protocol.subscribe({**ENTRY, **symbols}, snapshot=True)
-        assert list(asked.entries) == [(SBIN, "")]
+        assert list(asked.entries) == [(SBIN, SBIN.key, "")]
     asked = protocol.subscribe(
         {**ENTRY, "symbols": [{"symbol": "NIFTY", "exchange": "NSE_INDEX"}]}, snapshot=True
     )
-    assert list(asked.entries) == [(NIFTY, "")]
+    assert list(asked.entries) == [(NIFTY, NIFTY.key, "")]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_single_symbol_counts_when_there_is_no_list() -> None:
 def test_an_entry_without_a_name_is_passed_over_in_silence(entry: dict[str, Any]) -> None:
     assert not list(protocol.subscribe({"symbols": [entry]}, snapshot=True).entries)
     asked = protocol.subscribe({"symbols": [entry, ENTRY]}, snapshot=True)
-    assert list(asked.entries) == [(SBIN, "")]
+    assert list(asked.entries) == [(SBIN, SBIN.key, "")]
     assert protocol.unsubscribe({"symbols": [entry, ENTRY]}) == [Drop(SBIN, None)]
 
 
@@ -311,7 +311,8 @@ def test_names_are_taken_verbatim() -> None:
         {"symbols": [{"exchange": exchange, "symbol": symbol} for exchange, symbol in names]},
         snapshot=True,
     )
-    assert list(asked.entries) == [(Instrument(*name), "") for name in names]
+    wanted = [Instrument(*name) for name in names]
+    assert list(asked.entries) == [(one, one.key, "") for one in wanted]
 
 
 def test_a_mode_inside_an_entry_of_a_subscribe_does_not_count() -> None:
@@ -329,9 +330,9 @@ def test_a_name_that_cannot_be_used_is_a_problem_of_its_entry_alone(
 ) -> None:
     bad = {"exchange": exchange, "symbol": symbol}
     asked = protocol.subscribe({"symbols": [bad, ENTRY]}, snapshot=True)
-    (_, problem), good = asked.entries
+    (_, _, problem), good = asked.entries
     assert problem
-    assert good == (SBIN, "")
+    assert good == (SBIN, SBIN.key, "")
 
 
 # Unsubscribe.
@@ -424,8 +425,8 @@ def test_an_instrument_without_a_problem_has_a_key(request_: dict[str, Any]) -> 
         asked = protocol.subscribe(request_, snapshot=True)
     except RequestError:
         return
-    for instrument, problem in asked.entries:
-        assert problem or instrument.key
+    for instrument, key, problem in asked.entries:
+        assert problem or key == instrument.key
 
 
 # Replies.

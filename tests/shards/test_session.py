@@ -851,7 +851,7 @@ def test_who_falls_behind_while_a_reply_is_confirmed_is_paid_after_it() -> None:
         other.say(*(sub(*many[start : start + 500]) for start in range(0, 2500, 500)))
         answer(talk.desk)
         talk.say(sub(*many, request_id="large"))
-        while talk.desk.busy:
+        while talk.desk.slices:
             talk.session.blocked()
             talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, 7))
             talk.desk.fanout.flush()

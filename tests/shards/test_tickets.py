@@ -92,13 +92,8 @@ def test_a_reply_that_cannot_be_written_is_an_error_to_who_asked_and_to_nobody_e
 
 
 def test_a_row_waits_for_nothing_and_counts_for_nothing_before_it_is_entered() -> None:
-    row = Row(SBIN, 5, "")
+    row = Row(SBIN, SBIN.key, 5, "")
     assert (row.waiting, row.wanted) == (False, False)
-
-
-def test_a_row_with_a_problem_has_no_key() -> None:
-    assert Row(Instrument("NSE", "\ud800"), 5, "cannot be written").key == b""
-    assert Row(SBIN, 5, "").key == SBIN.key
 
 
 def test_whoever_made_a_ticket_is_told_how_it_ends() -> None:

@@ -404,7 +404,7 @@ class World:
         who = Identity("user", "sim")
         if not client.desk.feeds.of(who):
             return  # a session would be told that no feed serves it
-        asked = Subscribe([(one, "") for one in chosen], mode, 5, snapshot=snapshot)
+        asked = Subscribe([(one, one.key, "") for one in chosen], mode, 5, snapshot=snapshot)
         ticket = client.desk.subscribe(client, {}, who, asked, time.monotonic())
         client.tickets.append(ticket)
         client.answered()
@@ -475,6 +475,9 @@ class World:
             opening = shard._desk.snapshots._opening
             assert not opening, f"every opening was settled, not {opening} of {shard.name}"
             assert not shard._desk.snapshots._awaiting, "nobody waits for what will not come"
+            for line in shard._desk.latest.lines.values():
+                held = line.key in shard._desk.index
+                assert held or line.payload is not None, f"{line} is kept for nothing"
 
     def _check_snapshot(self, instrument: Instrument) -> None:
         """Whoever comes now is shown what was published last, if that is still to be known: a

@@ -18,7 +18,7 @@ def told(*modes: Mode, key: bytes = KEY, latest: Latest | None = None, seq: int 
     """What a shard knows after ticks of these modes, in this order."""
     latest = latest or Latest()
     for number, mode in enumerate(modes, seq + 1):
-        line = latest.lines.setdefault(topics.of(key, mode), Line(key, mode))
+        line = latest.line(key, mode)
         line.payload, line.seq = b"%d" % number, number
     return latest
 
@@ -110,6 +110,25 @@ def test_discard_leaves_nothing_of_a_key() -> None:
     latest.discard(KEY)
     latest.discard(KEY)
     assert list(latest.lines) == [topics.of(OTHER, LTP)]
+
+
+def test_tidy_leaves_only_lines_that_know_something() -> None:
+    latest = told(LTP, DEPTH)
+    latest.line(KEY, QUOTE)
+    latest.line(OTHER, LTP)
+    latest.tidy(KEY)
+    assert [line.mode for line in latest.of(KEY)] == [LTP, DEPTH]
+    latest.tidy(OTHER)
+    latest.tidy(OTHER)
+    assert not latest.of(OTHER)
+    assert len(latest.lines) == 2
+
+
+def test_a_line_is_made_once() -> None:
+    latest = told(QUOTE)
+    assert latest.line(KEY, LTP) is latest.line(KEY, LTP)
+    assert [line.mode for line in latest.of(KEY)] == [LTP, QUOTE]
+    assert latest.lines[topics.of(KEY, LTP)] is latest.line(KEY, LTP)
 
 
 def test_shrink_forgets_the_older_half_of_what_nobody_holds() -> None:

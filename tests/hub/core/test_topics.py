@@ -85,6 +85,27 @@ def test_a_key_may_have_256_bytes_and_no_more() -> None:
         topics.parse(longest + b"A_DEPTH")
 
 
+@given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
+def test_what_a_client_names_is_read_as_the_key_it_makes(exchange: str, symbol: str) -> None:
+    try:
+        key, problem = topics.key_of(exchange, symbol)
+    except UnicodeEncodeError:
+        return
+    assert key == Instrument(exchange, symbol).key
+    assert problem == topics.key_problem(key)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"),
+    [("_", "A"), ("_NSE", "A"), ("@orders:a", "b"), ("NSE", "A\n"), ("NSE", "A\x7f"),
+     ("NSE", "\x85"), ("NSE", "A" * 252), ("NSE", "A" * 253), ("NSE", "M&M"), ("A B", "C"),
+     ("NSE", "\u2028")],
+)  # fmt: skip
+def test_a_key_made_of_names_is_judged_like_any_other(exchange: str, symbol: str) -> None:
+    key, problem = topics.key_of(exchange, symbol)
+    assert problem == topics.key_problem(key)
+
+
 @pytest.mark.parametrize("key", [b"NSE_\xff", b"\xc3_A", b"NSE_\xed\xa0\x80", b"NSE_\xc0\xaf"])
 def test_a_key_that_is_not_utf_8_is_malformed(key: bytes) -> None:
     assert topics.key_problem(key) == "it is not UTF-8"
