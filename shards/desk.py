@@ -30,6 +30,7 @@ ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
 
 _DEEPEST = 200
+_MODES = tuple(Mode)  # walking through an enumeration is slow
 _MOST_TOLD = 500
 """Keys of a feed told at once: what is told, and answered, is a slice too."""
 _MOST_PREPARED = 100
@@ -411,7 +412,7 @@ class Desk:
 
     def _drop(self, client: Client, key: bytes, modes: int) -> list[Mode]:
         """Cease to hold a key in these modes; the modes that were dropped."""
-        dropped = [mode for mode in Mode if modes & mode.bit]
+        dropped = [mode for mode in _MODES if modes & mode.bit]
         for mode in dropped:
             variant = self.index.remove(client, key, mode)
             if variant is not None:
@@ -429,9 +430,10 @@ class Desk:
         """Keep up with what was told: legs about to open, keys that concern nobody any more. A
         key in several words opens with the first that can open it, or with a later one."""
         numbers = {want.key: word.number for word in reversed(told) for want in word.wants}
+        feeds = [wants for wants in self._wants.values() if wants]
         for key, number in numbers.items():
             modes = 0
-            for wants in self._wants.values():
+            for wants in feeds:
                 modes |= wants.told(key)
             level, before = lowest(modes), self._legs.pop(key, 0)
             if level:

@@ -96,6 +96,8 @@ class Snapshots:
     def forget(self, keys: Iterable[bytes]) -> None:
         """What is known of these keys is void; who has been sent some of it waits no longer."""
         for key in keys:
+            if not self._latest.of(key):
+                continue
             if key in self._awaiting:
                 self._awaiting[key] = self._still_waiting(key, self._awaiting[key])
             self._latest.forget(key)

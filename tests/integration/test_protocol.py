@@ -95,8 +95,9 @@ def test_modes_are_read_as_the_contract_writes_them(hub: Hub) -> None:
 def test_the_pong_tells_the_servers_time_in_milliseconds(hub: Hub) -> None:
     async def main() -> None:
         async with hub.client("") as client:
+            before_ms = time.time_ns() // 1_000_000
             pong = await client.ask({"action": "ping"})
-            assert abs(pong["server_timestamp"] - time.time() * 1000) < 5000
+            assert before_ms <= pong["server_timestamp"] <= time.time_ns() // 1_000_000
 
     asyncio.run(main())
 
@@ -334,14 +335,12 @@ def test_malformed_bus_messages_disturb_nothing(hub: Hub) -> None:
         async with hub.client(snapshot=False) as client, hub.publisher() as publisher:
             await client.subscribe(symbol, other)
             await client.ask({"action": "subscribe_orders"})
-            started_s = time.monotonic()
             for n, parts in enumerate(wrong):
                 publisher.send_raw(*parts)
                 publisher.send(f"NSE_{other}_LTP", {"n": n})
             got = await client.catch_up(publisher)
             assert [tick["data"]["n"] for tick in ticks_of(got, other)] == list(range(len(wrong)))
             assert len(got) == len(wrong), [m for m in got if m.get("symbol") != other]
-            assert time.monotonic() - started_s < len(wrong) / 2, "upstream slept 1 s for each"
 
     asyncio.run(main())
 
