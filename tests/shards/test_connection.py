@@ -325,6 +325,7 @@ def test_a_ping_without_a_pong_closes_with_1011(uv: bool) -> None:
             await until(lambda: not connection._pinged_s)
             connection.tend(now_s + 45)
             assert (await raw.receive())[0] == PING
+            assert connection.due_s == pytest.approx(now_s + 65), "it is looked at in time"
             connection.tend(now_s + 64)
             raw.send(PING, b"still here")
             assert await raw.receive() == (PONG, b"still here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -564,6 +565,32 @@ def test_subscribes_that_wait_count_too() -> None:
         assert not talk.wire.reading
         answer(talk.desk)
         assert talk.wire.reading
+
+    run(main)
+
+
+def test_reading_goes_on_when_half_of_what_waited_has_its_answer() -> None:
+    async def main() -> None:
+        hub = {"shards": 2, "feeds": ["zerodha"]}
+        talk = await Talk(make_settings(hub=hub, websocket={"max_requests": 4})).known()
+        wanted = instruments(1, 2, 4)
+        talk.say(*(sub(one) for one in wanted))
+        reading = []
+        for one in wanted:
+            talk.desk.tell()
+            talk.desk.take_results("zerodha", [Result(one.key, 2)], 0.0)
+            reading.append(talk.wire.reading)
+        assert reading == [False, True, True, True]
+
+    run(main)
+
+
+def test_the_pong_tells_the_time_in_milliseconds() -> None:
+    async def main() -> None:
+        talk, before_ms = Talk(), time.time_ns() // 1_000_000
+        talk.say(ping(1))
+        (pong,) = talk.heard()
+        assert before_ms <= pong["server_timestamp"] <= time.time_ns() // 1_000_000
 
     run(main)
 
