@@ -418,7 +418,7 @@ class Desk:
             if variant is not None:
                 self._wants[variant.feed].remove(key, mode)
         if dropped:
-            self.snapshots.left(client, key)
+            self.snapshots.left(client, key, self.index.modes(client, key))
             self.latest.unresolve(key)
         return dropped
 

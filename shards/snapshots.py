@@ -15,7 +15,7 @@ from typing import NamedTuple
 from hub.core import topics
 from hub.core.index import Index
 from hub.core.latest import Latest, Line
-from hub.core.model import Mode
+from hub.core.model import Mode, lowest
 from shards.fanout import Fanout, frame
 from shards.tickets import Client
 
@@ -70,10 +70,14 @@ class Snapshots:
         self._opening.pop(key, None)
         self._awaiting.pop(key, None)
 
-    def left(self, client: Client, key: bytes) -> None:
-        """A client holds this key no more."""
-        waiting = self._awaiting.get(key)
-        if waiting and waiting.pop(client, None) and not waiting:
+    def left(self, client: Client, key: bytes, modes: int = 0) -> None:
+        """A client holds this key only in these modes any more. It goes on waiting in the lowest
+        of them, unless it has been sent a tick meanwhile."""
+        waiting = self._awaiting.get(key, {})
+        one = waiting.pop(client, None)
+        if one and modes and self._waits(key, one):
+            waiting[client] = one._replace(mode=Mode(lowest(modes)))
+        elif one and not waiting:
             del self._awaiting[key]
 
     def opened(self, keys: Iterable[bytes], number: int) -> None:
@@ -168,8 +172,9 @@ class Snapshots:
         self, key: bytes, waiting: dict[Client, _Awaiting]
     ) -> dict[Client, _Awaiting]:
         """Those who have been sent no tick of the key since they began to wait."""
-        return {
-            client: one
-            for client, one in waiting.items()
-            if (newest := self._latest.newest(key, one.mode)) is None or newest.seq <= one.seq
-        }
+        return {client: one for client, one in waiting.items() if self._waits(key, one)}
+
+    def _waits(self, key: bytes, one: _Awaiting) -> bool:
+        """Whether a client has been sent no tick of the key since it began to wait."""
+        newest = self._latest.newest(key, one.mode)
+        return newest is None or newest.seq <= one.seq

@@ -354,6 +354,33 @@ def test_a_client_that_leaves_is_not_kept_while_its_home_is_away() -> None:
     world.snapshots.left(clients[2], K.key)
 
 
+@pytest.mark.parametrize(("waits_in", "stays_in"), [(QUOTE, LTP), (LTP, QUOTE), (LTP, DEPTH)])
+def test_a_client_that_changes_its_mode_while_it_waits_is_shown_the_value_under_the_new_one(
+    waits_in: Mode, stays_in: Mode
+) -> None:
+    world, client = World(), Client()
+    world.open()
+    assert world.hold(client, waits_in) == []
+    assert world.hold(client, stays_in) == []
+    world.index.remove(client, K.key, waits_in)
+    world.snapshots.left(client, K.key, stays_in.bit)
+    world.answer(*tick(K, DEPTH, 7))
+    assert got(client) == [(stays_in, 7)]
+    assert not world.snapshots._awaiting
+
+
+def test_a_client_that_changes_its_mode_is_shown_nothing_older_than_it_was_sent() -> None:
+    world, client = World(), Client()
+    world.open()
+    world.hold(client, LTP)
+    world.tick(LTP, 9)
+    world.hold(client, QUOTE)
+    world.index.remove(client, K.key, LTP)
+    world.snapshots.left(client, K.key, QUOTE.bit)
+    world.answer(*tick(K, QUOTE, 7))
+    assert got(client) == [(1, 9)]
+
+
 def test_a_reset_ends_openings_whose_answers_will_never_come() -> None:
     world = World()
     world.open()
