@@ -119,8 +119,10 @@ class Talk:
         await self.may_answer.wait()
         if self.trouble is not None:
             raise self.trouble
-        user = USERS.get(key)
-        return Grant(user, key) if user else None
+        known = USERS.get(key)
+        if known is None:
+            return None
+        return Grant(Identity("".join(list(known.user)), known.broker), key)  # read anew each time
 
     def _tell(self) -> None:
         self.told += 1
@@ -384,13 +386,14 @@ def test_requests_that_wait_are_bounded_by_their_bytes_too() -> None:
         talk.say({"action": "auth", "api_key": "alice's key"})
         pad, said = "x" * 9_000, 0
         while talk.wire.reading:
-            talk.say({"action": "ping", "_pingId": said, "pad": pad})
+            talk.say({"action": "ping", "_pingId": said, "pad": pad + "x" * said})
             said += 1
         assert 10 <= said <= 12
         talk.may_answer.set()
         await talk.work()
         assert talk.wire.reading
         assert talk.gist() == ["auth", *range(said)]
+        assert talk.session._waiting_bytes == 0, "each counted with its own size"
 
     run(main)
 
@@ -527,6 +530,16 @@ def test_who_becomes_another_user_takes_its_symbols_along() -> None:
         assert (talk.guests.symbol_room("alice"), talk.guests.symbol_room("bob")) == (5, 3)
         talk.session.gone()
         assert talk.guests.symbol_room("bob") == 5
+
+    run(main)
+
+
+def test_without_a_limit_a_user_may_hold_what_a_connection_may() -> None:
+    async def main() -> None:
+        talk = await two(max_user_symbols=0)[0].known()
+        talk.say(sub(A, B, C))
+        answer(talk.desk)
+        assert [row["status"] for row in talk.heard()[0]["subscriptions"]] == ["success"] * 3
 
     run(main)
 
