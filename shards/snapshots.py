@@ -122,8 +122,10 @@ class Snapshots:
 
     def query(self, live: Sequence[bytes], other: Sequence[bytes], now_s: float) -> list[bytes]:
         """The last values of these keys as pairs, for the shard that asks their home. Of `other`
-        keys, which were not live upstream, only what has just come counts."""
+        keys, which were not live upstream, only what has just come counts, or is held here."""
         for key in other:
+            if key in self._index:
+                continue
             for line in self._latest.of(key):
                 if now_s - line.seen_s > FRESH_S:
                     line.payload = None

@@ -4,7 +4,8 @@
 2. An opening carries the number of the word that caused it, and a home's answer counts for that
    opening alone: an answer to an earlier one can never settle a later one.
 3. Every question to a home is answered once: by the home, or empty when it is not there or leaves.
-4. A key is live from the moment a feed is asked for it until the feed releases it or is gone.
+4. A key is live from the moment a feed that is there is asked for it until the last such feed
+   releases it or is gone.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Legs:
         self.interest = InterestTable()
         self._shards = shards
         self._stays: dict[int, bytes] = {}
-        self._live: dict[str, dict[bytes, None]] = defaultdict(dict)
+        self._live: dict[str, dict[bytes, None]] = {}  # of each feed that is there
         self._questions: dict[int, _Question] = {}
         self._asked = 0
 
@@ -85,12 +86,14 @@ class Legs:
     ) -> Outcome:
         """Take a shard's word, its `number`th, about one feed (empty for account events);
         `replace` means it is all the shard wants of it."""
-        live = self._live[feed]
-        fresh = {want.key for want in wants if want.key not in live}
+        fresh = self._idle({want.key for want in wants})
+        if feed in self._live:  # what has a leg was asked of it, even if it has released it since
+            fresh = {key for key in fresh if key not in self.interest}
         change = self.interest.apply(shard, feed, wants, replace=replace)
         if not feed:
             return Outcome(change.keys, [])
-        live.update((want.key, None) for want in wants if want.modes)
+        if feed in self._live:
+            self._live[feed].update((want.key, None) for want in wants if want.modes)
         return Outcome(change.keys, self._open(shard, number, change.opened, fresh))
 
     def answered(self, stay: bytes, number: int, batch: bytes) -> list[Send]:
@@ -105,13 +108,14 @@ class Legs:
 
     def brief(self, feed: str) -> Iterator[tuple[int, list[Want]]]:
         """A feed has come up: what each shard wants of it."""
+        live = self._live.setdefault(feed, {})
         for shard, wants in self.interest.of_feed(feed):
-            self._live[feed].update((want.key, None) for want in wants)
+            live.update((want.key, None) for want in wants)
             yield shard, wants
 
     def released(self, feed: str, keys: Iterable[bytes]) -> list[Send]:
-        """A feed has released keys: their last values are no longer live."""
-        live = self._live[feed]
+        """A feed has released keys: their last values are no longer live, if it was the last."""
+        live = self._live.get(feed, {})
         ended = [key for key in keys if key in live]
         for key in ended:
             del live[key]
@@ -119,9 +123,15 @@ class Legs:
 
     def feed_gone(self, feed: str) -> list[Send]:
         """A feed is gone: nothing of it is live any more."""
-        return self._forget(list(self._live.pop(feed, ())))
+        return self._forget(self._live.pop(feed, {}))
 
     # Below: details.
+
+    def _idle(self, keys: set[bytes]) -> set[bytes]:
+        """Those of these keys that no feed has."""
+        for live in self._live.values():
+            keys = {key for key in keys if key not in live}
+        return keys
 
     def _open(self, shard: int, number: int, opened: list[bytes], fresh: set[bytes]) -> list[Send]:
         """Say what was opened, and ask for last values.
@@ -158,8 +168,10 @@ class Legs:
         }
         return Send(question.home, [stream.QUERY, codec.encode(asked)])
 
-    def _forget(self, keys: list[bytes]) -> list[Send]:
-        """Void these keys everywhere, and in answers that are still under way."""
+    def _forget(self, ended: Iterable[bytes]) -> list[Send]:
+        """Void those of these keys that no feed has any more, everywhere and in answers that are
+        still under way."""
+        keys = sorted(self._idle(set(ended)))
         if not keys:
             return []
         parts = [stream.FORGET, codec.encode({"t": "forget", "keys": keys})]

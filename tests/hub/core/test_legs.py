@@ -27,6 +27,7 @@ def legs(*shards: int) -> Legs:
     found = Legs(SHARDS)
     for shard in shards or range(SHARDS):
         found.arrived(shard, stay(shard))
+    assert not list(found.brief("sim")), "the feed is there, and nothing is wanted of it yet"
     return found
 
 
@@ -207,3 +208,52 @@ def test_a_feed_that_comes_up_is_told_what_each_shard_wants_and_those_keys_are_l
     assert list(one.brief("sim")) == [(ASKER, [Want(KEY, 1)])]
     assert question(tell(one, THIRD, 1))["live"] == [KEY]
     assert list(one.brief("another")) == []
+
+
+# Two feeds, and feeds that are not there.
+
+
+def test_a_key_that_another_feed_has_is_live() -> None:
+    one = legs()
+    list(one.brief("bus"))
+    tell(one, HOME, 1)
+    outcome = one.tell(ASKER, "bus", [Want(KEY, 1)], number=1, replace=False)
+    assert question(outcome.sends)["live"] == [KEY]
+
+
+@pytest.mark.parametrize("end", ["released", "gone"])
+def test_what_one_feed_gives_up_and_another_has_is_not_forgotten(end: str) -> None:
+    one = legs()
+    list(one.brief("bus"))
+    tell(one, HOME, 1)
+    one.tell(ASKER, "bus", [Want(KEY, 1)], number=1, replace=False)
+    ends = {
+        "sim": {
+            "released": lambda: one.released("sim", [KEY]),
+            "gone": lambda: one.feed_gone("sim"),
+        },
+        "bus": {
+            "released": lambda: one.released("bus", [KEY]),
+            "gone": lambda: one.feed_gone("bus"),
+        },
+    }
+    assert ends["bus"][end]() == []
+    assert {send.shard for send in ends["sim"][end]()} == set(range(SHARDS))
+
+
+def test_a_feed_that_is_not_there_has_nothing_live() -> None:
+    """It never knew the key, so it would never release it: what is hours old would count."""
+    one = legs()
+    one.feed_gone("sim")
+    tell(one, THIRD, 1)
+    tell(one, THIRD, 0, number=2)
+    assert question(tell(one, ASKER, 1))["other"] == [KEY]
+    assert one.feed_gone("sim") == []
+
+
+def test_what_has_a_leg_is_live_though_the_feed_has_released_it_meanwhile() -> None:
+    """The shard's word was under way when the feed's came; the feed is asked anew."""
+    one = legs()
+    tell(one, HOME, 1)
+    one.released("sim", [KEY])
+    assert question(tell(one, ASKER, 1))["live"] == [KEY]
