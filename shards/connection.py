@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         self._pinged_s = 0.0  # its pong could not be read, and it has taken something
         self._hold("unsent", reading=True)
-        self._pay()
+        self.pay()
 
     # From the session.
 
@@ -195,6 +195,13 @@ class Connection(asyncio.Protocol):
             self._bucket = Bucket(*_KNOWN, self._loop.time())
             if self._unread:
                 self._read_within(0.0)
+
+    def pay(self) -> None:
+        """Send what the session is owed, a part at a time."""
+        if self.session is None or not self._open or self._blocked:
+            return
+        if self.session.unblocked(self._settings.outbox_bytes // 2):
+            self._loop.call_soon(self.pay)
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Run something that takes time, as long as the connection lives."""
@@ -377,14 +384,6 @@ class Connection(asyncio.Protocol):
         if self._stranger:
             self._stranger = False
             self._house.guests.stranger(self.address, -1)
-
-    def _pay(self) -> None:
-        """Send what is owed, a part at a time."""
-        if self.session is None or not self._open or self._blocked:
-            return
-        self.session.unblocked(self._settings.outbox_bytes // 2)
-        if self.session.outbox.behind:
-            self._loop.call_soon(self._pay)
 
     def _check_stall(self, now_s: float) -> None:
         """Close a client that has taken nothing for too long."""

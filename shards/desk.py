@@ -29,7 +29,6 @@ from shards.tickets import Client, Row, Stage, SubscribeTicket
 ACCOUNTS = ""
 """The feed under whose name interest in account events is told."""
 
-_DEEPEST = 200
 _MODES = tuple(Mode)  # walking through an enumeration is slow
 _MOST_TOLD = 500
 """Keys of a feed told at once: what is told, and answered, is a slice too."""
@@ -94,7 +93,7 @@ class Desk:
             broker=identity.broker,
             deadline_s=self.deadline(now_s),
         )
-        self.slices.begin(self._enter(ticket, identity))
+        self.slices.begin(self._enter(ticket, self.feeds.of(identity)))
         if not ticket.complete:
             self._tickets[ticket] = None
         return ticket
@@ -241,23 +240,19 @@ class Desk:
                 yield ticket, row, Result(row.key, ticket.mode.bit, problem)
 
     def _concerns(self, key: bytes) -> bool:
-        for wants in self._wants.values():
-            if key in wants:
-                return True
-        return self._is_home(key)
+        """Whether ticks of a key are taken: the router was told that they are wanted."""
+        return key in self._legs or self._is_home(key)
 
     def _is_home(self, key: bytes) -> bool:
         return home(key, self._settings.hub.shards) == self._shard
 
-    def _enter(self, ticket: SubscribeTicket, identity: Identity) -> Work:
+    def _enter(self, ticket: SubscribeTicket, feed: str) -> Work:
         """Count a subscribe's rows; those that need no answer have it already."""
         client = ticket.client
-        feed = self.feeds.of(identity)
         limit = self._settings.websocket.max_symbols
         known = 0  # rows that need no room: the client holds their symbols already
-        for rows in pieces(ticket.read()):
-            if ticket.stage is Stage.CANCELLED:
-                return
+        unread = pieces(ticket.read())
+        while ticket.stage is not Stage.CANCELLED and (rows := next(unread, None)):
             held = self.index.held(client)
             room = limit - len(held) - self._pending.get(client, 0) + known
             for row in rows:
@@ -271,7 +266,7 @@ class Desk:
                 else:
                     row.problem = f"this connection holds {limit} symbols already"
                     continue
-                row.broker = before.broker if before else identity.broker
+                row.broker = before.broker if before else ticket.broker
                 row.feed = before.feed if before else feed
                 self._want(ticket, row)
             yield len(rows)
@@ -320,18 +315,22 @@ class Desk:
                 ticket.client.deliver(b"".join(values), lines)
             ticket.write(rows)
             yield len(rows)
-        if ticket.stage is Stage.CONFIRMING:
-            ticket.stage = Stage.CONFIRMED
+        if ticket.stage is Stage.CANCELLED:
+            return
+        ticket.stage = Stage.CONFIRMED
         if ticket.later:
             ticket.client.answered()
 
     def _hold_one(self, ticket: SubscribeTicket, row: Row, values: list[bytes]) -> Line | None:
         """A client begins to hold a key. A first value goes to `values`, its line is returned."""
         client, key, mode = ticket.client, row.key, ticket.mode
-        held = self.index.modes(client, key)
+        before = self.index.held(client).get(key)
+        held = before.modes if before else 0
         if held & mode.bit:
             self._wants[row.feed].remove(key, mode)
             return None
+        if before and before.feed != row.feed:  # another was asked while this one was away
+            self._change_feed(row, mode, before.feed)
         variant = self.index.add_key(
             client, key, row.instrument, mode, broker=row.broker, feed=row.feed
         )
@@ -343,6 +342,13 @@ class Desk:
             return None
         values.append(shown)
         return line
+
+    def _change_feed(self, row: Row, mode: Mode, feed: str) -> None:
+        """A client has all modes of a key of the feed that it had the first of."""
+        exchange, symbol = row.instrument
+        self._wants[feed].add(row.key, mode, depth=row.depth, exchange=exchange, symbol=symbol)
+        self._wants[row.feed].remove(row.key, mode)
+        row.feed = feed
 
     def _let_go(self, ticket: SubscribeTicket) -> Work:
         """Nothing of a ticket is wanted any more."""
@@ -364,8 +370,6 @@ class Desk:
 
     def _want(self, ticket: SubscribeTicket, row: Row) -> None:
         feed, key, depth = row.feed, row.key, row.depth
-        if not (isinstance(depth, int) and 0 < depth <= _DEEPEST):
-            depth = 5
         exchange, symbol = row.instrument
         row.wanted = True
         self._pending[ticket.client] += 1

@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
@@ -49,7 +49,7 @@ class Fanout(Generic[R]):
         self._index = index
         self._latest = latest
         self._admits = admits
-        self._most_lines = most_lines
+        self._most_lines = self._crowded_at = most_lines
         self._dirty: list[Audience[R]] = []
         self._expected: dict[tuple[bytes, int], None] = {}
         self.seq = 0
@@ -106,17 +106,19 @@ class Fanout(Generic[R]):
         self.reserved += len(Mode)
         return place
 
-    def remember(self, pairs: Sequence[bytes], place: int) -> None:
-        """Take last values for topics that nothing is known of; they are not news to anyone, and
-        older than all that came since the `place` was reserved. Of a key they are in order."""
+    def remember(self, pairs: Sequence[bytes], places: Mapping[bytes, int]) -> None:
+        """Take last values of these keys; they are not news to anyone, and older than all that
+        came since their key's place was reserved. Of a key they are in order."""
         parts = iter(pairs)
-        places: dict[bytes, int] = defaultdict(lambda: place)
+        taken: Counter[bytes] = Counter()
         for topic, payload in zip(parts, parts, strict=True):
             line = self._latest.lines.get(topic) or self._admit(topic)
-            if line is not None and line.payload is None:
-                line.seq = places[line.key]
+            if line is None or line.key not in places:
+                continue
+            if line.payload is None or line.seq < places[line.key]:
+                line.seq = places[line.key] + taken[line.key]
                 line.payload = payload
-                places[line.key] += 1
+                taken[line.key] += 1
 
     def expect(self, key: bytes, mode: int) -> None:
         """Somebody has begun to hold this key: there is something to `prepare`."""
@@ -187,9 +189,12 @@ class Fanout(Generic[R]):
         return self._line(key, mode) if self._admits(key) else None
 
     def _line(self, key: bytes, mode: int) -> Line:
-        """A topic's line; a new one may have to find room first."""
-        if len(self._latest.lines) >= self._most_lines:
+        """A topic's line; a new one may have to find room first. When most are held, and there is
+        little to forget, it is not looked for again at once."""
+        lines = self._latest.lines
+        if len(lines) >= self._crowded_at:
             self.forgotten += self._latest.shrink(self._index.__contains__)
+            self._crowded_at = max(self._most_lines, len(lines) + len(lines) // 8)
         return self._latest.line(key, mode)
 
     def _resolve(self, line: Line) -> tuple[Route, ...]:

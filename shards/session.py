@@ -46,6 +46,9 @@ class Wire(Protocol):
     def close(self, code: int, reason: str) -> None:
         """Close with a code and a reason."""
 
+    def pay(self) -> None:
+        """Send what is owed, unless the socket takes no more."""
+
     def hold(self, *, reading: bool) -> None:
         """Read the client's messages, or leave them where they are."""
 
@@ -73,6 +76,7 @@ class Session:
         "_waiting_bytes",
         "_wire",
         "_withheld",
+        "_withheld_bytes",
         "identity",
         "outbox",
         "snapshot",
@@ -106,6 +110,7 @@ class Session:
         self._busy = False
         self._held = False
         self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
+        self._withheld_bytes = 0
 
     def __repr__(self) -> str:
         who = self.identity.user if self.identity else "unknown"
@@ -151,7 +156,7 @@ class Session:
         if self.outbox.behind:
             self.outbox.owe(lines)
         elif self._withheld is not None:
-            self._withheld.append((data, lines))
+            self._keep(self._withheld, data, lines)
         else:
             self._wire.write(data)
 
@@ -164,7 +169,7 @@ class Session:
 
     def withhold(self) -> None:
         """A reply is being confirmed: first values and ticks come already, and follow it."""
-        self._withheld = []
+        self._withheld, self._withheld_bytes = [], 0
 
     def answered(self) -> None:
         """A ticket is complete, or confirmed: send the replies whose turn has come, then work
@@ -178,13 +183,15 @@ class Session:
         """The socket takes no more for now."""
         self.outbox.fall_behind()
 
-    def unblocked(self, budget_bytes: int) -> None:
-        """There is room again: pay what is owed."""
+    def unblocked(self, budget_bytes: int) -> bool:
+        """There is room again: pay what is owed, and say whether something is left to pay. What
+        may be of symbols whose reply has not been sent has to wait for it."""
         if self._withheld is not None:
-            return  # what is owed may be of symbols whose reply has not been sent
+            return False
         data = self.outbox.settle(self._frame_of, budget_bytes)
         if data:
             self._wire.write(b"".join(data))
+        return self.outbox.behind
 
     # Below: details.
 
@@ -250,6 +257,20 @@ class Session:
                 self._reply(protocol.error(error.code, str(error)))
             for data, lines in withheld or ():
                 self.deliver(data, lines)
+            if self.outbox.behind:
+                self._wire.pay()
+
+    def _keep(
+        self, withheld: list[tuple[bytes, Sequence[Line]]], data: bytes, lines: Sequence[Line]
+    ) -> None:
+        """Withhold ticks, up to as much as a socket may; beyond that their lines are owed."""
+        withheld.append((data, lines))
+        self._withheld_bytes += len(data)
+        if self._withheld_bytes > self._settings.websocket.outbox_bytes:
+            self.outbox.fall_behind()
+            for _, kept in withheld:
+                self.outbox.owe(kept)
+            withheld.clear()
 
     def _handle(self, request: protocol.Request | RequestError) -> None:
         if isinstance(request, RequestError):

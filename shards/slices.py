@@ -44,22 +44,21 @@ class Slices:
 
     def begin(self, work: Work) -> None:
         """Do it, as far as this turn has room."""
-        done = self._advance(work, self._left)
-        self._left -= done  # work may begin other work
+        self._advance(work)
 
     def step(self) -> None:
         """A new turn: go on with what was left."""
-        self._left = room = self._room
-        while self._waiting and room > 0:
-            room -= self._advance(self._waiting.popleft(), room)
+        self._left = self._room
+        while self._waiting and self._left > 0:
+            self._advance(self._waiting.popleft())
+        self._left = self._room
 
-    def _advance(self, work: Work, room: int) -> int:
-        """Do up to about so many rows of it; how many it did."""
-        done = 0
-        while done < room:
+    def _advance(self, work: Work) -> None:
+        """Do as much of it as this turn has room for. It may begin other work, which takes of the
+        same room."""
+        while self._left > 0:
             rows = next(work, None)
             if rows is None:
-                return done
-            done += rows
+                return
+            self._left -= rows
         self._waiting.append(work)
-        return done

@@ -2,7 +2,8 @@
 
 1. A value is shown once, right after the reply, or as soon as the home has sent it.
 2. A tick that was faster takes its place: a client never gets an old value after a newer one.
-3. While a leg is opening, what the shard knew before is void; the home knows better.
+3. What the shard knew before a leg opened is shown to nobody who comes, and void when the home
+   has answered, who knows better. Until then it is what those who are behind are owed.
 4. Openings are numbered by the shard's own words to the router. An answer counts for the opening
    it was asked for, and for no other; while a later one is under way, it counts for nothing.
 """
@@ -24,10 +25,12 @@ FRESH_S = 60.0
 
 
 class _Awaiting(NamedTuple):
-    """A client that is owed a first value; `seq` is the last tick it cannot have been sent."""
+    """A client that is owed a first value: the lowest mode it waits in, the modes it held before,
+    and the last tick it cannot have been sent."""
 
     client: Client
     mode: Mode
+    held: int
     seq: int
 
 
@@ -72,24 +75,23 @@ class Snapshots:
 
     def left(self, client: Client, key: bytes, modes: int = 0) -> None:
         """A client holds this key only in these modes any more. It goes on waiting in the lowest
-        of them, unless it has been sent a tick meanwhile."""
+        of them that it waits in, unless it has been sent a tick meanwhile."""
         waiting = self._awaiting.get(key, {})
         one = waiting.pop(client, None)
-        if one and modes and self._waits(key, one):
-            waiting[client] = one._replace(mode=Mode(lowest(modes)))
+        awaited = modes & ~one.held if one else 0
+        if one and awaited and self._waits(key, one):
+            waiting[client] = one._replace(mode=Mode(lowest(awaited)))
         elif one and not waiting:
             del self._awaiting[key]
 
     def opened(self, keys: Iterable[bytes], number: int) -> None:
-        """The legs of these keys begin here in the stream: what was known before is void, except
-        at home, which has seen every tick."""
+        """The legs of these keys begin here in the stream. What was known before counts no more
+        for those who come, except at home, which has seen every tick."""
         begun = _Opening(number, open=True, place=self._fanout.reserve())
         for key in keys:
             expected = self._opening.get(key)
             if expected is None or expected.number <= number:
                 self._opening[key] = begun
-            if not self._is_home(key):
-                self.forget([key])
 
     def reset(self) -> None:
         """Ticks may have been missed: nothing that was known counts any more, and no answer that
@@ -113,11 +115,10 @@ class Snapshots:
         opening = self._opening.get(key)
         if opening is None or (opening.open and not self._is_home(key)):
             line = self._latest.snapshot(key, mode, held)
-            if line is not None:
+            if line is not None and (opening is None or line.seq >= opening.place):
                 return line
-        if opening is not None and not held:
-            waiting = self._awaiting.setdefault(key, {})
-            waiting[client] = _Awaiting(client, mode, self._fanout.seq)
+        if opening is not None:
+            self._wait(client, key, mode, held)
         return None
 
     def query(self, live: Sequence[bytes], other: Sequence[bytes], now_s: float) -> list[bytes]:
@@ -151,10 +152,13 @@ class Snapshots:
         owed = [(key, waiting) for key in settled for waiting in self._settle(key)]
         if len(settled) < len(keys):
             pairs = topics.select(pairs, settled.__contains__)
-        self._fanout.remember(pairs, min(settled.values()))
-        for key, (client, mode, _) in owed:
+        self._fanout.remember(pairs, settled)
+        for key, place in settled.items():
+            if not self._is_home(key):
+                self._latest.outdate(key, place)
+        for key, (client, mode, held, _) in owed:
             variant = self._index.held(client).get(key)
-            line = self._latest.newest(key, mode)
+            line = self._latest.snapshot(key, mode, held)
             if variant is not None and variant.modes & mode.bit and line is not None:
                 shown = frame(line, variant)
                 if shown is not None:
@@ -175,6 +179,15 @@ class Snapshots:
     ) -> dict[Client, _Awaiting]:
         """Those who have been sent no tick of the key since they began to wait."""
         return {client: one for client, one in waiting.items() if self._waits(key, one)}
+
+    def _wait(self, client: Client, key: bytes, mode: Mode, held: int) -> None:
+        """A client waits for a first value; one that waits already does so in another mode too."""
+        waiting = self._awaiting.setdefault(key, {})
+        before = waiting.get(client)
+        if before is not None and self._waits(key, before):
+            waiting[client] = before._replace(mode=min(before.mode, mode))
+        else:
+            waiting[client] = _Awaiting(client, mode, held, self._fanout.seq)
 
     def _waits(self, key: bytes, one: _Awaiting) -> bool:
         """Whether a client has been sent no tick of the key since it began to wait."""

@@ -487,6 +487,9 @@ class Wire:
     def close(self, code: int, reason: str) -> None:
         pytest.fail(f"closed with {code} {reason}")
 
+    def pay(self) -> None:
+        pytest.fail("behind")
+
     def hold(self, *, reading: bool) -> None:
         pytest.fail("held")
 

@@ -92,6 +92,12 @@ class Latest:
         for line in self.of(key):
             line.payload = None
 
+    def outdate(self, key: bytes, seq: int) -> None:
+        """Drop the values of a key that came before this one."""
+        for line in self._of.get(key, ()):
+            if line.seq < seq:
+                line.payload = None
+
     def shrink(self, keep: Callable[[bytes], bool]) -> int:
         """Forget the older half of the topics that nobody here holds; how many that were."""
         idle = sorted(

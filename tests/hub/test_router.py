@@ -304,6 +304,7 @@ def test_a_new_leg_voids_what_was_known_and_asks_the_home_in_the_order_of_the_ti
 def test_a_key_that_is_live_already_is_asked_for_as_live(run: Run) -> None:
     async def test(hub: Hub_) -> None:
         shards = await hub.shards()
+        await hub.peer("feed-sim")
         shards[HOME].interest(Want(KEY, 1))
         await until(lambda: shards[HOME].parts(stream.QUERY))
         shards[AWAY].interest(Want(KEY, 1))

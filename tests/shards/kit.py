@@ -167,6 +167,12 @@ def remains(desk: Desk) -> list[str]:
         "held": desk.index._held,
         "names": desk.index._names,
         "audiences": desk.index._audiences,
+        "lines that know nothing": [
+            line for line in desk.latest.lines.values() if line.payload is None
+        ],
+        "lines of others": [
+            line for line in desk.latest.lines.values() if not desk._is_home(line.key)
+        ],
         **{f"wants of {feed}": wants._records for feed, wants in desk._wants.items()},
     }
     return [f"{name}: {found}" for name, found in holders.items() if found]

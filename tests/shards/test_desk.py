@@ -882,3 +882,47 @@ def test_whoever_comes_later_is_sent_the_ticks_of_a_topic_that_is_ready() -> Non
     desk.fanout.flush()
     assert [tag for _, tag, _ in early.got()] == [1]
     assert [tag for _, tag, _ in late.got()] == [1]
+
+
+# Two feeds that serve the same user.
+
+
+def test_a_key_has_all_its_modes_of_one_feed_also_when_another_was_asked_meanwhile() -> None:
+    """On leaving, all modes are taken from one feed: what was asked of the other stayed wanted."""
+    desk, client = make(), Client()
+    first = ask(desk, client, 1, A)
+    ((feed, _, _),) = desk.tell()
+    desk.take_results(feed, [Result(A.key, 1)], 0.0)
+    other = next(name for name in ("zerodha", "dhan") if name != feed)
+    second = _asked_of(desk, client, A, QUOTE, other)
+    answer(desk)
+    assert first.confirm()
+    assert second.confirm()
+    assert {variant.feed for variant in desk.index.held(client).values()} == {feed}
+    assert wants(desk) == {
+        feed: [Want(A.key, 3, 5, A.exchange, A.symbol)],
+        other: [Want(A.key, 0, 5, A.exchange, A.symbol)],
+    }
+    desk.leave(client)
+    answer(desk)
+    assert remains(desk) == []
+
+
+def _asked_of(
+    desk: Desk, client: Client, one: Instrument, mode: Mode, feed: str
+) -> SubscribeTicket:
+    """A subscribe that goes to this feed."""
+    request = subscription(mode.value, one)
+    asked = protocol.subscribe(request, snapshot=True)
+    ticket = SubscribeTicket(desk, client, request, asked, broker="b", deadline_s=8.0)
+    desk.slices.begin(desk._enter(ticket, feed))
+    return ticket
+
+
+def test_a_tick_that_comes_late_for_what_was_never_told_leaves_nothing() -> None:
+    desk, client = make(), Client()
+    ticket = ask(desk, client, 1, A)
+    desk.fanout.offer(tick(A, LTP, 1))
+    ticket.cancel()
+    answer(desk)
+    assert remains(desk) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -206,16 +207,28 @@ def test_whoever_joins_after_a_flush_gets_no_tick_from_before() -> None:
 def test_remembered_values_are_no_news_and_never_replace_what_is_known() -> None:
     world, client = World(), Client()
     world.hold(client, SBIN, Mode.LTP)
-    world.tick(SBIN, Mode.LTP, 2)
     place = world.fanout.reserve()
-    world.fanout.remember(
-        [*tick(SBIN, Mode.LTP, 1), *tick(SBIN, Mode.QUOTE, 1), b"bad", b"{}"], place
-    )
+    world.tick(SBIN, Mode.LTP, 2)
+    pairs = [*tick(SBIN, Mode.LTP, 1), *tick(SBIN, Mode.QUOTE, 1), b"bad", b"{}"]
+    world.fanout.remember(pairs, {SBIN.key: place})
     world.fanout.flush()
     assert [data["ltp"] for _, _, data in client.got()] == [2]
     assert world.latest.lines[b"NSE_SBIN_LTP"].payload == b'{"ltp": 2}'
     quote = world.latest.lines[b"NSE_SBIN_QUOTE"]
-    assert (quote.payload, quote.seq) == (b'{"ltp": 1}', 2)
+    assert (quote.payload, quote.seq) == (b'{"ltp": 1}', place)
+
+
+def test_remembered_values_replace_what_came_before_their_place() -> None:
+    world = World()
+    world.tick(SBIN, Mode.LTP, 1)
+    world.tick(INFY, Mode.LTP, 1)
+    place = world.fanout.reserve()
+    pairs = [*tick(SBIN, Mode.LTP, 2), *tick(INFY, Mode.LTP, 2)]
+    world.fanout.remember(pairs, {SBIN.key: place, INFY.key: place - 1})
+    assert world.latest.lines[b"NSE_SBIN_LTP"].payload == b'{"ltp": 2}'
+    assert world.latest.lines[b"NSE_INFY_LTP"].payload == b'{"ltp": 1}', "it came after its place"
+    world.fanout.remember(tick(UNDERSCORES, Mode.LTP, 1), {SBIN.key: place})
+    assert not world.latest.of(UNDERSCORES.key) or not world.latest.newest(UNDERSCORES.key, 1)
 
 
 def test_what_is_none_of_its_business_costs_the_rest_of_a_batch_nothing() -> None:
@@ -232,7 +245,8 @@ def test_places_kept_for_a_home_are_no_ticks_and_all_its_values_fit_before_the_n
     assert (world.fanout.taken, world.fanout.forgotten) == (0, 0)
     place = world.fanout.reserve()
     world.tick(INFY, Mode.LTP, 1)
-    world.fanout.remember([pair for mode in Mode for pair in tick(SBIN, mode, 0)], place)
+    pairs = [pair for mode in Mode for pair in tick(SBIN, mode, 0)]
+    world.fanout.remember(pairs, {SBIN.key: place})
     seqs = [world.latest.lines[topics.of(SBIN.key, mode)].seq for mode in Mode]
     assert seqs == [place, place + 1, place + 2]
     assert max(seqs) < world.latest.lines[b"NSE_INFY_LTP"].seq
@@ -260,6 +274,27 @@ def test_past_the_limit_of_topics_the_older_half_of_what_nobody_holds_makes_room
     for instrument in idle[4:]:
         world.tick(instrument, Mode.LTP, 1)
     assert len(world.latest.lines) == 7, "six that are held, and the last that is not"
+
+
+def test_while_nearly_all_is_held_room_is_not_looked_for_at_each_topic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, client = World(), Client()
+    world.fanout = Fanout(world.index, world.latest, lambda _: True, most_lines=100)
+    shrink, looked = world.latest.shrink, []
+
+    def counted(keep: Callable[[bytes], bool]) -> int:
+        looked.append(len(world.latest.lines))
+        return shrink(keep)
+
+    monkeypatch.setattr(world.latest, "shrink", counted)
+    for number in range(800):
+        held = Instrument("NSE", f"HELD{number}")
+        world.hold(client, held, Mode.LTP)
+        world.tick(held, Mode.LTP, 1)
+    assert looked[0] == 100
+    assert len(looked) < 25
+    assert len(world.latest.lines) == 800
 
 
 def test_a_cut_batch_is_an_error_not_a_guess() -> None:

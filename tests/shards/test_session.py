@@ -47,6 +47,7 @@ class Wire:
         self.sent: list[bytes] = []
         self.closed: list[tuple[int, str]] = []
         self.reading = True
+        self.asked_to_pay = 0
         self.work: list[asyncio.Future[None]] = []
 
     def known(self) -> None:
@@ -57,6 +58,9 @@ class Wire:
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))
+
+    def pay(self) -> None:
+        self.asked_to_pay += 1
 
     def hold(self, *, reading: bool) -> None:
         assert reading != self.reading, "told once per change"
@@ -929,6 +933,35 @@ def test_a_client_that_held_much_is_counted_no_more_when_it_is_gone() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize(("limit", "asked"), [(100_000, 1800), (1000, 1500)])
+def test_a_client_that_leaves_in_any_turn_is_counted_no_more(
+    turns: int, limit: int, asked: int
+) -> None:
+    async def main() -> None:
+        talk = await two(max_user_symbols=limit)[0].known()
+        talk.say(sub(*instruments(1, 2, asked)))
+        left = turns
+        while talk.desk.busy and left:
+            _answer_once(talk.desk)
+            left -= 1
+        talk.session.gone()
+        while talk.desk.busy:
+            _answer_once(talk.desk)
+        assert talk.guests.symbol_room("alice") == limit
+        assert remains(talk.desk) == []
+
+    def _answer_once(desk: Desk) -> None:
+        for feed, number, wants in desk.tell():
+            begun = [want.key for want in wants if want.modes]
+            desk.snapshots.opened(begun, number)
+            desk.snapshots.values([], begun, number)
+            results = [Result(want.key, want.modes) for want in wants if want.modes]
+            desk.take_results(feed, results, 0.0)
+
+    run(main)
+
+
 # Keys that were revoked.
 
 
@@ -939,5 +972,56 @@ def test_a_client_whose_key_was_revoked_is_closed_and_nobody_else() -> None:
             talk.session.recheck(lambda grant: grant.key_id != "alice's key")
         assert alice.wire.closed == [(1008, "the API key was revoked")]
         assert bob.wire.closed == stranger.wire.closed == []
+
+    run(main)
+
+
+def test_what_is_withheld_is_bounded_and_beyond_that_owed() -> None:
+    """Twenty clients that subscribe 10,000 symbols at once withheld 45 MB in a second."""
+
+    async def main() -> None:
+        limits = {"max_symbols": 5000, "outbox_bytes": 65_536}
+        settings = make_settings(hub={"shards": 2}, websocket=limits)
+        talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
+        other = await Talk(settings, talk.desk).known()
+        other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
+        answer(talk.desk)
+        talk.say(sub(*many, request_id="large"))
+        last = 0
+        while talk.desk.slices:
+            for _ in range(500):
+                last += 1
+                talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, last))
+            talk.desk.fanout.flush()
+            kept = sum(len(data) for data, _ in talk.session._withheld or ())
+            assert kept < 65_536
+            talk.desk.tell()
+        assert talk.gist() == ["large"]
+        assert talk.wire.asked_to_pay == 1
+        assert not talk.session.unblocked(1 << 20)
+        assert talk.gist() == [last]
+        talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, -1))
+        talk.desk.fanout.flush()
+        assert talk.gist() == [-1], "in step again"
+
+    run(main)
+
+
+def test_what_a_client_is_owed_is_not_lost_when_a_leg_goes_lower_for_another() -> None:
+    async def main() -> None:
+        settings = make_settings(hub={"shards": 2})
+        talk = await Talk(settings).known()
+        other = await Talk(settings, talk.desk).known()
+        talk.say(sub(A, mode=3))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.blocked()
+        talk.desk.fanout.offer(tick(A, Mode.DEPTH, 5))
+        talk.desk.fanout.flush()
+        other.say(sub(A, mode=1))
+        ((_, number, _),) = talk.desk.tell()
+        talk.desk.snapshots.opened([A.key], number)
+        assert not talk.session.unblocked(1 << 20)
+        assert talk.gist() == [5]
 
     run(main)

@@ -115,3 +115,20 @@ def test_pieces_are_all_rows_in_their_order_a_hundred_at_most() -> None:
     found = list(pieces(range(250)))
     assert [row for piece in found for row in piece] == list(range(250))
     assert max(len(piece) for piece in found) == 100
+
+
+def test_rule_3_work_that_begins_work_stays_within_the_room_together() -> None:
+    slices, done = Slices(600), list[str]()
+
+    def outer(name: str) -> Work:
+        slices.begin(work(done, f"{name} inner", 600))
+        done.append(name)
+        yield 100
+
+    for name in "abc":
+        slices.begin(outer(name))
+    assert len(done) <= 700
+    while slices:
+        before = len(done)
+        slices.step()
+        assert len(done) - before <= 700

@@ -199,23 +199,42 @@ def test_the_home_waits_for_the_router_to_say_whether_its_values_still_count() -
     assert (got(client), got(late)) == ([(2, 1)], [(2, 1)])
 
 
-def test_opening_a_leg_leaves_the_homes_values_alone() -> None:
-    world = World(K)
+def test_what_was_known_before_a_leg_opened_is_kept_until_the_home_has_answered() -> None:
+    """Whoever is behind may still be owed it; whoever comes is not shown it."""
+    world, client = World(K), Client()
     world.tick(QUOTE, 1)
     world.tick(QUOTE, 1, OTHER)
+    world.tick(DEPTH, 1, OTHER)
     world.snapshots.opened([K.key, OTHER.key], 1)
-    assert world.latest.newest(K.key, QUOTE) is not None
-    assert world.latest.newest(OTHER.key, QUOTE) is None
+    assert world.hold(client, QUOTE, OTHER) == []
+    assert [line.payload for line in world.latest.of(OTHER.key)] == [b'{"ltp": 1}'] * 2
+    world.snapshots.values(tick(OTHER, QUOTE, 2), [K.key, OTHER.key], 1)
+    assert got(client) == [(2, 2)]
+    assert [line.payload for line in world.latest.of(OTHER.key)] == [b'{"ltp": 2}', None]
+    assert world.latest.newest(K.key, QUOTE) is not None, "the home has seen every tick"
 
 
-def test_a_session_that_holds_the_key_already_does_not_wait() -> None:
+@pytest.mark.parametrize("order", ["answer first", "hold first"])
+@pytest.mark.parametrize(
+    ("held", "mode", "newest", "shown"),
+    [(LTP, QUOTE, QUOTE, [(2, 7)]), (LTP, QUOTE, LTP, []), (DEPTH, LTP, LTP, [(1, 7)]),
+     (DEPTH, LTP, DEPTH, []), (QUOTE, LTP, DEPTH, [])],
+)  # fmt: skip
+def test_what_a_session_is_shown_of_another_mode_hangs_on_no_race(
+    order: str, held: Mode, mode: Mode, newest: Mode, shown: list[tuple[int, int]]
+) -> None:
     world, client = World(), Client()
-    world.hold(client, LTP)
-    world.snapshots.opening(K.key, 1)
-    assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key], 1)
-    world.answer(*tick(K, QUOTE, 1))
-    assert got(client) == []
+    world.hold(client, held)
+    world.open()
+    others = [part for mode in Mode if mode != newest for part in tick(K, mode, 1)]
+    answer = [*others, *tick(K, newest, 7)]
+    if order == "hold first":
+        assert world.hold(client, mode) == []
+        world.answer(*answer)
+        assert got(client) == shown
+    else:
+        world.answer(*answer)
+        assert world.hold(client, mode) == shown
 
 
 def test_whoever_has_left_meanwhile_is_shown_nothing() -> None:
