@@ -1,7 +1,7 @@
 """What a shard's sessions ask of the hub, and what the hub answers. Pure: the shard moves bytes.
 
 1. A client gets ticks from its subscribe reply on: the index learns of it when the reply is sent.
-2. What is wanted upstream is everything held or awaited below, told in batches, once per change.
+2. What is wanted upstream is everything held or awaited below (wanted.py tells it).
 3. Whatever changes the index flushes the fan-out first.
 4. No turn of the loop does more than some rows, however large a subscribe is (slices).
 """
@@ -10,39 +10,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from hub.core.config import Settings
 from hub.core.index import Index
 from hub.core.latest import Latest, Line
-from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want, lowest
+from hub.core.model import Identity, Instrument, Mode, Offer, Result
 from hub.core.offers import Offers
 from hub.core.placement import home
-from hub.core.wants import Wants
 from shards import protocol
 from shards.accounts import Accounts
 from shards.fanout import Fanout, frame
 from shards.slices import Slices, Work, pieces
 from shards.snapshots import Snapshots
 from shards.tickets import Client, Row, Stage, SubscribeTicket
-
-ACCOUNTS = ""
-"""The feed under whose name interest in account events is told."""
+from shards.wanted import ACCOUNTS, Wanted, Word
 
 _MODES = tuple(Mode)  # walking through an enumeration is slow
-_MOST_TOLD = 500
-"""Keys of a feed told at once: what is told, and answered, is a slice too."""
 _MOST_PREPARED = 100
 """Topics whose way is made ready in one turn, when nothing else is to be done."""
-
-
-class Word(NamedTuple):
-    """What a shard tells the router about one feed: its `number`th word, which openings that
-    follow from it carry."""
-
-    feed: str
-    number: int
-    wants: list[Want]
 
 
 class Desk:
@@ -58,14 +44,12 @@ class Desk:
         )
         self.snapshots = Snapshots(self.index, self.latest, self.fanout, self._is_home)
         self.accounts = Accounts()
+        self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self._end)
         self.feeds = Offers()
         self.slices = Slices()
-        self._wants: dict[str, Wants] = defaultdict(Wants)
-        self._words = 0
         self._waiting: dict[tuple[str, bytes], dict[Row, SubscribeTicket]] = {}
         self._tickets: dict[SubscribeTicket, None] = {}
         self._pending: dict[Client, int] = defaultdict(int)
-        self._legs: dict[bytes, int] = {}
 
     def __repr__(self) -> str:
         return f"<Desk {self.index!r}, {len(self._tickets)} tickets>"
@@ -151,8 +135,8 @@ class Desk:
                 keys.add(result.key)
             for client in dict.fromkeys(self.accounts.settle(keys, now_s)):
                 client.answered()
-        elif feed in self._wants:
-            settle = self._wants[feed].settle
+        elif self.wanted.knows(feed):
+            settle = self.wanted.of(feed).settle
             answers = []
             for result in results:
                 settle(result)
@@ -170,8 +154,8 @@ class Desk:
     def take_feeds(self, offers: Iterable[Offer], now_s: float) -> None:
         """Which feeds are there; one that has gone has nothing confirmed any more."""
         for feed in self.feeds.take(offers, now_s):
-            if feed in self._wants:
-                self._wants[feed].doubt()
+            if self.wanted.knows(feed):
+                self.wanted.of(feed).doubt()
 
     def paused(self, seconds: float) -> None:
         """This process was paused: nobody is late for what fell due meanwhile."""
@@ -198,11 +182,7 @@ class Desk:
     @property
     def busy(self) -> bool:
         """Whether something is left for another turn."""
-        return (
-            bool(self.slices)
-            or self.fanout.unprepared
-            or any(wants.untold for wants in self._wants.values())
-        )
+        return bool(self.slices) or self.fanout.unprepared or self.wanted.untold
 
     def tell(self) -> list[Word]:
         """Another turn: go on with what was left, then say what has changed in this shard's
@@ -210,24 +190,7 @@ class Desk:
         self.slices.step()
         if not self.slices:
             self.fanout.prepare(_MOST_PREPARED)
-        told = [self._word(feed, wants.take(_MOST_TOLD)) for feed, wants in self._wants.items()]
-        self._note(told)
-        told.append(self._word(ACCOUNTS, self.accounts.wants.take()))
-        return [word for word in told if word.wants]
-
-    def tell_all(self) -> list[Word]:
-        """All of this shard's interest, for a router that knows nothing of it."""
-        told = [self._word(feed, wants.everything()) for feed, wants in self._wants.items()]
-        for key in self._legs:
-            if not any(key in wants for wants in self._wants.values()):
-                self._end(key)
-        self._legs.clear()
-        self._note(told)
-        return [*told, self._word(ACCOUNTS, self.accounts.wants.everything())]
-
-    def symbols(self) -> int:
-        """How many keys this shard wants."""
-        return sum(len(wants) for wants in self._wants.values())
+        return self.wanted.tell()
 
     # Below: details.
 
@@ -241,7 +204,7 @@ class Desk:
 
     def _concerns(self, key: bytes) -> bool:
         """Whether ticks of a key are taken: the router was told that they are wanted."""
-        return key in self._legs or self._is_home(key)
+        return key in self.wanted or self._is_home(key)
 
     def _is_home(self, key: bytes) -> bool:
         return home(key, self._settings.hub.shards) == self._shard
@@ -327,7 +290,7 @@ class Desk:
         before = self.index.held(client).get(key)
         held = before.modes if before else 0
         if held & mode.bit:
-            self._wants[row.feed].remove(key, mode)
+            self.wanted.of(row.feed).remove(key, mode)
             return None
         if before and before.feed != row.feed:  # another was asked while this one was away
             self._change_feed(row, mode, before.feed)
@@ -346,8 +309,8 @@ class Desk:
     def _change_feed(self, row: Row, mode: Mode, feed: str) -> None:
         """A client has all modes of a key of the feed that it had the first of."""
         exchange, symbol = row.instrument
-        self._wants[feed].add(row.key, mode, depth=row.depth, exchange=exchange, symbol=symbol)
-        self._wants[row.feed].remove(row.key, mode)
+        self.wanted.of(feed).add(row.key, mode, depth=row.depth, exchange=exchange, symbol=symbol)
+        self.wanted.of(row.feed).remove(row.key, mode)
         row.feed = feed
 
     def _let_go(self, ticket: SubscribeTicket) -> Work:
@@ -373,7 +336,9 @@ class Desk:
         exchange, symbol = row.instrument
         row.wanted = True
         self._pending[ticket.client] += 1
-        if self._wants[feed].add(key, ticket.mode, depth=depth, exchange=exchange, symbol=symbol):
+        if self.wanted.of(feed).add(
+            key, ticket.mode, depth=depth, exchange=exchange, symbol=symbol
+        ):
             return
         row.waiting = True
         ticket.missing += 1
@@ -385,7 +350,7 @@ class Desk:
 
     def _unwant(self, ticket: SubscribeTicket, row: Row) -> None:
         self._settle_pending(row, ticket.client)
-        self._wants[row.feed].remove(row.key, ticket.mode)
+        self.wanted.of(row.feed).remove(row.key, ticket.mode)
 
     def _stop_waiting(self, ticket: SubscribeTicket, row: Row) -> None:
         if not row.waiting:
@@ -420,32 +385,11 @@ class Desk:
         for mode in dropped:
             variant = self.index.remove(client, key, mode)
             if variant is not None:
-                self._wants[variant.feed].remove(key, mode)
+                self.wanted.of(variant.feed).remove(key, mode)
         if dropped:
             self.snapshots.left(client, key, self.index.modes(client, key))
             self.latest.unresolve(key)
         return dropped
-
-    def _word(self, feed: str, wants: list[Want]) -> Word:
-        self._words += 1
-        return Word(feed, self._words, wants)
-
-    def _note(self, told: list[Word]) -> None:
-        """Keep up with what was told: legs about to open, keys that concern nobody any more. A
-        key in several words opens with the first that can open it, or with a later one."""
-        numbers = {want.key: word.number for word in reversed(told) for want in word.wants}
-        feeds = [wants for wants in self._wants.values() if wants]
-        for key, number in numbers.items():
-            modes = 0
-            for wants in feeds:
-                modes |= wants.told(key)
-            level, before = lowest(modes), self._legs.pop(key, 0)
-            if level:
-                self._legs[key] = level
-                if not before or level < before:
-                    self.snapshots.opening(key, number)
-            else:
-                self._end(key)
 
     def _end(self, key: bytes) -> None:
         """Nobody here wants a key any more; only its home keeps what it knows."""

@@ -24,9 +24,10 @@ from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role, run
 from shards.connection import Connection
-from shards.desk import Desk, Word
+from shards.desk import Desk
 from shards.gateway import Gateway
 from shards.session import Session
+from shards.wanted import Word
 
 _FEEDS_S = 5.0
 """How long a shard that starts waits for a feed before it lets clients in all the same."""
@@ -171,7 +172,7 @@ class Shard(Role):
         self._ingest.reset(open_=True)
         self._desk.fanout.flush()
         self._desk.snapshots.reset()
-        for word in self._desk.tell_all():
+        for word in self._desk.wanted.tell_all():
             self._send_interest(word, replace=True)
 
     def _send_interest(self, word: Word, *, replace: bool) -> None:
@@ -221,7 +222,7 @@ class Shard(Role):
             "in": fanout.taken,
             "out": fanout.delivered,
             "clients": len(gateway),
-            "symbols": self._desk.symbols(),
+            "symbols": len(self._desk.wanted),
             "topics": len(self._desk.latest.lines),
             "malformed": fanout.malformed + self._desk.accounts.malformed,
             "behind": gateway.behind(),

@@ -37,10 +37,11 @@ from hub.core.model import Identity, Result
 from hub.feeds.base import Feed, FeedHealth, Sink
 from hub.feeds.sim import SimFeed
 from shards import protocol
-from shards.desk import ACCOUNTS, Desk
+from shards.desk import Desk
 from shards.guests import Guests
 from shards.session import Session
 from shards.tally import Tally
+from shards.wanted import ACCOUNTS
 from tests.shards.kit import make_settings, replies, serve
 
 ROOT = Path(__file__).parent.parent

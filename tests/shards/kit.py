@@ -14,10 +14,11 @@ from hub.core.config import Settings
 from hub.core.latest import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
-from shards.desk import ACCOUNTS, Desk, Word
+from shards.desk import Desk
 from shards.guests import Guests
 from shards.protocol import Request
 from shards.tally import Tally
+from shards.wanted import ACCOUNTS, Word
 
 ALICE = Identity("alice", "zerodha")
 BOB = Identity("bob", "dhan")
@@ -157,7 +158,7 @@ def remains(desk: Desk) -> list[str]:
         "tickets": desk._tickets,
         "waiting": desk._waiting,
         "pending": desk._pending,
-        "legs": desk._legs,
+        "legs": desk.wanted._legs,
         "opening": desk.snapshots._opening,
         "awaiting": desk.snapshots._awaiting,
         "followers": desk.accounts._followers,
@@ -173,6 +174,6 @@ def remains(desk: Desk) -> list[str]:
         "lines of others": [
             line for line in desk.latest.lines.values() if not desk._is_home(line.key)
         ],
-        **{f"wants of {feed}": wants._records for feed, wants in desk._wants.items()},
+        **{f"wants of {feed}": wants._records for feed, wants in desk.wanted._feeds.items()},
     }
     return [f"{name}: {found}" for name, found in holders.items() if found]

@@ -22,10 +22,11 @@ from hypothesis.stateful import (
 from hub.core.latest import Line
 from hub.core.model import Identity, Instrument, Mode, Result, Want
 from shards import protocol
-from shards.desk import ACCOUNTS, Desk
+from shards.desk import Desk
 from shards.protocol import Drop
 from shards.slices import Slices
 from shards.tickets import SubscribeTicket
+from shards.wanted import ACCOUNTS
 from tests.shards.kit import (
     ALICE,
     BOB,
@@ -261,7 +262,7 @@ def test_a_desk_is_busy_until_everything_is_told_and_done() -> None:
         turns += 1
     assert turns > 1
     assert desk.tell() == []
-    assert desk.symbols() == 3000
+    assert len(desk.wanted) == 3000
 
 
 def test_a_connection_holds_so_many_symbols_and_no_more() -> None:
@@ -497,7 +498,7 @@ def test_only_differences_are_told_but_a_new_router_is_told_all() -> None:
     desk.tell()
     ticket.confirm()
     assert wants(desk) == {}
-    told = by_feed(desk.tell_all())
+    told = by_feed(desk.wanted.tell_all())
     assert {feed: [(want.key, want.modes) for want in rows] for feed, rows in told.items()} == {
         "zerodha": [(A.key, 1)], "dhan": [(B.key, 4)], ACCOUNTS: [(b"@orders:alice", 1)],
     }  # fmt: skip
@@ -510,7 +511,7 @@ def test_telling_all_forgets_what_has_ended_since() -> None:
     hold(desk, client, 1, B)
     desk.fanout.offer(tick(B, LTP, 1))
     desk.leave(client)
-    desk.tell_all()
+    desk.wanted.tell_all()
     assert remains(desk) == []
     assert not desk.latest.lines
 
@@ -520,7 +521,7 @@ def test_each_feed_counts_its_symbols() -> None:
     hold(desk, client, 1, A, B)
     hold(desk, client, 2, A)
     hold(desk, client, 1, C, identity=BOB)
-    assert desk.symbols() == 3
+    assert len(desk.wanted) == 3
     assert "3 keys" in repr(desk)
 
 
@@ -570,7 +571,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def tell_all(self) -> None:
-        self.unanswered = [(feed, want) for feed, _, rows in self.desk.tell_all() for want in rows]
+        self.unanswered = [
+            (feed, want) for feed, _, rows in self.desk.wanted.tell_all() for want in rows
+        ]
 
     @precondition(lambda self: self.unanswered)
     @rule(data=st.data(), good=st.booleans())
@@ -578,8 +581,8 @@ class Histories(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.unanswered) - 1))
         feed, want = self.unanswered.pop(place)
         if want.modes:
-            self.desk.snapshots.opened([want.key], self.desk._words)
-            self.desk.snapshots.values([], [want.key], self.desk._words)
+            self.desk.snapshots.opened([want.key], self.desk.wanted._words)
+            self.desk.snapshots.values([], [want.key], self.desk.wanted._words)
             result = Result(want.key, want.modes, "" if good else "no")
             self.desk.take_results(feed, [result], self.now_s)
             self.reply()
@@ -626,7 +629,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(instrument=KEY, mode=MODE)
     def tick(self, instrument: Instrument, mode: Mode) -> None:
-        if instrument is not HERE and instrument.key not in self.desk._legs:
+        if instrument is not HERE and instrument.key not in self.desk.wanted._legs:
             return  # the router sends nothing that it was not asked for
         self.ticks += 1
         self.desk.fanout.flush()
@@ -668,7 +671,7 @@ class Histories(RuleBasedStateMachine):
             if row.wanted
         )
         found: Counter[tuple[bytes, Mode]] = Counter()
-        for feed_wants in self.desk._wants.values():
+        for feed_wants in self.desk.wanted._feeds.values():
             for key, record in feed_wants._records.items():
                 for mode in Mode:
                     assert record.counts[mode - 1] >= 0

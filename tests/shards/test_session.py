@@ -15,10 +15,11 @@ from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
 from hub.core.model import Identity, Instrument, Mode, Result
 from shards import protocol
-from shards.desk import ACCOUNTS, Desk
+from shards.desk import Desk
 from shards.guests import Guests
 from shards.session import Session
 from shards.tickets import SubscribeTicket
+from shards.wanted import ACCOUNTS
 from tests.shards.kit import (
     ALICE,
     BOB,
