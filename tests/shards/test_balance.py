@@ -120,6 +120,7 @@ def test_sockets_go_to_the_least_loaded_wherever_they_were_accepted(room: Path) 
         for _ in range(4):
             hall.place(0)
         assert await hall.settled(13) == [3, 5, 5]
+        assert [balance.lost for balance in hall.balances] == [0] * SHARDS
         hall.close()
 
     asyncio.run(main())

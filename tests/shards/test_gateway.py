@@ -69,6 +69,49 @@ def test_only_those_whose_time_has_come_are_looked_after() -> None:
     live(main)
 
 
+def test_after_a_change_of_keys_only_sessions_whose_key_was_revoked_are_closed(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            stays, goes = await one.known(), await one.known()
+            _, door = await asyncio.open_connection("127.0.0.1", one.port)
+            await until(lambda: len(one.gateway) == 3)
+            sessions = [found.session for found in one.gateway._connections if found.session]
+            assert len(sessions) == 2, "one has not shaken hands yet"
+            revoked = sessions[0]._grant
+            one.gateway.recheck(lambda grant: grant is not revoked)
+            await until(lambda: len(one.gateway) == 2)
+            codes = []
+            for client in (stays, goes):
+                with contextlib.suppress(ConnectionClosed):
+                    await client.send(PING)
+                    await client.recv()
+                codes.append(client.close_code)
+            assert sorted(codes, key=str) == [1008, None]
+            door.close()
+            await stays.close()
+            await goes.close()
+
+    live(main, uv=uv)
+
+
+def test_a_client_that_went_away_before_it_was_let_in_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with house() as one:
+
+            async def refused(*_: object) -> None:
+                raise OSError(errno.ENOTCONN, "gone")
+
+            monkeypatch.setattr(one.gateway._loop, "connect_accepted_socket", refused)
+            _, writer = await asyncio.open_connection("127.0.0.1", one.port)
+            await until(lambda: one.gateway.accepted == 1 and not one.gateway._tasks)
+            assert one.gateway._balance.loads.all() == [0]
+            writer.close()
+
+    live(main, uv=False)
+
+
 def test_two_shards_on_one_port_share_their_clients(uv: bool) -> None:
     async def main() -> None:
         with faults() as found, room() as path:
