@@ -24,10 +24,12 @@ class Answer(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What follows from a change: wants for the feed, answers for shards."""
+    """What follows from a change: wants for the feed, answers for shards. `fresh` are those of the
+    asks that are for new keys: nobody claimed them, and the feed was asked for nothing of them."""
 
     asks: list[Want]
     answers: list[Answer]
+    fresh: list[Want]
 
 
 class _Claim:
@@ -85,18 +87,13 @@ class Claims:
     def __contains__(self, key: bytes) -> bool:
         return key in self._claims
 
-    def live(self, key: bytes) -> int:
-        """The set of modes in which the feed has a key."""
-        claim = self._claims.get(key)
-        return claim.live if claim else 0
-
     def shards(self) -> list[int]:
         """The shards that claim something."""
         return [shard for shard, keys in self._by_shard.items() if keys]
 
     def apply(self, shard: int, wants: Iterable[Want], *, replace: bool, now: float) -> Work:
         """Take a shard's word; `replace` means it is all the shard wants."""
-        work = Work([], [])
+        work = Work([], [], [])
         news = {want.key: want for want in wants}
         if replace:
             for key in [key for key in self._by_shard.get(shard, ()) if key not in news]:
@@ -149,6 +146,7 @@ class Claims:
         if claim is None:
             claim = self._claims[want.key] = _Claim()
             claim.exchange, claim.symbol = want.exchange, want.symbol
+            work.fresh.append(want)
         claim.shards[shard] = want.modes
         self._by_shard.setdefault(shard, {})[want.key] = None
         deeper = want.depth > claim.depth

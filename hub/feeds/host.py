@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hub.core import codec
-from hub.core.claims import Answer, Claims
+from hub.core.claims import Answer, Claims, Work
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.liveness import Awake
@@ -114,24 +114,25 @@ class FeedHost(Role):
             shard, wants, replace=bool(message["replace"]), now=time.monotonic()
         )
         self._send(work.answers)
-        self._apply(self._within_limits(work.asks))
+        self._apply(self._within_limits(work))
 
-    def _within_limits(self, asks: list[Want]) -> list[Want]:
-        """What the feed may be asked for. What only lingers makes room; the rest is refused."""
+    def _within_limits(self, work: Work) -> list[Want]:
+        """What the feed may be asked for. What only lingers makes room. For the rest the last of
+        the new keys are refused: of none of these the feed was asked for anything yet."""
         limit = self._feed.limits.symbols
         over = len(self._claims) - limit if limit else 0
         if over <= 0:
-            return asks
+            return work.asks
         given_back = self._claims.give_back(over)
         self._apply(given_back)
         self._tell_released()
         over -= len(given_back)
         if not over:
-            return asks
-        refused = [want for want in asks if not self._claims.live(want.key)][-over:]
+            return work.asks
+        refused = work.fresh[-over:]
         self._refuse(refused, f"feed {self._feed.name} takes no more than {limit} symbols")
         keys = {want.key for want in refused}
-        return [want for want in asks if want.key not in keys]
+        return [want for want in work.asks if want.key not in keys]
 
     def _apply(self, wants: list[Want]) -> None:
         """Hand wants to the feed; one that breaks down is an error for those who wait."""

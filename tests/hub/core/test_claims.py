@@ -201,7 +201,7 @@ def test_rule_1_the_oldest_makes_room_first_and_what_is_claimed_does_not() -> No
 def test_rule_1_who_comes_back_while_it_lingers_is_answered_at_once_and_keeps_it() -> None:
     claims = live(1, 0)
     claims.drop([0], 10.0)
-    assert claim(claims, 1, 1, now=14.0) == Work([], [Answer(1, Result(KEY, 1))])
+    assert claim(claims, 1, 1, now=14.0) == Work([], [Answer(1, Result(KEY, 1))], [])
     assert claims.due(1000.0) == []
 
 
@@ -219,15 +219,24 @@ def test_rule_1_what_lingers_stays_when_another_mode_is_asked_for() -> None:
     assert [want.modes for want in claims.due(15.0)] == [2]
 
 
-def test_live_is_what_the_feed_has_granted_and_not_lost() -> None:
+def test_rule_3_answered_at_once_is_what_the_feed_has_granted_and_not_refused() -> None:
     claims = Claims(LINGER_S)
     claim(claims, 0, 3)
-    assert claims.live(KEY) == 0
+    assert claim(claims, 1, 1).answers == []
     claims.settle(Result(KEY, 1))
-    assert claims.live(KEY) == 1
+    assert claim(claims, 2, 1).answers == [Answer(2, Result(KEY, 1))]
     claims.settle(Result(KEY, 2, "no quotes"))
-    assert claims.live(KEY) == 1
-    assert claims.live(b"NSE_X") == 0
+    assert claim(claims, 3, 1).answers == [Answer(3, Result(KEY, 1))]
+    assert claim(claims, 3, 2).answers == []
+
+
+def test_of_what_is_asked_the_new_keys_are_told_apart() -> None:
+    claims = live(1, 0)
+    new = Want(b"NSE_B", 1)
+    work = claims.apply(1, [Want(KEY, 2), new], replace=False, now=0.0)
+    assert (work.asks, work.fresh) == ([Want(KEY, 3, 5, "NSE", "A"), new], [new])
+    again = claims.apply(2, [new._replace(modes=2)], replace=False, now=0.0)
+    assert (len(again.asks), again.fresh) == (1, []), "the feed was asked for it already"
 
 
 def test_rule_1_the_clock_runs_from_the_first_who_left() -> None:
@@ -242,14 +251,14 @@ def test_rule_1_the_clock_runs_from_the_first_who_left() -> None:
 def test_rule_2_two_shards_are_one_ask() -> None:
     claims = Claims(LINGER_S)
     assert [want.modes for want in claim(claims, 0, 1).asks] == [1]
-    assert claim(claims, 1, 1) == Work([], [])
+    assert claim(claims, 1, 1) == Work([], [], [])
     assert [want.modes for want in claim(claims, 2, 4).asks] == [5]
 
 
 def test_rule_2_more_levels_are_asked_for_and_waited_for() -> None:
     claims = live(4, 0)
     work = claim(claims, 1, 4, depth=20)
-    assert work == Work([Want(KEY, 4, 20, "NSE", "A")], [])
+    assert work == Work([Want(KEY, 4, 20, "NSE", "A")], [], [])
     assert claims.settle(Result(KEY, 4, "", 20)) == [Answer(1, Result(KEY, 4, "", 20))]
 
 
@@ -257,7 +266,7 @@ def test_rule_2_fewer_levels_are_there_already_and_another_mode_takes_none_away(
     claims = Claims(LINGER_S)
     claim(claims, 0, 4, depth=20)
     claims.settle(Result(KEY, 4, "", 20))
-    assert claim(claims, 1, 4, depth=5) == Work([], [Answer(1, Result(KEY, 4))])
+    assert claim(claims, 1, 4, depth=5) == Work([], [Answer(1, Result(KEY, 4))], [])
     assert claim(claims, 2, 6, depth=5).asks == [Want(KEY, 6, 20, "NSE", "A")]
 
 

@@ -248,6 +248,22 @@ def test_what_only_lingers_makes_room_before_anything_is_refused(directory: Path
     assert keys_of(bench.answers(), error=True) == [new[3].key]
 
 
+def test_at_the_limit_a_new_key_is_refused_and_none_that_the_feed_was_asked_for(
+    bench: Bench,
+) -> None:
+    """Whether the feed has answered makes no difference: those who wait for it go on waiting."""
+    bench.feed.limits = Limits(symbols=2)
+    bench.wants(0, Want(KEY, 1), Want(b"NSE_B", 1))
+    bench.wants(1, Want(KEY, 1))
+    bench.wants(2, Want(b"NSE_C", 1), Want(KEY, 2))
+    error = "feed sim takes no more than 2 symbols"
+    assert bench.released() == [b"NSE_C"]
+    assert bench.answers() == [("shard-2", [Result(b"NSE_C", 1, error)])]
+    assert bench.feed.told == [Want(KEY, 1), Want(b"NSE_B", 1), Want(KEY, 3)]
+    bench.host.answer([Result(KEY, 3)])
+    assert [shard for shard, _ in bench.answers()] == ["shard-0", "shard-1", "shard-2"]
+
+
 def test_what_goes_beyond_the_limit_is_refused_in_a_time_that_grows_with_it_alone(
     bench: Bench,
 ) -> None:
@@ -267,5 +283,5 @@ def test_what_goes_beyond_the_limit_is_refused_in_a_time_that_grows_with_it_alon
     wants = [Want(Key(b"NSE_%d" % number), 1) for number in range(1000)]
     work = bench.host._claims.apply(0, wants, replace=False, now=0.0)
     compared = 0
-    assert len(bench.host._within_limits(work.asks)) == 10
+    assert len(bench.host._within_limits(work)) == 10
     assert compared < 20 * len(wants)
