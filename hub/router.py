@@ -326,7 +326,7 @@ class Router(Role):
                 )
         elif name.startswith(FEED):
             self._send_surely(self._legs.feed_gone(name.removeprefix(FEED)))
-            self._announce()
+            self._announce(gone=name)
 
     def _pass_on(self, sender: str, message: Message) -> None:
         """Switch a message to its addressee; say so if it is not there and an answer is due."""
@@ -334,12 +334,13 @@ class Router(Role):
         if not self._switch.send(to, message | {"from": sender}) and sender.startswith("cli-"):
             self._switch.send(sender, {"t": "absent", "who": to})
 
-    def _presence(self) -> Message:
-        return {"t": "pulse", "feeds": self._roster.offers()}
+    def _presence(self, gone: str = "") -> Message:
+        return {"t": "pulse", "feeds": self._roster.offers(without=gone)}
 
-    def _announce(self) -> None:
-        """Tell the shards at once which feeds are there."""
-        pulse = self._presence()
+    def _announce(self, gone: str = "") -> None:
+        """Tell the shards at once which feeds are there. Of one that is `gone` they hear so even
+        when another process has its name already: what it had confirmed is void."""
+        pulse = self._presence(gone)
         for name in self._roster.names(SHARD):
             self._switch.send(name, pulse)
 

@@ -119,6 +119,10 @@ class Roster:
         """Everyone who is there, or all of one role."""
         return [name for name in self._peers if name.startswith(prefix)]
 
-    def offers(self) -> list[Offer]:
-        """What the feeds that are there announce."""
-        return [peer.offer for peer in self._peers.values() if peer.offer is not None]
+    def offers(self, without: str = "") -> list[Offer]:
+        """What the feeds that are there announce, all but one."""
+        return [
+            peer.offer
+            for peer in self._peers.values()
+            if peer.offer is not None and peer.name != without
+        ]

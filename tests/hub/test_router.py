@@ -422,6 +422,25 @@ def test_a_shard_with_a_new_epoch_begins_afresh(run: Run) -> None:
     run(test)
 
 
+def test_shards_hear_that_a_feed_is_gone_before_another_is_there_under_its_name(run: Run) -> None:
+    """A feed that is killed and quickly started again has confirmed nothing yet."""
+
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        old = await hub.peer("feed-sim")
+        await until(lambda: all(shard.of("pulse") for shard in shards))
+        for shard in shards:
+            shard.heard.clear()
+        old.close()
+        hub.peers.remove(old)
+        await hub.peer("feed-sim", epoch=2)
+        await until(lambda: all(len(shard.of("pulse")) == 2 for shard in shards))
+        for shard in shards:
+            assert [len(pulse["feeds"]) for pulse in shard.of("pulse")] == [0, 1]
+
+    run(test)
+
+
 def test_who_carries_no_lease_is_asked_who_he_is_and_changes_nothing(run: Run) -> None:
     async def test(hub: Hub_) -> None:
         (shard, _) = await hub.shards()
