@@ -257,15 +257,15 @@ class Router(Role):
         kind, now_s = message["t"], time.monotonic()
         if kind == "hello":
             self._take_hello(sender, message, now_s)
-        elif kind == "bye":
-            if self._roster.leave(sender):
-                self._gone(sender)
         elif not sender.startswith("cli-") and not self._roster.heard(
             sender, message.get("lease"), now_s
         ):
             self._switch.send(sender, {"t": "who", "lease": message.get("lease")})
         elif message.get("to", "router") != "router":
             self._pass_on(sender, message)
+        elif kind == "bye":
+            if self._roster.leave(sender):
+                self._gone(sender)
         elif kind == "interest":
             self._take_interest(sender, message)
         elif kind == "released":

@@ -89,7 +89,7 @@ class ControlLink:
         """Say goodbye and close."""
         if isinstance(self._beats, asyncio.Task):
             self._beats.cancel()
-        self._send({"t": "bye"})
+        self.send({"t": "bye"})
         self._pump.close()
 
     def _send(self, message: Message) -> None:

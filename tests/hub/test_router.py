@@ -422,6 +422,20 @@ def test_a_shard_with_a_new_epoch_begins_afresh(run: Run) -> None:
     run(test)
 
 
+def test_a_goodbye_from_an_earlier_stay_ends_no_later_one(run: Run) -> None:
+    """A process that leaves slowly may say it when another has its name already."""
+
+    async def test(hub: Hub_) -> None:
+        (shard, _) = await hub.shards()
+        shard.send(t="bye", lease=999)
+        await until(lambda: shard.of("who"))
+        assert "shard-0" in hub.router._roster
+        shard.send(t="bye")
+        await until(lambda: "shard-0" not in hub.router._roster)
+
+    run(test)
+
+
 def test_shards_hear_that_a_feed_is_gone_before_another_is_there_under_its_name(run: Run) -> None:
     """A feed that is killed and quickly started again has confirmed nothing yet."""
 

@@ -96,6 +96,7 @@ def test_a_process_says_hello_until_it_is_welcome_and_then_beats(directory: Path
         beats = here._beats
         await here.stop()
         await until(lambda: bool(router.of("bye")))
+        assert router.of("bye")[0]["lease"] == 1
         assert isinstance(beats, asyncio.Task)
         await until(beats.cancelled)
         router.switch.close()
