@@ -51,13 +51,16 @@ class Monitor(Role):
         while True:
             now_s = time.monotonic()
             self._record.heard(self.name, os.getpid(), self.common_figures(), now_s)
-            measured = {}
-            for name, pid in self._record.pids().items():
-                figures = self._measure(pid)
-                if figures is not None:
-                    measured[name] = figures
-            self._record.take(measured, now_s)
+            self._record.take(self._measure_all(), now_s)
             await asyncio.sleep(BEAT_S - (time.monotonic() - now_s) % BEAT_S)
+
+    def _measure_all(self) -> dict[str, Figures]:
+        """The figures of all processes that are there; of others nothing is kept."""
+        pids = self._record.pids()
+        for pid in self._processes.keys() - set(pids.values()):
+            del self._processes[pid]
+        measured = {name: self._measure(pid) for name, pid in pids.items()}
+        return {name: figures for name, figures in measured.items() if figures is not None}
 
     def _measure(self, pid: int) -> Figures | None:
         """A process's figures by psutil, None when it is gone."""
