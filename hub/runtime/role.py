@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ LEASH = "HUB_LEASH"
 """Set to 1 in the environment of a child whose stdin is its parent's leash."""
 
 _LAG_S = 0.25
+_LAGS = 6
+"""How many measurements count: those since the last beat, or one more."""
 _WATCHDOG_S = 1.0
 
 
@@ -44,7 +47,7 @@ class Role:
         self.settings = settings
         self.runtime_dir: Path = make_runtime_dir(settings)
         self.started_s = time.time()
-        self._lag_s = 0.0
+        self._lags_s = deque([0.0], _LAGS)
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -89,9 +92,8 @@ class Role:
             self.fail(error)
 
     def lag_s(self) -> float:
-        """The longest time the loop kept a timer waiting since this was last asked."""
-        lag, self._lag_s = self._lag_s, 0.0
-        return lag
+        """The longest time the loop kept a timer waiting in the last second or a bit more."""
+        return max(self._lags_s)
 
     def common_figures(self) -> dict[str, Any]:
         """What each role's heartbeat says beside its own figures."""
@@ -128,7 +130,7 @@ class Role:
             before = time.monotonic()
             await asyncio.sleep(_LAG_S)
             now = time.monotonic()
-            self._lag_s = max(self._lag_s, now - before - _LAG_S)
+            self._lags_s.append(max(0.0, now - before - _LAG_S))
             if now - fed_s >= _WATCHDOG_S:
                 notify("WATCHDOG=1", "READY=1")  # again: a full socket drops what comes
                 fed_s = now

@@ -171,7 +171,7 @@ def test_readiness_is_told_and_the_watchdog_fed_from_the_roles_own_loop(
     assert next(text for text in told if "WATCHDOG=1" in text).split() == ["WATCHDOG=1", "READY=1"]
 
 
-def test_how_late_the_loop_was_is_told_once(directory: Path) -> None:
+def test_how_late_the_loop_was_is_told_to_all_who_ask_soon(directory: Path) -> None:
     async def main() -> None:
         async def work(role: Example) -> None:
             asyncio.get_running_loop().call_later(0.1, time.sleep, 0.5)
@@ -179,8 +179,7 @@ def test_how_late_the_loop_was_is_told_once(directory: Path) -> None:
 
         role = Example(directory, work)
         await lived(role)
-        assert role.lag_s() > 0.1
-        assert role.lag_s() == 0.0
+        assert role.lag_s() == role.lag_s() > 0.1
 
     asyncio.run(main())
 
@@ -193,11 +192,13 @@ def test_rule_2_the_watchdog_is_fed_once_a_second_and_only_lateness_counts_as_la
     async def work(role: Example) -> None: ...
 
     role, now, fed = Example(directory, work), 100.0, []
-    naps = iter([module._LAG_S] * 8 + [module._LAG_S + 0.5] + [module._LAG_S] * 2)
+    naps = iter([module._LAG_S] * 8 + [module._LAG_S + 0.5] + [module._LAG_S] * 7)
+    lags = []
 
     async def sleep(seconds: float) -> None:
         nonlocal now
         assert seconds == module._LAG_S
+        lags.append(role.common_figures()["lag_ms"])
         now += next(naps)
 
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
@@ -205,8 +206,8 @@ def test_rule_2_the_watchdog_is_fed_once_a_second_and_only_lateness_counts_as_la
     monkeypatch.setattr(module, "notify", lambda *lines: fed.append((now, lines[0])))
     with pytest.raises(RuntimeError):  # the naps are over
         asyncio.run(role._pulse())
-    assert fed == [(second, "WATCHDOG=1") for second in (100.25, 101.25, 102.75)]
-    assert [role.common_figures()["lag_ms"] for _ in range(2)] == [500.0, 0.0]
+    assert fed == [(second, "WATCHDOG=1") for second in (100.25, 101.25, 102.75, 103.75)]
+    assert lags == [0.0] * 9 + [500.0] * 6 + [0.0] * 2, "for a beat or two, and no longer"
 
 
 STUCK = """
