@@ -18,7 +18,9 @@ from hub.core.interest import InterestTable
 from hub.core.model import Mode
 from hub.core.placement import home
 
-_SUFFIXES = (b"", *(f"_{mode.name}".encode() for mode in Mode))
+_SUFFIXES = tuple(f"_{mode.name}".encode() for mode in Mode)
+_FEW_GROUPS = 4096
+"""Groups that are kept without asking whether a route still leads to them."""
 
 
 class Group:
@@ -48,6 +50,7 @@ class Routing:
         self._max_topics = max_topics
         self._routes: dict[bytes, Route] = {}
         self._groups: dict[tuple[int, ...], Group] = {}
+        self._most_groups = _FEW_GROUPS
         self._fast: list[Group] = []
         self._slow: list[Group] = []
         self._homes = [Group((shard,), self._slow) for shard in range(shards)]
@@ -84,6 +87,8 @@ class Routing:
         for key in keys:
             for suffix in _SUFFIXES:
                 self._routes.pop(key + suffix, None)
+        if len(self._groups) > self._most_groups:
+            self._tidy()
 
     @property
     def pending_fast(self) -> bool:
@@ -102,6 +107,13 @@ class Routing:
     def take_slow(self) -> dict[int, list[bytes]]:
         """The pending batches of each home."""
         return self._take(self._slow)
+
+    def _tidy(self) -> None:
+        """Forget groups to which no route leads. Nothing may be pending. It is done again when
+        there are twice as many, so a change costs no more for it on the whole."""
+        used = {group for route in self._routes.values() for group in route}
+        self._groups = {shards: group for shards, group in self._groups.items() if group in used}
+        self._most_groups = max(_FEW_GROUPS, 2 * len(self._groups))
 
     def _resolve(self, topic: bytes) -> tuple[bytes, Route]:
         """The canonical topic and its route. Raises Malformed."""

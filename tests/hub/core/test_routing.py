@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.core import codec, topics
+from hub.core import routing as module
 from hub.core.interest import InterestTable
 from hub.core.model import Mode, Want, lowest
 from hub.core.placement import home
@@ -217,3 +218,37 @@ def test_no_more_topics_are_remembered_than_allowed() -> None:
         assert len(bench.routing) == number % 3 + 1
     bench.take()
     assert sum(len(pairs) for pairs in bench.slow.values()) == 100
+
+
+@pytest.fixture
+def few_groups(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A bound of groups that is soon reached; all sets of ten shards are beyond it."""
+    monkeypatch.setattr(module, "_FEW_GROUPS", 8)
+    return 8
+
+
+def test_groups_that_no_route_leads_to_are_forgotten(few_groups: int) -> None:
+    bench = Bench(shards=10)
+    for number in range(1, 1 << 8):
+        for shard in range(10):
+            bench.say(shard, KEYS[0], number >> shard & 1)
+            bench.routing.offer([b"NSE_A_LTP", b""])
+            assert len(bench.routing._groups) <= few_groups + 1
+
+
+def test_groups_that_routes_lead_to_stay_and_are_looked_for_ever_more_seldom(
+    few_groups: int,
+) -> None:
+    """A topic that is resolved later must find the group of its key's other topics (rule 3)."""
+    bench = Bench(shards=10)
+    for number in range(1, 100):
+        key = b"NSE_%d" % number
+        for shard in range(10):
+            bench.say(shard, key, number >> shard & 1)
+        bench.routing.offer([key + b"_LTP", b""])
+    routing = bench.routing
+    bench.take()
+    routing._tidy()
+    used = {group for route in routing._routes.values() for group in route}
+    assert used - set(routing._homes) == set(routing._groups.values())
+    assert routing._most_groups == 2 * len(routing._groups) > 2 * few_groups
