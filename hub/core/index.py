@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
@@ -127,17 +127,11 @@ class Index(Generic[S]):
         self._move(session, key, before, before._replace(modes=modes) if modes else None)
         return before
 
-    def drop(self, session: S) -> dict[bytes, Variant]:
-        """A session is gone; what it held."""
-        held = dict(self._held.get(session, {}))
-        for key, variant in held.items():
+    def drop(self, session: S) -> None:
+        """A session is gone, and holds nothing."""
+        for key, variant in list(self.held(session).items()):
             self._move(session, key, variant, None)
         self._names.pop(session, None)
-        return held
-
-    def sessions(self) -> Iterator[S]:
-        """The sessions that hold something."""
-        return iter(self._held)
 
     def _move(self, session: S, key: bytes, before: Variant | None, after: Variant | None) -> None:
         variants = self._keys.setdefault(key, {})

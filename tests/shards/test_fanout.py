@@ -366,7 +366,9 @@ def test_every_history_gives_each_client_exactly_what_it_is_due(
             model.modes[key].discard(mode)
         elif step == "drop":
             world.fanout.flush()
-            for gone in world.index.drop(client):
+            held = list(world.index.held(client))
+            world.index.drop(client)
+            for gone in held:
                 world.latest.unresolve(gone)
             model.modes.clear()
         elif step == "tick":
