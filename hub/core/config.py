@@ -194,7 +194,12 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1024, description="Largest bus message accepted.", extra={"unit": "bytes"}),
     ] = 1 << 20
     max_topics: Annotated[
-        int, Meta(ge=1000, description="Topics the router remembers before it starts afresh.")
+        int,
+        Meta(
+            ge=1000,
+            description="Topics the router remembers before it starts afresh, and a shard before "
+            "it forgets the older half of those that none of its clients holds.",
+        ),
     ] = 1_000_000
 
 
