@@ -26,7 +26,7 @@ from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
 from hub.core.model import Result
-from hub.core.names import INGEST, pipe_name
+from hub.core.names import CLI, INGEST, pipe_name
 from hub.core.orders import Orders
 from hub.core.roster import FEED, SHARD, Roster
 from hub.core.routing import Routing
@@ -39,6 +39,7 @@ from hub.runtime.role import Role, run
 
 _INGEST_QUEUE = 1000
 _CUT_OFF = 4
+_QUESTIONS = frozenset({"status", "usage"})
 """A message so many times larger than the largest one accepted is not even received: ZMQ cuts its
 publisher off, who connects again."""
 
@@ -255,11 +256,11 @@ class Router(Role):
 
     def _take_control(self, sender: str, message: Message) -> None:
         kind, now_s = message["t"], time.monotonic()
-        if kind == "hello":
+        if sender.startswith(CLI):
+            self._take_question(sender, message)
+        elif kind == "hello":
             self._take_hello(sender, message, now_s)
-        elif not sender.startswith("cli-") and not self._roster.heard(
-            sender, message.get("lease"), now_s
-        ):
+        elif not self._roster.heard(sender, message.get("lease"), now_s):
             self._switch.send(sender, {"t": "who", "lease": message.get("lease")})
         elif message.get("to", "router") != "router":
             self._pass_on(sender, message)
@@ -274,10 +275,16 @@ class Router(Role):
         elif kind == "beat":
             self._switch.send(sender, self._presence())
             self._pass_on(sender, message | {"to": "monitor"})
-        elif kind == "status":
-            self._switch.send(
-                sender, {"t": "status", "peers": self._roster.names(), "figures": self._figures()}
-            )
+
+    def _take_question(self, sender: str, message: Message) -> None:
+        """The command line asks. It is no process of the hub and can say nothing as one."""
+        if message["t"] not in _QUESTIONS:
+            raise Malformed(f"{sender}: {message['t']} is no question")
+        if message.get("to", "router") == "router":
+            answer = {"t": "status", "peers": self._roster.names(), "figures": self._figures()}
+            self._switch.send(sender, answer)
+        elif not self._pass_on(sender, message):
+            self._switch.send(sender, {"t": "absent", "who": message["to"]})
 
     def _take_hello(self, sender: str, message: Message, now_s: float) -> None:
         refusal = self._roster.refusal(sender, message)
@@ -328,11 +335,9 @@ class Router(Role):
             self._send_surely(self._legs.feed_gone(name.removeprefix(FEED)))
             self._announce(gone=name)
 
-    def _pass_on(self, sender: str, message: Message) -> None:
-        """Switch a message to its addressee; say so if it is not there and an answer is due."""
-        to = str(message["to"])
-        if not self._switch.send(to, message | {"from": sender}) and sender.startswith("cli-"):
-            self._switch.send(sender, {"t": "absent", "who": to})
+    def _pass_on(self, sender: str, message: Message) -> bool:
+        """Switch a message to its addressee; False when it is not there."""
+        return self._switch.send(str(message["to"]), message | {"from": sender})
 
     def _presence(self, gone: str = "") -> Message:
         return {"t": "pulse", "feeds": self._roster.offers(without=gone)}

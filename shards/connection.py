@@ -296,9 +296,12 @@ class Connection(asyncio.Protocol):
     # Below: details.
 
     def _shake_hands(self, request: Request) -> None:
-        origin, host = request.headers.get("Origin"), request.headers.get("Host")
+        origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
+        origin, host = (values[0] if values else None for values in (origins, hosts))
         if self._no_room:
             response = self._ws.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{self._no_room}\n")
+        elif len(origins) > 1 or len(hosts) > 1:
+            response = self._ws.reject(http.HTTPStatus.BAD_REQUEST, "one Host and one Origin\n")
         elif self._house.guests.foreign(origin, host, self.address):
             response = self._ws.reject(http.HTTPStatus.FORBIDDEN, "pages of this origin may not\n")
         else:

@@ -8,6 +8,7 @@ docs/protocol.md lists every message.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -84,7 +85,7 @@ class Drop(NamedTuple):
 def read(text: str | bytes) -> Request:
     """A message as a JSON object. Raises RequestError."""
     try:
-        request = json.loads(text, parse_constant=lambda _: None)
+        request = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     except RecursionError:
         raise RequestError(INVALID_JSON, "the message is nested too deeply") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -318,6 +319,12 @@ def _text(reply: Any) -> bytes:
         return json.dumps(reply).encode()
     except RecursionError:
         raise RequestError(SERVER_ERROR, "what is to be echoed is nested too deeply") from None
+
+
+def _finite(digits: str) -> float | None:
+    """A number as it is read; what no float can hold is null, as it could be written nowhere."""
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def _echo(request: Request, reply: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ leave the runtime directory's sockets.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import msgpack
 import msgspec
@@ -18,6 +18,20 @@ from hub.core.model import Offer, Result, Want
 
 Message = dict[str, Any]
 """A control message: `t` is its type, `to` and `from` are roles, the rest belongs to the type."""
+
+_Figures = TypedDict(
+    "_Figures",
+    {"in": float, "out": float, "started_s": float, "children": dict[str, dict[str, Any]]},
+    total=False,
+)
+
+
+class _Beat(TypedDict):
+    """What a heartbeat has to hold, and what some of its figures have to be."""
+
+    pid: Annotated[int, msgspec.Meta(gt=0)]
+    figures: _Figures
+
 
 _batch = msgspec.msgpack.Decoder(list[bytes])
 _packer = msgpack.Packer(autoreset=True)
@@ -76,6 +90,15 @@ def offer(message: Message) -> Offer:
 def offers(message: Message) -> list[Offer]:
     """The feeds a pulse names. Raises Malformed when they are of another form."""
     return _rows(message, "feeds", Offer)
+
+
+def beat(message: Message) -> tuple[int, dict[str, Any]]:
+    """The pid and the figures of a heartbeat. Raises Malformed when they are of another form."""
+    try:
+        msgspec.convert(message, _Beat)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"{message['t']}: {error}") from None
+    return message["pid"], message["figures"]
 
 
 def keys(message: Message) -> list[bytes]:

@@ -1,9 +1,12 @@
-"""The names of the hub's own sockets and files in its runtime directory."""
+"""The names of the hub's own sockets and files in its runtime directory, and of its visitors."""
 
 from __future__ import annotations
 
 CONTROL = "control"
 """Everybody's control link to the router."""
+
+CLI = "cli-"
+"""How the names begin under which the command line comes to the control link."""
 
 INGEST = "ingest"
 """Where feeds put their ticks, and homes the values they were asked for."""

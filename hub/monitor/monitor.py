@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 import hub
+from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Settings
 from hub.core.liveness import BEAT_S
@@ -43,9 +44,8 @@ class Monitor(Role):
         await self._control.stop()
 
     def _take_beat(self, message: Message) -> None:
-        self._record.heard(
-            str(message["from"]), int(message["pid"]), message["figures"], time.monotonic()
-        )
+        pid, figures = codec.beat(message)
+        self._record.heard(str(message["from"]), pid, figures, time.monotonic())
 
     async def _sample(self) -> None:
         while True:

@@ -22,12 +22,13 @@ from hub.core.codec import Message
 from hub.core.errors import Malformed, NoAnswer, NotRunning
 from hub.core.liveness import BEAT_S, MISSED_S
 from hub.core.model import Offer
-from hub.core.names import CONTROL
+from hub.core.names import CLI, CONTROL
 from hub.core.window import Window
 from hub.runtime.links import Parts, Pump, bind, connect, ipc
 from hub.runtime.log import Seldom, log
 
 _QUEUE = 100_000
+_ROUTERS_OWN = frozenset({"welcome", "who", "refused", "pulse"})
 
 Background = Callable[[Coroutine[Any, Any, None]], object]
 """Starts a task that lives as long as the process."""
@@ -125,6 +126,18 @@ class ControlLink:
             self._seldom.warning("malformed", "control: %s", error)
             return
         kind = message["t"]
+        if kind in _ROUTERS_OWN and "from" in message:
+            self._seldom.warning(kind, "control: %s may not say %s", message["from"], kind)
+            return
+        try:
+            self._take_known(kind, message)
+        except (Malformed, KeyError, TypeError, ValueError) as error:
+            self._seldom.warning(
+                kind, "control: %s from %s cannot be used: %r", kind, message.get("from"), error
+            )
+
+    def _take_known(self, kind: str, message: Message) -> None:
+        """Take a message of a kind that means something here."""
         if kind == "welcome":
             self._take_welcome(message)
         elif kind == "who":
@@ -134,7 +147,7 @@ class ControlLink:
         elif kind == "refused":
             self._refused(str(message["why"]))
         elif kind in self._handlers:
-            self._handle(kind, message)
+            self._handlers[kind](message)
         if kind in {"welcome", "pulse"}:
             self._pulse_s = time.monotonic()
 
@@ -150,14 +163,6 @@ class ControlLink:
         self._lease = message["lease"]
         if fresh:
             self._welcomed(message)
-
-    def _handle(self, kind: str, message: Message) -> None:
-        try:
-            self._handlers[kind](message)
-        except (Malformed, KeyError, TypeError, ValueError) as error:
-            self._seldom.warning(
-                kind, "control: %s from %s cannot be used: %r", kind, message.get("from"), error
-            )
 
 
 class Switch:
@@ -210,7 +215,7 @@ async def ask(runtime_dir: Path, to: str, message: Message, timeout_s: float = 3
     """
     if not (runtime_dir / CONTROL).exists():
         raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
-    name = f"cli-{os.getpid()}-{time.monotonic_ns()}"
+    name = f"{CLI}{os.getpid()}-{time.monotonic_ns()}"
     sock = connect(zmq.DEALER, ipc(runtime_dir, CONTROL), queue=10, identity=name)
     pump = Pump(lambda: None, Window(0))
     answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()

@@ -496,6 +496,31 @@ def test_the_command_line_needs_no_lease_and_hears_who_is_absent(run: Run) -> No
     run(test)
 
 
+def test_the_command_line_can_ask_but_not_speak_as_a_process_would(run: Run) -> None:
+    """A beat of its own would have blinded the monitor, a released the feeds."""
+
+    async def test(hub: Hub_) -> None:
+        monitor, (shard, _) = await hub.peer("monitor"), await hub.shards()
+        cli = Peer(hub, "cli-1")  # which says hello
+        hub.peers.append(cli)
+        said: list[Message] = [
+            {"t": "beat", "pid": 7, "figures": {}},
+            {"t": "beat", "to": "monitor", "pid": "seven"},
+            {"t": "welcome", "to": "shard-0", "lease": 9},
+        ]
+        for message in said:
+            cli.send(**message)
+        await until(lambda: hub.router._switch.malformed == 1 + len(said))
+        cli.send(t="usage", to="monitor")
+        await until(lambda: monitor.of("usage"))
+        assert monitor.of("usage")[0]["from"] == "cli-1"
+        assert not [beat for beat in monitor.of("beat") if beat["from"] == "cli-1"]
+        assert not shard.of("welcome")
+        assert "cli-1" not in hub.router._roster
+
+    run(test)
+
+
 def test_messages_of_another_form_or_from_a_shard_too_many_change_nothing(run: Run) -> None:
     async def test(hub: Hub_) -> None:
         (shard, _) = await hub.shards()

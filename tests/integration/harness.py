@@ -350,7 +350,9 @@ class Client:
         return reply
 
     async def catch_up(self, publisher: Publisher) -> list[Message]:
-        """Everything that comes before a fence: a tick published now and a pong asked for then."""
+        """Everything that comes before a fence: a tick published now and a pong asked for then.
+
+        A first value that its home sends may come after the fence: await its tick instead."""
         fence = f"FENCE{next(_numbers)}"
         start = len(self.seen)
         await self.subscribe(fence, mode=1, snapshot=False)

@@ -532,6 +532,19 @@ def test_a_page_of_another_origin_is_refused_at_the_handshake(
     live(main, uv=uv)
 
 
+@pytest.mark.parametrize("name", ["Origin", "Host"])
+def test_two_of_what_says_who_comes_are_a_bad_request(name: str, uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            head, raw = await knock(one, f"{name}: localhost", f"{name}: localhost")
+            assert head.startswith("HTTP/1.1 400 ")
+            await raw.ended()
+            await raw.close()
+            await one.empty()
+
+    live(main, uv=uv)
+
+
 @pytest.mark.parametrize("limit", ["max_connections", "max_unauthenticated"])
 def test_one_too_many_is_answered_with_503(limit: str, uv: bool) -> None:
     async def main() -> None:

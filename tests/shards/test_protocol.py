@@ -562,3 +562,23 @@ def test_a_pong_echoes_all_but_null(request_: dict[str, Any], echoed: dict[str, 
 
 def test_the_names_of_a_holding_are_those_the_client_used() -> None:
     assert protocol.names(Variant(1, "NSE_INDEX", "NIFTY", "b")) == NIFTY
+
+
+@pytest.mark.parametrize("echoed", ["1e999", "[-1e999]", '{"a": [1e999, NaN]}', "Infinity"])
+def test_a_number_that_no_float_holds_is_null_wherever_it_is_echoed(echoed: str) -> None:
+    """`Infinity` is no JSON: a client in a browser could not read the reply."""
+
+    def never(constant: str) -> None:
+        raise AssertionError(constant)
+
+    texts = [f'"{name}": {echoed}' for name in ("timestamp", "_pingId", "request_id")]
+    row = f'"symbols": [{{"symbol": {echoed}, "exchange": {echoed}}}]'
+    request = protocol.read("{" + ", ".join([*texts, row, f'"mode": {echoed}']) + "}")
+    for reply in (
+        protocol.pong(request, 1),
+        protocol.orders(request, on=True),
+        protocol.unsubscribed(request, [], [protocol.failed_row(SBIN, "so", "sim")], "sim"),
+    ):
+        json.loads(reply, parse_constant=never)
+    for names, _, problem in protocol.subscribe(request | {"mode": 1}, snapshot=True).entries:
+        json.loads(protocol.failed_text(names, problem, "sim"), parse_constant=never)

@@ -135,6 +135,33 @@ def test_wants_need_a_key_and_modes(rows: object) -> None:
         codec.wants({"t": "interest", "wants": rows})
 
 
+def test_a_beat_travels_as_it_is() -> None:
+    figures = {"in": 3, "started_s": 1.5, "children": {"router": {"pid": 7}}, "lag_s": 0.1}
+    assert codec.beat({"t": "beat", "pid": 7, "figures": figures}) == (7, figures)
+
+
+@pytest.mark.parametrize(
+    "beat",
+    [
+        {},
+        {"pid": 7},
+        {"figures": {}},
+        {"pid": 0, "figures": {}},
+        {"pid": -1, "figures": {}},
+        {"pid": "7", "figures": {}},
+        {"pid": 7, "figures": []},
+        {"pid": 7, "figures": {"in": "many"}},
+        {"pid": 7, "figures": {"out": None}},
+        {"pid": 7, "figures": {"started_s": []}},
+        {"pid": 7, "figures": {"children": []}},
+        {"pid": 7, "figures": {"children": {"router": "ready"}}},
+    ],
+)
+def test_a_beat_of_another_form_is_malformed(beat: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match="beat"):
+        codec.beat({"t": "beat"} | beat)
+
+
 def test_a_message_without_its_rows_is_malformed() -> None:
     for read in (codec.wants, codec.results, codec.keys):
         with pytest.raises(Malformed):

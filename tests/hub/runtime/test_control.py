@@ -180,6 +180,40 @@ def test_a_message_reaches_its_handler_and_a_bad_one_stops_nothing(directory: Pa
     run(test())
 
 
+def test_only_the_router_itself_can_welcome_refuse_or_ask_who(directory: Path) -> None:
+    async def test() -> None:
+        stays: list[int] = []
+        refused: list[str] = []
+        heard: list[Message] = []
+        here = link(
+            directory,
+            welcomed=lambda message: stays.append(message["lease"]),
+            refused=refused.append,
+            handlers={"pulse": heard.append, "last": heard.append},
+        )
+        router = Router(directory)
+        here.start()
+        await until(lambda: stays == [1])
+        for message in (
+            router.welcome | {"lease": 9, "from": "shard-0"},
+            {"t": "who", "lease": 1, "from": "shard-0"},
+            {"t": "refused", "why": "so", "from": "shard-0"},
+            {"t": "pulse", "from": "shard-0"},
+            {"t": "who"},  # what is missing is missed by nobody
+            {"t": "refused"},
+            router.welcome,
+            {"t": "last", "from": "shard-0"},
+        ):
+            router.switch.send("shard-2", message)
+        await until(lambda: bool(heard))
+        assert ([message["t"] for message in heard], stays, refused) == (["last"], [1], [])
+        assert here._lease == 1
+        await here.stop()
+        router.switch.close()
+
+    run(test())
+
+
 def test_a_router_that_names_no_version_is_of_the_first_and_refused(directory: Path) -> None:
     """The first version knew of none; what it sends would be misread."""
 
