@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +142,21 @@ def test_help_loads_no_more_than_it_needs() -> None:
 
 
 def test_a_real_interrupt_ends_a_command_with_130(tmp_path: Path) -> None:
-    """`hub tail` waits for a hub that never says a word; Ctrl-C is a SIGINT."""
+    """`hub tail` waits for a hub that never says a word; Ctrl-C is a SIGINT.
+
+    A shell starts what it puts in the background with SIGINT ignored, this suite too, and
+    children inherit that: so here it is what it is in the foreground."""
     import socket
+
+    def foreground() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"ws://127.0.0.1:{server.getsockname()[1]}"
         environment = os.environ | {"HUB_API_KEY": "x", "HUB_RUNTIME_DIR": str(tmp_path)}
-        with run("tail", "NSE:X", "--url", url, env=environment) as process:
+        command = ("tail", "NSE:X", "--url", url)
+        with run(*command, env=environment, preexec_fn=foreground) as process:
             connection, _ = server.accept()
-            time.sleep(0)
             process.send_signal(signal.SIGINT)
             _, stderr = process.communicate()
             connection.close()
