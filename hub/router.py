@@ -15,7 +15,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,8 +38,8 @@ from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role, run
 
 _INGEST_QUEUE = 1000
-_CUT_OFF = 4
 _QUESTIONS = frozenset({"status", "usage"})
+_CUT_OFF = 4
 """A message so many times larger than the largest one accepted is not even received: ZMQ cuts its
 publisher off, who connects again."""
 
@@ -209,7 +209,7 @@ class Router(Role):
         log.warning("%s takes nothing; what it was owed is void", name)
         self._counts["given_up"] += 1
         if self._roster.leave(name):
-            self._gone(name)
+            self._gone(name, returns=True)
 
     # Interest climbs.
 
@@ -319,13 +319,16 @@ class Router(Role):
                 sender, {"t": "interest", "shard": shard, "wants": wants, "replace": True}
             )
 
-    def _gone(self, name: str) -> None:
-        """A process has left or fallen silent: what hung on it goes with it."""
+    def _gone(self, name: str, *, returns: bool = False) -> None:
+        """A process has left or fallen silent: what hung on it goes with it. One that may return
+        with its clients finds the order updates that it has missed."""
         log.info("%s is gone", name)
         if name.startswith(SHARD):
             shard = self._shard(name)
             self._flush_all()
-            self._pipes[shard].reset(open_=False)
+            unsent = self._pipes[shard].reset(open_=False)
+            if returns:
+                self._await_return(shard, unsent)
             self._follow(self._legs.left(shard))
             for feed in self._roster.names(FEED):
                 self._switch.send(
@@ -334,6 +337,12 @@ class Router(Role):
         elif name.startswith(FEED):
             self._send_surely(self._legs.feed_gone(name.removeprefix(FEED)))
             self._announce(gone=name)
+
+    def _await_return(self, shard: int, unsent: list[Sequence[bytes]]) -> None:
+        """Keep order updates for a shard that is silent, those first that it took no more."""
+        follows = dict(self._legs.interest.of_feed("")).get(shard, [])
+        updates = [codec.unpack(parts[1]) for parts in unsent if parts[0] == stream.ACCOUNT]
+        self._orders.away(shard, [want.key for want in follows], updates, time.monotonic())
 
     def _pass_on(self, sender: str, message: Message) -> bool:
         """Switch a message to its addressee; False when it is not there."""
@@ -361,7 +370,7 @@ class Router(Role):
             await asyncio.sleep(BEAT_S)
             now_s = time.monotonic()
             for name in self._roster.silent(now_s):
-                self._gone(name)
+                self._gone(name, returns=True)
             self._orders.tend(now_s)
             self._switch.send(
                 "monitor",

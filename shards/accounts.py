@@ -3,6 +3,7 @@
 1. An update reaches exactly the clients that follow its user, in order, each once.
 2. A client follows from its reply on; the reply waits until the router knows, so that an update
    that comes right after it is not missed.
+3. Whoever would miss one is closed instead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from hub.core import frames, topics
 from hub.core.errors import Malformed
 from hub.core.model import Mode
+from hub.core.orders import LOST
 from hub.core.wants import Wants
 from shards import protocol
 from shards.tickets import Client, OrdersTicket
@@ -81,6 +83,9 @@ class Accounts:
         """Account events `[key, json, ...]`, in their order."""
         parts = iter(pairs)
         for key, payload in zip(parts, parts, strict=True):
+            if payload == LOST:
+                self._cut(key)
+                continue
             try:
                 update = frames.text(frames.clean(payload))
             except Malformed:
@@ -88,6 +93,11 @@ class Accounts:
                 continue
             for client in list(self._followers.get(key, ())):
                 client.deliver_event(update)
+
+    def _cut(self, key: bytes) -> None:
+        """Updates of this account were lost: whoever follows it has to know."""
+        for client in list(self._followers.get(key, ())):
+            client.event_lost()
 
     def _unfollow(self, client: Client, key: bytes) -> None:
         followers = self._followers.get(key, {})

@@ -49,7 +49,6 @@ class Gateway:
         self._resting: asyncio.TimerHandle | None = None
         self._clock = self._loop.time
         self._awake = Awake()
-        self._judged = 0.0
         self.leaving = False
         self.accepted = 0
         self.refused = 0
@@ -104,10 +103,9 @@ class Gateway:
     def tend(self) -> None:
         """Once a second: deadlines, keep-alive and stalled clients. After a pause of this process
         nobody is judged until what came meanwhile has been read."""
-        now_s = self.now_s()
-        paused_s, self._judged = self._judged, self._awake.paused_s
-        if paused_s != self._judged:
+        if self._awake.pause(self._clock()).read_first:
             return
+        now_s = self.now_s()
         for connection in list(self._connections):
             if now_s >= connection.due_s:
                 connection.tend(now_s)

@@ -167,6 +167,10 @@ class Session:
         elif not self.outbox.owe_event(frame):
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
+    def event_lost(self) -> None:
+        """An order update was lost on its way here: the client has to look for itself."""
+        self._wire.close(protocol.TRY_AGAIN_LATER, "order updates were lost")
+
     def withhold(self) -> None:
         """A reply is being confirmed: first values and ticks come already, and follow it."""
         self._withheld, self._withheld_bytes = [], 0

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from shards.wanted import Word
 _FEEDS_S = 5.0
 """How long a shard that starts waits for a feed before it lets clients in all the same."""
 
+_STAYS = 16
+"""Stays at routers of which order updates may still be on their way."""
+
 
 class Shard(Role):
     """Wires the desk to the router on one side and to the gateway on the other."""
@@ -50,6 +54,7 @@ class Shard(Role):
         self._serving = False
         self._known = asyncio.Event()
         self._token = b""
+        self._stays: deque[bytes] = deque(maxlen=_STAYS)
         self._stale = 0
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.HOME: self._take_home,
@@ -105,7 +110,7 @@ class Shard(Role):
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
         kind, token, rest = parts[0][:1], parts[0][1:], parts[1:]
-        if token != self._token:
+        if token != self._token and not (kind == stream.ACCOUNT and token in self._stays):
             self._stale += 1
             return
         try:
@@ -169,6 +174,7 @@ class Shard(Role):
         """The router knows nothing of this shard: tell it everything. Ticks may have been missed,
         so what was known is void, and so are answers to questions of an earlier stay."""
         self._token = message["stream"]
+        self._stays.append(self._token)
         self._ingest.reset(open_=True)
         self._desk.fanout.flush()
         self._desk.snapshots.reset()
@@ -203,9 +209,9 @@ class Shard(Role):
         clock = Awake()
         while True:
             await asyncio.sleep(BEAT_S)
-            paused_s = clock.slept(time.monotonic())
-            if paused_s:
-                self._desk.paused(paused_s)
+            pause = clock.pause(time.monotonic())
+            self._desk.paused(pause.seconds)
+            if pause.read_first:
                 continue
             self._desk.expire(time.monotonic())
             self._gateway.tend()

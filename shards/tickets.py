@@ -19,6 +19,9 @@ class Client(Receiver, Protocol):
     def deliver_event(self, frame: bytes) -> None:
         """Take an order update, which must not be lost."""
 
+    def event_lost(self) -> None:
+        """An order update was lost on its way: end, so that the client looks for itself."""
+
     def answered(self) -> None:
         """One of the session's tickets is complete, or confirmed."""
 

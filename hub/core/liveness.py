@@ -7,12 +7,20 @@ its own clock late distrusts it, reads what has queued up, and only then judges 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 BEAT_S = 1.0
 """Time between heartbeats."""
 
 MISSED_S = 3.0
 """Silence after which a process counts as gone."""
+
+
+class Pause(NamedTuple):
+    """How long a process was paused, 0 mostly, and whether it is to read before it judges."""
+
+    seconds: float
+    read_first: bool
 
 
 class Awake:
@@ -28,6 +36,8 @@ class Awake:
         self._seen_s = math.nan
         self._awake_s = 0.0
         self.paused_s = 0.0
+        self._told_s = 0.0
+        self._waited = False
 
     def __repr__(self) -> str:
         return f"<Awake for {self._awake_s:.1f} s, paused for {self.paused_s:.1f} s>"
@@ -41,8 +51,10 @@ class Awake:
         self._seen_s = now_s
         return self._awake_s
 
-    def slept(self, now_s: float) -> float:
-        """Look, and tell how long the pause was since the look before; mostly 0."""
-        before_s = self.paused_s
+    def pause(self, now_s: float) -> Pause:
+        """The pauses since this was last asked. A judge asks once a beat. He reads first for one
+        beat and never for two running: under load that never ends somebody has to judge."""
         self.look(now_s)
-        return self.paused_s - before_s
+        seconds, self._told_s = self.paused_s - self._told_s, self.paused_s
+        self._waited = seconds > 0 and not self._waited
+        return Pause(seconds, self._waited)

@@ -1,15 +1,18 @@
-"""Order updates on the router: who is sent each, and the first seconds of its life. Pure.
+"""Order updates on the router: who is sent each, and what is kept of them. Pure.
 
 1. An update goes to every shard with a leg for its user, in order.
 2. A router that has just begun knows of no legs. For the first seconds it keeps updates, and a
    shard that repeats its interest is sent what it has missed of it, once.
-3. Every update that no shard was sent is counted.
+3. A shard that falls silent may come back with its clients, who have noticed nothing: what they
+   follow is kept for it. Of one that is away too long, or misses too much, nothing is kept but
+   the fact; its clients are told that something was lost (an update without content).
+4. Every update that no shard was sent is counted.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hub.core.liveness import Awake
@@ -17,7 +20,16 @@ from hub.core.liveness import Awake
 KEPT_S = 5.0
 """How long a router that has just begun keeps order updates."""
 
+AWAY_S = 60.0
+"""How long they are kept for a shard that has fallen silent."""
+
 MOST_KEPT = 10_000
+"""How many are kept in a router's first seconds, and for each shard that is silent."""
+
+LOST = b""
+"""What stands for updates that were lost."""
+
+_NOBODY = -1
 
 
 @dataclass(slots=True)
@@ -25,6 +37,16 @@ class _Kept:
     key: bytes
     payload: bytes
     takers: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Away:
+    """A shard that is silent: what its clients follow, and what they have missed; None when that
+    was too much."""
+
+    keys: set[bytes]
+    until_s: float
+    missed: list[_Kept] | None
 
 
 class Orders:
@@ -37,37 +59,87 @@ class Orders:
         self._most = most
         self._kept: deque[_Kept] = deque()
         self._keeping = True
+        self._away: dict[int, _Away] = {}
         self.unclaimed = 0
 
     def __repr__(self) -> str:
-        return f"<Orders {len(self._kept)} kept, {self.unclaimed} unclaimed>"
+        return (
+            f"<Orders {len(self._kept)} kept, {len(self._away)} shards away, "
+            f"{self.unclaimed} unclaimed>"
+        )
 
     def offer(self, key: bytes, payload: bytes, legs: Collection[int], now_s: float) -> None:
         """Note an update that `legs` are being sent."""
         self.tend(now_s)
+        update = _Kept(key, payload, set(legs))
         if self._keeping:
             if len(self._kept) >= self._most:
-                self._let_go()
-            self._kept.append(_Kept(key, payload, set(legs)))
-        elif not legs:
+                self._let_go(self._kept.popleft())
+            self._kept.append(update)
+        elif not self._keep_for_silent(update) and not legs:
             self.unclaimed += 1
+
+    def away(
+        self, shard: int, keys: Iterable[bytes], unsent: Iterable[Sequence[bytes]], now_s: float
+    ) -> None:
+        """A shard has fallen silent that follows these keys; `[key, json]` were on their way."""
+        if shard in self._away:
+            return  # it came back for a moment and has said nothing
+        until_s = self._clock.look(now_s) + AWAY_S
+        missed = [_Kept(key, payload) for key, payload in unsent]
+        self._away[shard] = _Away(set(keys), until_s, missed)
 
     def missed(self, shard: int, keys: Iterable[bytes]) -> list[bytes]:
         """A shard repeats that it wants these keys: `[key, json, ...]` of what it has missed."""
         wanted = set(keys)
+        away = self._away.pop(shard, None)
+        if away is None:
+            updates = []
+        elif away.missed is None:
+            updates = [_Kept(key, LOST) for key in sorted(away.keys & wanted)]
+        else:
+            updates = away.missed
         pairs: list[bytes] = []
-        for kept in self._kept:
-            if kept.key in wanted and shard not in kept.takers:
-                kept.takers.add(shard)
-                pairs += (kept.key, kept.payload)
+        for update in (*updates, *self._kept):
+            if update.key in wanted and shard not in update.takers:
+                update.takers.add(shard)
+                pairs += (update.key, update.payload)
+        for update in updates:
+            self._let_go(update)
         return pairs
 
     def tend(self, now_s: float) -> None:
-        """End the keeping when its time is over; only time in which the router ran counts."""
-        if self._clock.look(now_s) > self._kept_s:
+        """End what is kept when its time is over; only time in which the router ran counts."""
+        awake_s = self._clock.look(now_s)
+        if self._keeping and awake_s > self._kept_s:
             self._keeping = False
             while self._kept:
-                self._let_go()
+                update = self._kept.popleft()
+                if not self._keep_for_silent(update):
+                    self._let_go(update)
+        for away in self._away.values():
+            if awake_s > away.until_s:
+                self._lose(away)
 
-    def _let_go(self) -> None:
-        self.unclaimed += not self._kept.popleft().takers
+    def _keep_for_silent(self, update: _Kept) -> bool:
+        """Keep an update for the shards that are away and follow it; whether there is one."""
+        kept = False
+        for shard, away in self._away.items():
+            if update.key not in away.keys or shard in update.takers or away.missed is None:
+                continue
+            if len(away.missed) < self._most:
+                away.missed.append(update)
+                kept = True
+            else:
+                self._lose(away)
+        return kept
+
+    def _lose(self, away: _Away) -> None:
+        for update in away.missed or ():
+            self._let_go(update)
+        away.missed = None
+
+    def _let_go(self, update: _Kept) -> None:
+        if not update.takers:
+            self.unclaimed += 1
+            update.takers.add(_NOBODY)  # several may keep it, and it is counted once

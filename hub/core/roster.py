@@ -49,8 +49,6 @@ class Roster:
         self._clock = Awake()
         self._peers: dict[str, Peer] = {}
         self._leases = 0
-        self._paused_s = 0.0
-        self._skipped = False
 
     def __repr__(self) -> str:
         return f"<Roster {' '.join(sorted(self._peers)) or 'none'}>"
@@ -95,15 +93,10 @@ class Roster:
         return True
 
     def silent(self, now_s: float) -> list[str]:
-        """Those who have been silent too long; they are forgotten. Ask once a beat.
-
-        After a pause of its own the roster skips one round, and never two in a row.
-        """
-        awake_s, paused_s = self._clock.look(now_s), self._clock.paused_s
-        self._skipped = paused_s > self._paused_s and not self._skipped
-        self._paused_s = paused_s
-        if self._skipped:
+        """Those who have been silent too long; they are forgotten. Ask once a beat."""
+        if self._clock.pause(now_s).read_first:
             return []
+        awake_s = self._clock.look(now_s)
         gone = [
             name for name, peer in self._peers.items() if awake_s - peer.heard_s > self._missed_s
         ]

@@ -22,7 +22,8 @@ HOME = b"h"
 """Batches of ticks the shard is only the home of."""
 
 ACCOUNT = b"a"
-"""One batch of account events; never dropped."""
+"""One batch of account events; never dropped, not even those of an earlier stay of the same
+process, since the router knows them sent. One without content stands for events that were lost."""
 
 OPENED = b"o"
 """Keys whose leg has just been opened, and the number of the shard's word that opened it: what

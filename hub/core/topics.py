@@ -24,6 +24,7 @@ MAX_KEY_BYTES = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
 _SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
+_INVALIDATE = b"CACHE_INVALIDATE"
 ORDERS = b"@orders:"
 
 
@@ -45,7 +46,7 @@ class Topic(NamedTuple):
 
 def kind(topic: bytes) -> Kind:
     """Which of the four kinds of bus message a topic announces; the order is upstream's."""
-    if topic.startswith(b"CACHE_INVALIDATE"):
+    if topic.startswith(_INVALIDATE):
         return Kind.INVALIDATE
     if topic.endswith(b"_orders"):
         return Kind.ORDERS
@@ -56,6 +57,8 @@ def kind(topic: bytes) -> Kind:
 
 def parse(topic: bytes) -> Topic:
     """Read a market-data topic. Raises Malformed with the reason."""
+    if topic.startswith(_INVALIDATE):
+        raise Malformed(f"topic {topic[:80]!r} tells of credentials, whatever it ends in")
     key, _, label = topic.rpartition(b"_")
     mode = _MODES.get(label) or _MODES.get(label.upper())
     if mode is None:

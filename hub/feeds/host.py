@@ -167,10 +167,9 @@ class FeedHost(Role):
         clock = Awake()
         while True:
             await asyncio.sleep(_TICK_S)
-            paused_s = clock.slept(time.monotonic())
-            if paused_s:
-                self._forget_at += paused_s
-            else:
+            pause = clock.pause(time.monotonic())
+            self._forget_at += pause.seconds
+            if not pause.read_first:
                 self._sweep(time.monotonic())
 
     def _sweep(self, now_s: float) -> None:

@@ -35,6 +35,7 @@ class Monitor(Role):
             self.runtime_dir,
             figures=self.common_figures,
             handlers={"beat": self._take_beat, "status": self._status, "usage": self._usage},
+            refused=self.refused,
         )
         self._control.start(self.background)
         self.background(self._sample())

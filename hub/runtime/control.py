@@ -25,7 +25,7 @@ from hub.core.model import Offer
 from hub.core.names import CLI, CONTROL
 from hub.core.window import Window
 from hub.runtime.links import Parts, Pump, bind, connect, ipc
-from hub.runtime.log import Seldom, log
+from hub.runtime.log import Seldom
 
 _QUEUE = 100_000
 _ROUTERS_OWN = frozenset({"welcome", "who", "refused", "pulse"})
@@ -51,12 +51,11 @@ class ControlLink:
         welcomed: Callable[[Message], None] = lambda _: None,
         figures: Callable[[], dict[str, Any]] = dict,
         offer: Offer | None = None,
-        refused: Callable[[str], None] = log.error,
+        refused: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self.epoch = time.time_ns()
         self._offer = offer
-        self._refused = refused
         self._handlers = handlers
         self._welcomed = welcomed
         self._figures = figures
@@ -65,6 +64,7 @@ class ControlLink:
         self._sock = connect(zmq.DEALER, ipc(runtime_dir, CONTROL), queue=_QUEUE, identity=name)
         self._pump = Pump(lambda: None, Window(0))
         self._seldom = Seldom()
+        self._refused = refused or (lambda why: self._seldom.warning("refused", "%s", why))
         self._beats: object = None
 
     def __repr__(self) -> str:

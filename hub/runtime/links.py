@@ -2,7 +2,8 @@
 
 1. A socket's FD is edge-triggered: after every send or receive look at EVENTS again. A pump drains
    until nothing is left, and looks again every 50 ms, so that no message sleeps in a queue.
-2. A pump reads at most `_BATCH` messages of a socket before it lets the loop breathe.
+2. A pump reads at most `_BATCH` messages of a socket, and not much longer than
+   `_LONGEST_READ_S`, before it lets the loop breathe.
 3. A fault in what a pump calls is told, counted and costs that call: the pump reads on.
 4. A pipe never blocks: ticks that find no room are dropped and counted, everything else waits in
    order until there is room.
@@ -25,6 +26,7 @@ from hub.runtime.log import Seldom
 Parts = list[bytes]
 PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
 _BATCH = 2000
+_LONGEST_READ_S = 0.05
 _RECHECK_S = 0.05
 _LINGER_MS = 200
 _IDLE_WINDOWS = 8
@@ -205,12 +207,15 @@ class Pump:
 
 
 def _read(sock: zmq.Socket[bytes], take: Callable[[Parts], None]) -> int:
-    """Read up to a batch of messages; how many there were. Looking first costs less than a
-    receive that fails."""
+    """Read up to a batch of messages; how many there were, or a batch when it took long enough.
+    Looking first costs less than a receive that fails."""
+    until_s = time.monotonic() + _LONGEST_READ_S
     for count in range(_BATCH):
         if not _readable(sock):
             return count
         take(sock.recv_multipart(zmq.NOBLOCK))
+        if time.monotonic() > until_s:
+            break
     return _BATCH
 
 
@@ -304,13 +309,15 @@ class Pipe:
             self._kept.popleft()
         return True
 
-    def reset(self, *, open_: bool, token: bytes = b"") -> None:
-        """The shard is new, or gone: what was kept for the old one is void. `token` goes behind
-        the kind of each message from now on."""
+    def reset(self, *, open_: bool, token: bytes = b"") -> list[Sequence[bytes]]:
+        """The shard is new, or gone: what was kept for the old one is void, and returned. `token`
+        goes behind the kind of each message from now on."""
+        unsent = [*self._kept]
         self._kept.clear()
         self.open = open_
         self.overrun = False
         self._token = token
+        return unsent
 
     def close(self) -> None:
         """Send no more."""

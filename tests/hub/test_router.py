@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -600,6 +601,37 @@ def test_order_updates_of_the_first_seconds_wait_for_shards_to_say_who_follows(r
         await until(lambda: first.parts(stream.ACCOUNT))
         assert codec.unpack(first.parts(stream.ACCOUNT)[0][1]) == [b"@orders:alice", update]
         assert second.parts(stream.ACCOUNT) == [], "who has just begun to follow missed nothing"
+
+    run(test)
+
+
+def test_order_updates_are_kept_for_a_shard_that_falls_silent_with_its_clients(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        await hub.bus()
+        (shard, _) = await hub.shards()
+        shard.interest(Want(b"@orders:alice", 1), feed="")
+        await until(lambda: shard.of("results"))
+        router = hub.router
+        router._orders.tend(time.monotonic())
+        router._orders._keeping = False  # its first seconds are over
+        update = json.dumps({"user_id": "alice", "n": 1}).encode()
+        router._pipes[0].send_surely([stream.ACCOUNT, codec.pack([b"@orders:alice", b"0"])])
+        router._pipes[0]._kept.append([stream.ACCOUNT, codec.pack([b"@orders:alice", b"1"])])
+        router._pipes[0]._kept.append([stream.FORGET, b""])
+        router._roster.leave("shard-0")
+        router._gone("shard-0", returns=True)
+        hub.publish(b"zerodha_alice_orders", update)
+        await until(lambda: router._counts["orders"] == 1)
+        assert router._orders.unclaimed == 0
+        shard.send(t="beat", figures={}, pid=1)
+        await until(lambda: shard.of("who"))
+        shard.stream.clear()
+        shard.send(t="hello", version=stream.VERSION, epoch=1, pid=1)
+        await until(lambda: len(shard.of("welcome")) > 0)
+        shard.interest(Want(b"@orders:alice", 1), feed="", replace=True)
+        await until(lambda: shard.parts(stream.ACCOUNT))
+        missed = codec.unpack(shard.parts(stream.ACCOUNT)[0][1])
+        assert missed == [b"@orders:alice", b"1", b"@orders:alice", update]
 
     run(test)
 

@@ -159,6 +159,35 @@ def test_a_router_that_was_paused_blames_nobody_and_loses_nothing(make_hub: Make
     scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
 
 
+def test_order_updates_wait_for_a_shard_that_was_stopped(make_hub: MakeHub) -> None:
+    """It was taken for gone after 3 s, and 23 of 50 updates never reached its clients, who had
+    noticed nothing."""
+
+    async def play(hub: Hub, stack: AsyncExitStack) -> None:
+        publisher = await stack.enter_async_context(hub.publisher())
+        client = await stack.enter_async_context(hub.client(snapshot=False))
+        await client.ask({"action": "subscribe_orders"})
+        await asyncio.sleep(5.5)  # the router's first seconds, in which it keeps all, are over
+        pid = hub.children["shard-0"].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for number in range(120):
+                publisher.send("X_orders", order_update(number))
+                await asyncio.sleep(0.05)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert "shard-0 is gone" in hub.log()
+        for number in range(120, 140):
+            publisher.send("X_orders", order_update(number))
+            await asyncio.sleep(0.05)
+        await client.catch_up(publisher)
+        assert [m["n"] for m in client.seen if m.get("type") == "order_update"] == [*range(140)]
+        figures = await hub.figures_when(lambda f: "router" in f, "the router is heard")
+        assert figures["router"]["orders_unclaimed"] == 0
+
+    scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 1}))
+
+
 def test_order_updates_that_a_new_router_takes_in_reach_their_followers(make_hub: MakeHub) -> None:
     """After a kill 305 came in and 288 went out, uncounted: nobody had told his interest yet."""
 

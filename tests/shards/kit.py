@@ -84,6 +84,7 @@ class Client:
         self.sent: list[bytes] = []
         self.lines: list[Line] = []
         self.events: list[bytes] = []
+        self.cut = False
         self.answers = 0
 
     def __repr__(self) -> str:
@@ -96,6 +97,9 @@ class Client:
 
     def deliver_event(self, frame: bytes) -> None:
         self.events.append(frame)
+
+    def event_lost(self) -> None:
+        self.cut = True
 
     def answered(self) -> None:
         self.answers += 1

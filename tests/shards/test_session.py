@@ -640,6 +640,18 @@ def test_updates_come_after_the_reply_and_end_with_unsubscribe_orders() -> None:
     run(main)
 
 
+def test_who_would_miss_an_update_is_closed_and_nobody_else() -> None:
+    async def main() -> None:
+        talk = await following(await Talk().known())
+        talk.desk.accounts.offer([b"@orders:bob", b""])
+        assert talk.wire.closed == []
+        talk.desk.accounts.offer([*update("alice", 1), b"@orders:alice", b""])
+        assert talk.gist() == [1]
+        assert talk.wire.closed == [(1013, "order updates were lost")]
+
+    run(main)
+
+
 def test_another_user_on_the_connection_ends_the_updates_of_the_first() -> None:
     async def main() -> None:
         talk = await following(await Talk().known())

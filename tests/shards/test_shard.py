@@ -250,6 +250,22 @@ def test_what_is_left_of_another_stay_is_dropped_and_counted(stay: bytes, tmp_pa
     run(tmp_path, main)
 
 
+def test_order_updates_of_an_earlier_stay_of_this_process_are_taken(tmp_path: Path) -> None:
+    """The router knows them sent: they were in the pipe when it took this shard for gone."""
+
+    async def main(world: World) -> None:
+        client = Client()
+        world.desk.accounts.follow(client, {}, "alice", 8.0).confirm()
+        world.shard._welcomed({"t": "welcome", "lease": 2, "stream": stream.token(7, 2)})
+        for number, stay in enumerate((STAY, stream.token(7, 2), stream.token(6, 1))):
+            update = b'{"n": %d}' % number
+            world.take(stream.ACCOUNT, codec.pack([b"@orders:alice", update]), stay=stay)
+        assert [update["n"] for update in client.updates()] == [0, 1]
+        assert world.shard._stale == 1, "a stay that was not its own"
+
+    run(tmp_path, main)
+
+
 def test_a_new_stay_is_told_everything_and_what_was_known_is_void(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         client = Client()

@@ -148,6 +148,9 @@ class Client:
     def deliver_event(self, frame: bytes) -> None:
         raise AssertionError(f"nobody follows orders here: {frame!r}")
 
+    def event_lost(self) -> None:
+        raise AssertionError("nobody follows orders here")
+
     def answered(self) -> None:
         while self.tickets and self.tickets[0].complete:
             if not self.tickets[0].confirm():

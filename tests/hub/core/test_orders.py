@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub.core.orders import Orders
+from hub.core.orders import LOST, Orders
 
 A, B = b"@orders:a", b"@orders:b"
 
@@ -66,3 +66,93 @@ def test_time_in_which_the_router_was_paused_does_not_count() -> None:
     one.offer(A, b"0", (), 0.5)
     one.tend(60.0)
     assert one.missed(1, [A]) == [A, b"0"]
+
+
+# Rule 3.
+
+
+def silent(one: Orders, shard: int = 1, *keys: bytes, unsent: tuple[bytes, ...] = ()) -> None:
+    one.away(shard, keys or (A,), [[A, payload] for payload in unsent], 20.0)
+
+
+def old(most: int = 100) -> Orders:
+    one = orders(kept_s=0.0, most=most)
+    for second in range(21):
+        one.tend(second)
+    return one
+
+
+def test_rule_3_a_shard_that_was_silent_gets_what_it_missed_of_what_it_follows() -> None:
+    one = old()
+    silent(one, 1, A, unsent=(b"0", b"1"))
+    one.offer(A, b"2", (), 20.5)
+    one.offer(B, b"x", (), 20.5)
+    one.offer(A, b"3", (2,), 20.5)
+    assert one.missed(1, [A, B]) == [A, b"0", A, b"1", A, b"2", A, b"3"]
+    assert one.missed(1, [A, B]) == []
+    one.offer(A, b"4", (1, 2), 20.6)
+    assert one.missed(1, [A, B]) == [], "it is back, and is sent what comes"
+    assert one.unclaimed == 1, "the one of B"
+
+
+def test_rule_3_what_its_clients_follow_no_more_is_counted_and_not_sent() -> None:
+    one = old()
+    silent(one, 1, A, B)
+    one.offer(A, b"0", (), 20.5)
+    one.offer(B, b"1", (), 20.5)
+    assert one.missed(1, [B]) == [B, b"1"]
+    assert one.unclaimed == 1
+
+
+def test_rule_3_a_shard_that_is_silent_in_the_first_seconds_misses_nothing_either() -> None:
+    one = orders()
+    one.offer(A, b"0", (1, 2), 0.5)
+    one.away(1, [A], [[A, b"0"]], 1.0)
+    one.offer(A, b"1", (2,), 1.5)
+    for second in range(2, 9):
+        one.tend(second)
+    one.offer(A, b"2", (2,), 9.0)
+    assert one.missed(1, [A]) == [A, b"0", A, b"1", A, b"2"]
+    assert one.unclaimed == 0
+
+
+def test_rule_3_who_is_away_too_long_is_told_that_something_was_lost() -> None:
+    one = old()
+    silent(one)
+    one.offer(A, b"0", (), 20.5)
+    one.offer(A, b"1", (2,), 20.5)
+    for second in range(21, 82):
+        one.tend(second)
+    assert one.unclaimed == 1, "another shard was sent the second"
+    one.offer(A, b"2", (), 82.0)
+    assert one.unclaimed == 2
+    assert one.missed(1, [A, B]) == [A, LOST], "of B it has missed nothing"
+    assert one.missed(1, [A, B]) == []
+
+
+def test_rule_3_who_misses_too_much_is_told_that_something_was_lost() -> None:
+    one = old(most=3)
+    silent(one, 1, A)
+    for number in range(4):
+        one.offer(A, b"%d" % number, (), 20.5)
+    assert one.unclaimed == 4
+    assert one.missed(1, [A]) == [A, LOST]
+
+
+def test_rule_3_what_two_silent_shards_miss_is_counted_once() -> None:
+    one = old()
+    silent(one, 1)
+    silent(one, 2)
+    one.offer(A, b"0", (), 20.5)
+    for second in range(21, 82):
+        one.tend(second)
+    assert one.unclaimed == 1
+
+
+def test_rule_3_who_comes_back_for_a_moment_only_has_still_missed_what_he_has() -> None:
+    one = old()
+    silent(one, 1, A)
+    one.offer(A, b"0", (), 20.5)
+    one.away(1, [], [], 21.0)
+    one.offer(A, b"1", (), 21.5)
+    assert one.missed(1, [A]) == [A, b"0", A, b"1"]

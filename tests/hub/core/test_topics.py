@@ -147,6 +147,12 @@ def test_users_have_keys_of_their_own_that_no_tick_can_have(one: str, other: str
         topics.parse(key)
 
 
+@pytest.mark.parametrize("user", ["algo_quote", "ltp", "x_DEPTH"])
+def test_word_of_credentials_is_no_tick_whatever_the_users_name_ends_in(user: str) -> None:
+    with pytest.raises(Malformed, match="credentials"):
+        topics.parse(f"CACHE_INVALIDATE_ALL_{user}".encode())
+
+
 @pytest.mark.parametrize("control", ["\n", "\r", "\0", "\x1b", "\x7f", "\x85", "\u2028"])
 def test_a_name_with_control_characters_is_refused(control: str) -> None:
     """Names stand in log lines: a line break in one would forge the next line."""

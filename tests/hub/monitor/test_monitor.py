@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from hub.core.codec import Message
 from hub.core.config import Hub, Settings
 from hub.monitor.monitor import Monitor
+from hub.runtime.control import Switch
 
 
 @pytest.fixture
@@ -40,3 +43,23 @@ def test_a_process_that_is_gone_has_no_figures(monitor: Any) -> None:
     beat(monitor, "shard-0", 2**22 + 1)
     assert monitor._measure_all() == {}
     assert monitor._processes == {}
+
+
+def test_a_monitor_of_another_version_leaves_and_says_why(monitor: Any) -> None:
+    """It went on saying hello, and the log went on saying why not."""
+    assert monitor._failure is None
+    asyncio.run(refuse(monitor))
+    assert "version 99" in str(monitor._failure)
+
+
+async def refuse(monitor: Any) -> None:
+    def take(sender: str, message: Message) -> None:
+        switch.send(sender, {"t": "refused", "why": "the router speaks version 99"})
+
+    switch = Switch(monitor.runtime_dir, take)
+    switch.start()
+    await monitor.start()
+    async with asyncio.timeout(10):
+        await monitor._leave.wait()
+    await monitor.drain()
+    switch.close()
