@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 import time
@@ -33,6 +34,7 @@ from shards.wanted import Word
 _FEEDS_S = 5.0
 """How long a shard that starts waits for a feed before it lets clients in all the same."""
 
+_ASK_AGAIN_BEATS = 30
 _STAYS = 16
 """Stays at routers of which order updates may still be on their way."""
 
@@ -207,7 +209,7 @@ class Shard(Role):
         """Once a second: late answers, keep-alive, values that found no room. After a pause of
         this process what others have sent meanwhile is read before they are called late."""
         clock = Awake()
-        while True:
+        for beat in itertools.count(1):
             await asyncio.sleep(BEAT_S)
             pause = clock.pause(time.monotonic())
             self._desk.paused(pause.seconds)
@@ -218,6 +220,8 @@ class Shard(Role):
             if self._verifier.changed():
                 self._gateway.recheck(self._verifier.stands)
             self._ingest.retry()
+            if not beat % _ASK_AGAIN_BEATS:
+                self._desk.wanted.ask_again()
             self._tell()
 
     def _figures(self) -> dict[str, Any]:

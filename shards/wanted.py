@@ -71,6 +71,11 @@ class Wanted:
         """Whether there may be something to tell."""
         return any(wants.untold for wants in self._feeds.values())
 
+    def ask_again(self) -> None:
+        """Feeds have lost keys that are held here: ask whether they have them again."""
+        for wants in self._feeds.values():
+            wants.ask_again()
+
     def tell(self) -> list[Word]:
         """What has changed, by feed; not more at once than is good for the loop."""
         told = [self._word(feed, wants.take(_MOST_TOLD)) for feed, wants in self._feeds.items()]

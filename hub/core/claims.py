@@ -201,10 +201,15 @@ class Claims:
                 Answer(shard, result._replace(modes=modes))
                 for shard, modes in self._satisfied(claim)
             ]
-        claim.asked &= ~result.modes  # lost; the next to claim it makes the feed be asked again
-        claim.live &= ~result.modes
+        lost = result.modes & claim.live  # each that claims it has to know, and to ask again
+        claim.asked &= ~lost
+        claim.live &= ~lost
         self._linger(result.key, claim, 0)
-        return []
+        return [
+            Answer(shard, result._replace(modes=modes & lost))
+            for shard, modes in claim.shards.items()
+            if modes & lost
+        ]
 
     def _refused(self, claim: _Claim, result: Result, failed: int) -> list[Answer]:
         claim.asked &= ~failed

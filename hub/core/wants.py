@@ -100,6 +100,12 @@ class Wants:
             record.confirmed |= result.modes & record.told
             record.good_depth = max(record.good_depth, record.told_depth)
 
+    def ask_again(self) -> None:
+        """Tell once more what is wanted and was refused, or lost since."""
+        self._touched |= dict.fromkeys(
+            key for key, record in self._records.items() if record.stale and record.modes
+        )
+
     @property
     def untold(self) -> bool:
         """Whether `take` may have something to tell."""

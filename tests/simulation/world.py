@@ -297,8 +297,9 @@ class World:
                 self.flush,
                 self.stop,
                 self.crash,
+                self.lose,
             ],
-            [12, 6, 3, 2, 20, 50, 6, 2, 1],
+            [12, 6, 3, 2, 20, 50, 6, 2, 1, 1],
         )[0]()
 
     def come(self) -> None:
@@ -372,6 +373,12 @@ class World:
             lambda: self.start_shard(self.random.randrange(SHARDS)),
         ]
         self.random.choice(victims)()
+
+    def lose(self) -> None:
+        """The source drops something that it had, and the feed says so."""
+        if self.upstream and not self.links["feed-sim"].stopped:
+            key = self.random.choice(list(self.upstream))
+            self.feed.answer([Result(key, self.upstream.pop(key), "the source has dropped it")])
 
     def stop(self) -> None:
         """A process is stopped, or goes on; or is silent so long that the router gives it up."""
@@ -454,6 +461,9 @@ class World:
         for _ in range(4):
             for link in self.links.values():
                 link.beat()
+            for shard in self.shards:
+                shard._desk.wanted.ask_again()
+                shard._tell()
             while True:
                 while self.carry():
                     pass

@@ -326,8 +326,12 @@ def test_a_claim_refused_after_its_shard_left_is_forgotten() -> None:
 
 def test_a_lost_subscription_is_asked_for_again_by_the_next_who_comes() -> None:
     claims = live(3, 0)
-    assert claims.settle(Result(KEY, 3, "the broker has dropped it")) == []
-    assert claims.shards() == [0]
+    claim(claims, 2, 1)
+    lost = claims.settle(Result(KEY, 6, "the broker has dropped it"))
+    assert lost == [Answer(0, Result(KEY, 2, "the broker has dropped it"))], "2 has only LTP"
+    lost = claims.settle(Result(KEY, 3, "the broker has dropped it"))
+    assert [(answer.shard, answer.result.modes) for answer in lost] == [(0, 1), (2, 1)]
+    assert claims.shards() == [0, 2]
     assert claims.take_released() == [], "who claimed it still does"
     assert [want.modes for want in claim(claims, 1, 1).asks] == [3]
 

@@ -208,6 +208,24 @@ def test_after_more_depth_was_refused_the_next_holder_has_the_old_depth_told_aga
     assert [(want.modes, want.depth) for want in wants.take()] == [(QUOTE.bit, 5)]
 
 
+def test_what_was_lost_is_told_again_to_the_next_holder_and_when_it_is_asked_again() -> None:
+    wants = Wants()
+    wants.add(b"NSE_A", QUOTE)
+    wants.add(b"NSE_B", QUOTE)
+    wants.take()
+    for key in (b"NSE_A", b"NSE_B"):
+        wants.settle(Result(key, QUOTE.bit))
+    wants.settle(Result(b"NSE_A", QUOTE.bit, "the broker has dropped it"))
+    assert not wants.untold
+    wants.ask_again()
+    assert [(want.key, want.modes) for want in wants.take()] == [(b"NSE_A", QUOTE.bit)]
+    wants.ask_again()
+    assert not wants.untold, "it was asked; now an answer is due"
+    wants.settle(Result(b"NSE_A", QUOTE.bit, "it still has not"))
+    assert not wants.add(b"NSE_A", QUOTE)
+    assert [want.key for want in wants.take()] == [b"NSE_A"]
+
+
 def test_an_answer_for_what_was_not_asked_confirms_nothing() -> None:
     wants = Wants()
     wants.add(b"NSE_A", LTP)
