@@ -26,6 +26,7 @@ from hub.runtime.log import Seldom
 Parts = list[bytes]
 PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
 _BATCH = 2000
+_QUEUE = 1000  # where nothing else is said: no socket is without a bound by omission
 _LONGEST_READ_S = 0.05
 _RECHECK_S = 0.05
 _LINGER_MS = 200
@@ -41,9 +42,9 @@ def ipc(runtime_dir: Path, name: str) -> str:
 
 
 def bind(
-    kind: int, address: str, *, queue: int = 0, what: str = "a socket", most_bytes: int = -1
+    kind: int, address: str, *, queue: int = _QUEUE, what: str = "a socket", most_bytes: int = -1
 ) -> zmq.Socket[bytes]:
-    """Open a socket and bind it; `queue` bounds both directions, 0 means no bound. Whoever sends
+    """Open a socket and bind it; `queue` bounds both directions, 0 is no bound. Whoever sends
     a part of more than `most_bytes` is cut off, and may connect again.
 
     Raises StartError naming `what` and the address when it cannot be had.
@@ -60,7 +61,9 @@ def bind(
     return sock
 
 
-def connect(kind: int, address: str, *, queue: int = 0, identity: str = "") -> zmq.Socket[bytes]:
+def connect(
+    kind: int, address: str, *, queue: int = _QUEUE, identity: str = ""
+) -> zmq.Socket[bytes]:
     """Open a socket and connect it, now or whenever its peer appears."""
     sock = _open(kind, queue)
     if identity:

@@ -512,7 +512,7 @@ def test_the_command_line_can_ask_but_not_speak_as_a_process_would(run: Run) -> 
         for message in said:
             cli.send(**message)
         await until(lambda: hub.router._switch.malformed == 1 + len(said))
-        cli.send(t="usage", to="monitor")
+        cli.send(**{"t": "usage", "to": "monitor", "from": "router"})
         await until(lambda: monitor.of("usage"))
         assert monitor.of("usage")[0]["from"] == "cli-1"
         assert not [beat for beat in monitor.of("beat") if beat["from"] == "cli-1"]
@@ -595,9 +595,12 @@ def test_order_updates_of_the_first_seconds_wait_for_shards_to_say_who_follows(r
         hub.publish(b"zerodha_alice_orders", update)
         await until(lambda: hub.router._counts["orders"] == 1)
         (first, second) = await hub.shards()
+        pipe = hub.router._pipes[0]
+        pipe._try = lambda parts: False  # type: ignore[method-assign]  # it has no room just now
         for shard, replace in ((first, True), (second, False)):
             shard.interest(Want(b"@orders:alice", 1), feed="", replace=replace)
             await until(lambda shard=shard: len(shard.of("results")) == 1)  # type: ignore[misc]
+        del pipe._try
         await until(lambda: first.parts(stream.ACCOUNT))
         assert codec.unpack(first.parts(stream.ACCOUNT)[0][1]) == [b"@orders:alice", update]
         assert second.parts(stream.ACCOUNT) == [], "who has just begun to follow missed nothing"
@@ -632,6 +635,43 @@ def test_order_updates_are_kept_for_a_shard_that_falls_silent_with_its_clients(r
         await until(lambda: shard.parts(stream.ACCOUNT))
         missed = codec.unpack(shard.parts(stream.ACCOUNT)[0][1])
         assert missed == [b"@orders:alice", b"1", b"@orders:alice", update]
+
+    run(test)
+
+
+def test_a_shard_that_takes_nothing_counts_as_gone_until_it_says_hello_again(run: Run) -> None:
+    """What must not be lost may not wait for it without end."""
+
+    async def test(hub: Hub_) -> None:
+        (shard, _) = await hub.shards()
+        shard.interest(Want(KEY, 1))
+        await until(lambda: shard.parts(stream.OPENED))
+        pipe = hub.router._pipes[0]
+        pipe._try = lambda parts: False  # type: ignore[method-assign]  # full from now on
+        pipe.most_kept = 3
+        for _ in range(4):
+            pipe.send_surely([stream.FORGET, b""])
+        await until(lambda: hub.router._counts["given_up"] == 1)
+        assert "shard-0" not in hub.router._roster
+        assert KEY not in hub.router._legs.interest
+        assert not pipe.open
+        del pipe._try
+        shard.send(t="beat", figures={}, pid=1)
+        await until(lambda: shard.of("who"))
+
+    run(test)
+
+
+def test_the_first_word_of_a_shard_about_a_feed_replaces_what_the_feed_knows(run: Run) -> None:
+    """That may be from an earlier life of the shard, which the router knows nothing of."""
+
+    async def test(hub: Hub_) -> None:
+        feed, (shard, _) = await hub.peer("feed-sim"), await hub.shards()
+        feed.heard.clear()
+        shard.interest(Want(KEY, 1))
+        shard.interest(Want(b"NSE_B", 1), number=2)
+        await until(lambda: len(feed.of("interest")) == 2)
+        assert [message["replace"] for message in feed.of("interest")] == [True, False]
 
     run(test)
 

@@ -83,8 +83,8 @@ def test_rule_1_a_pump_reads_everything_that_came_before_and_after_it_looked(
         got: list[bytes] = []
         batches: list[int] = []
         pump = Pump(lambda: batches.append(len(got)), Wide(width_ms))
-        pull = bind(PULL, ipc(directory, "x"))
-        push = connect(PUSH, ipc(directory, "x"))
+        pull = bind(PULL, ipc(directory, "x"), queue=0)
+        push = connect(PUSH, ipc(directory, "x"), queue=0)
         for number in range(count):
             push.send(b"%d" % number)
         pump.add(pull, got.extend)
@@ -226,8 +226,8 @@ def test_rule_2_the_loop_breathes_between_batches(directory: Path) -> None:
     async def test() -> None:
         batches: list[int] = []
         got: list[bytes] = []
-        push = connect(PUSH, ipc(directory, "x"))
-        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"), queue=0)
+        pull = bind(PULL, ipc(directory, "x"), queue=0)
         for _ in range(3 * links._BATCH):
             push.send(b"")
         pump = Pump(lambda: batches.append(len(got)), Window(0))
@@ -302,8 +302,8 @@ def pairs_of(
 
     async def test() -> None:
         pump = Pump(lambda: None, Window(0))
-        pull = bind(PULL, ipc(directory, "x"))
-        push = connect(PUSH, ipc(directory, "x"))
+        pull = bind(PULL, ipc(directory, "x"), queue=0)
+        push = connect(PUSH, ipc(directory, "x"), queue=0)
         for message in (*messages, [b"END_OF_LTP", b"{}"]):
             push.send_multipart(message)
         pump.add_pairs(pull, most_bytes, take)
@@ -371,6 +371,29 @@ def test_rule_4_what_must_arrive_waits_in_order_before_later_ticks(directory: Pa
     ]
     pull.close()
     pipe.close()
+
+
+def test_rule_4_what_must_arrive_takes_along_what_was_kept_when_there_is_room(
+    directory: Path,
+) -> None:
+    pipe = opened(directory)
+    pipe._try = lambda parts: False  # type: ignore[method-assign]  # full
+    pipe.send_surely([b"o", b"0"])
+    del pipe._try
+    pull = connect(PULL, ipc(directory, "pipe"))
+    while pipe._kept:
+        pipe.send_surely([b"o", b"1"])
+        pull.poll(10)
+    assert [receive(pull), receive(pull)] == [[b"o", b"0"], [b"o", b"1"]]
+    pull.close()
+    pipe.close()
+
+
+def test_a_socket_of_which_nothing_is_said_has_a_bound_all_the_same(directory: Path) -> None:
+    socks = bind(PULL, ipc(directory, "x")), connect(PUSH, ipc(directory, "x"))
+    for sock in socks:
+        assert (sock.getsockopt(zmq.RCVHWM), sock.getsockopt(zmq.SNDHWM)) == (1000, 1000)
+        sock.close()
 
 
 def test_rule_4_a_full_pipe_loses_ticks_but_nothing_else(directory: Path) -> None:
@@ -516,6 +539,8 @@ def test_rule_1_a_message_whose_signal_was_missed_is_found_by_the_next_look(
         asyncio.get_running_loop().remove_reader(pull.fileno())
         push.send(b"unheard")
         await until(lambda: got == [b"unheard"])
+        push.send(b"unheard too")
+        await until(lambda: got == [b"unheard", b"unheard too"])
         pump.close()
         push.close()
 
