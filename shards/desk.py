@@ -3,19 +3,18 @@
 1. A client gets ticks from its subscribe reply on: the index learns of it when the reply is sent.
 2. What is wanted upstream is everything held or awaited below (wanted.py tells it).
 3. Whatever changes the index flushes the fan-out first.
-4. No turn of the loop does more than some rows, however large a subscribe is (slices).
+4. No turn of the loop does more than some rows, however large a request is (slices).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from hub.core.config import Settings
 from hub.core.index import Index
 from hub.core.latest import Latest, Line
-from hub.core.model import Identity, Instrument, Mode, Offer, Result
+from hub.core.model import Identity, Mode, Offer, Result
 from hub.core.offers import Offers
 from hub.core.placement import home
 from shards import protocol
@@ -23,7 +22,7 @@ from shards.accounts import Accounts
 from shards.fanout import Fanout, frame
 from shards.slices import Slices, Work, pieces
 from shards.snapshots import Snapshots
-from shards.tickets import Client, Row, Stage, SubscribeTicket
+from shards.tickets import Client, Row, Stage, SubscribeTicket, UnsubscribeTicket
 from shards.wanted import ACCOUNTS, Wanted, Word
 
 _MODES = tuple(Mode)  # walking through an enumeration is slow
@@ -99,25 +98,18 @@ class Desk:
         self.slices.begin(self._let_go(ticket))
 
     def unsubscribe(
-        self, client: Client, drops: list[protocol.Drop] | None, broker: str
-    ) -> tuple[list[Instrument], list[dict[str, Any]]]:
-        """Drop some of what a client holds, None for everything. Returns what was dropped (or
-        was not held) and the rows of entries that could not be read."""
-        self.fanout.flush()
-        if drops is None:
-            return [
-                protocol.names(variant)
-                for key, variant in dict(self.index.held(client)).items()
-                for _ in self._drop(client, key, variant.modes)
-            ], []
-        dropped, failed = [], []
-        for drop in drops:
-            if drop.problem:
-                failed.append(protocol.failed_row(drop.instrument, drop.problem, broker))
-            else:
-                dropped.append(drop.instrument)
-                self._drop_one(client, drop)
-        return dropped, failed
+        self,
+        client: Client,
+        request: protocol.Request,
+        drops: Iterable[protocol.Drop] | None,
+        broker: str,
+    ) -> UnsubscribeTicket:
+        """Drop some of what a client holds, None for everything. The ticket may be complete
+        already; if not, the client is told, and asks for nothing else until then."""
+        ticket = UnsubscribeTicket(request, self._all(client) if drops is None else drops, broker)
+        self.slices.begin(self._release(client, ticket))
+        ticket.later = not ticket.complete
+        return ticket
 
     def leave(self, client: Client) -> None:
         """A client is gone."""
@@ -322,6 +314,30 @@ class Desk:
                     self._unwant(ticket, row)
             yield len(rows)
 
+    def _release(self, client: Client, ticket: UnsubscribeTicket) -> Work:
+        """A client ceases to hold what it names, and its reply is written alongside."""
+        for drops in pieces(ticket.drops):
+            if ticket.cancelled:
+                return
+            self.fanout.flush()
+            for drop in drops:
+                if not drop.problem:
+                    self._drop_one(client, drop)
+            ticket.write(drops)
+            yield len(drops)
+        if ticket.cancelled:
+            return
+        ticket.complete = True
+        if ticket.later:
+            client.answered()
+
+    def _all(self, client: Client) -> Iterator[protocol.Drop]:
+        """Every symbol that a client holds, in each of its modes."""
+        for variant in list(self.index.held(client).values()):
+            for mode in _MODES:
+                if variant.modes & mode.bit:
+                    yield protocol.Drop(protocol.names(variant), mode)
+
     def _leave(self, client: Client) -> Work:
         """Nothing is held by a client that is gone."""
         for piece in pieces(list(self.index.held(client).items())):
@@ -372,15 +388,15 @@ class Desk:
     def _drop_one(self, client: Client, drop: protocol.Drop) -> None:
         try:
             key = drop.instrument.key
-        except UnicodeEncodeError:
+        except (UnicodeEncodeError, RecursionError):
             return  # a name that cannot be written is held by nobody
         held, mode = self.index.modes(client, key), drop.mode
         if mode is None and held & Mode.QUOTE.bit:
             mode = Mode.QUOTE
         self._drop(client, key, held & mode.bit if mode else held)
 
-    def _drop(self, client: Client, key: bytes, modes: int) -> list[Mode]:
-        """Cease to hold a key in these modes; the modes that were dropped."""
+    def _drop(self, client: Client, key: bytes, modes: int) -> None:
+        """Cease to hold a key in these modes."""
         dropped = [mode for mode in _MODES if modes & mode.bit]
         for mode in dropped:
             variant = self.index.remove(client, key, mode)
@@ -389,7 +405,6 @@ class Desk:
         if dropped:
             self.snapshots.left(client, key, self.index.modes(client, key))
             self.latest.unresolve(key)
-        return dropped
 
     def _end(self, key: bytes) -> None:
         """Nobody here wants a key any more; only its home keeps what it knows."""

@@ -141,8 +141,9 @@ def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
     )
 
 
-def unsubscribe(request: Request) -> list[Drop] | None:
-    """Read an unsubscribe; None means everything. Raises RequestError."""
+def unsubscribe(request: Request) -> Iterable[Drop] | None:
+    """Read an unsubscribe; None means everything. Entries are read as they are taken, once.
+    Raises RequestError."""
     if "unsubscribe_all" in (request.get("action"), request.get("type")):
         return None
     symbols = request.get("symbols")
@@ -152,13 +153,7 @@ def unsubscribe(request: Request) -> list[Drop] | None:
         return [Drop(instrument, mode)] if instrument else []
     if not symbols:
         raise RequestError(INVALID_PARAMETERS, "symbols or unsubscribe_all is required")
-    fallback = _mode_or_none(request.get("mode"))
-    drops = []
-    for entry in _entries(symbols):
-        instrument = _instrument(entry)
-        if instrument is not None:
-            drops.append(_drop(instrument, entry, fallback))
-    return drops
+    return _read_drops(_entries(symbols), _mode_or_none(request.get("mode")))
 
 
 def wants_orders(request: Request) -> bool:
@@ -190,20 +185,14 @@ def authenticated(identity: Identity) -> bytes:
 
 def subscribed(request: Request, rows: list[str], broker: str, *, failed: bool) -> bytes:
     """The reply to a subscribe, of rows that are written: `partial` as soon as one failed."""
-    reply = _text(
-        _echo(
-            request,
-            {
-                "type": "subscribe",
-                "status": "partial" if failed else "success",
-                "subscriptions": [],
-                "message": "Subscription processing complete",
-                "broker": broker,
-            },
-        )
-    )
-    head, _, tail = reply.partition(b"[]")
-    return b"".join((head, b"[", ", ".join(rows).encode(), b"]", tail))
+    reply: dict[str, Any] = {
+        "type": "subscribe",
+        "status": "partial" if failed else "success",
+        "subscriptions": [],
+        "message": "Subscription processing complete",
+        "broker": broker,
+    }
+    return _filled(_echo(request, reply), rows)
 
 
 def subscribed_text(instrument: Instrument, tail: str) -> str:
@@ -221,47 +210,39 @@ def subscribed_tail(mode: Mode, depth: Any, broker: str) -> str:
 
 def failed_text(instrument: Instrument, problem: str, broker: str) -> str:
     """One symbol that is not, as JSON."""
-    return _text(failed_row(instrument, problem, broker)).decode()
-
-
-def failed_row(instrument: Instrument, problem: str, broker: str) -> dict[str, Any]:
-    """One symbol that could not be done."""
-    return {
+    row = {
         "symbol": instrument.symbol,
         "exchange": instrument.exchange,
         "status": "error",
         "message": problem,
         "broker": broker,
     }
+    return _text(row).decode()
 
 
-def unsubscribed(
-    request: Request, dropped: Iterable[Instrument], failed: list[dict[str, Any]], broker: str
-) -> bytes:
-    """The reply to an unsubscribe."""
-    rows = [
-        {
-            "symbol": instrument.symbol,
-            "exchange": instrument.exchange,
-            "status": "success",
-            "broker": broker,
-        }
-        for instrument in dropped
-    ]
-    status = "success" if not failed else "partial" if rows else "error"
-    return _text(
-        _echo(
-            request,
-            {
-                "type": "unsubscribe",
-                "status": status,
-                "message": "Unsubscription processing complete",
-                "successful": rows,
-                "failed": failed,
-                "broker": broker,
-            },
-        )
-    )
+def unsubscribed(request: Request, dropped: list[str], failed: list[str], broker: str) -> bytes:
+    """The reply to an unsubscribe, of rows that are written."""
+    reply: dict[str, Any] = {
+        "type": "unsubscribe",
+        "status": "success" if not failed else "partial" if dropped else "error",
+        "message": "Unsubscription processing complete",
+        "successful": [],
+        "failed": [],
+        "broker": broker,
+    }
+    return _filled(_echo(request, reply), dropped, failed)
+
+
+def unsubscribed_text(instrument: Instrument, broker: str) -> str:
+    """One symbol that is not subscribed any more, or was not, as JSON. Its names are what the
+    client wrote, whatever that is."""
+    row = {
+        "symbol": instrument.symbol,
+        "exchange": instrument.exchange,
+        "status": "success",
+        "broker": broker,
+    }
+    return _text(row).decode()
 
 
 def orders(request: Request, *, on: bool) -> bytes:
@@ -319,6 +300,15 @@ def _text(reply: Any) -> bytes:
         return json.dumps(reply).encode()
     except RecursionError:
         raise RequestError(SERVER_ERROR, "what is to be echoed is nested too deeply") from None
+
+
+def _filled(reply: dict[str, Any], *arrays: list[str]) -> bytes:
+    """A reply whose first arrays are empty, with these rows in them."""
+    head, *tails = _text(reply).split(b"[]", len(arrays))
+    parts = [head]
+    for rows, tail in zip(arrays, tails, strict=True):
+        parts += (b"[", ", ".join(rows).encode(), b"]", tail)
+    return b"".join(parts)
 
 
 def _finite(digits: str) -> float | None:
@@ -408,13 +398,21 @@ def _mode_or_none(value: Any) -> Mode | None:
         return None
 
 
-def _drop(instrument: Instrument, entry: Request, fallback: Mode | None) -> Drop:
-    if "mode" not in entry:
-        return Drop(instrument, fallback)
-    try:
-        return Drop(instrument, Mode.from_client(entry["mode"]))
-    except ValueError as problem:
-        return Drop(instrument, None, _shown(problem))
+def _read_drops(entries: Iterable[Request], fallback: Mode | None) -> Iterator[Drop]:
+    for entry in entries:
+        instrument = _instrument(entry)
+        if instrument is None:
+            continue
+        if "mode" not in entry:
+            yield Drop(instrument, fallback)
+            continue
+        try:
+            mode, problem = Mode.from_client(entry["mode"]), ""
+        except ValueError as error:
+            mode, problem = None, _shown(error)
+        except RecursionError:
+            mode, problem = None, "mode is nested too deeply"
+        yield Drop(instrument, mode, problem)
 
 
 def _flag(request: Request, name: str, *, default: bool) -> bool:

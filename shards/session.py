@@ -1,7 +1,8 @@
 """One client: who it is, what it has asked, what it is owed.
 
 1. Requests are handled in their order, one at a time; replies leave in that order too.
-2. Only subscribes may run side by side, so a burst of them becomes a few requests upstream.
+2. Only subscribes may run side by side, so a burst of them becomes a few requests upstream. One
+   behind an unsubscribe waits for it, as all else does.
 3. A session that is behind gets the newest value per topic, and every order update.
 4. A request that waits is kept as it came and read when its turn comes: read, it may be thirty
    times as large.
@@ -205,7 +206,7 @@ class Session:
             if self._head is None:
                 self._head = _read(self._requests[0])
             request, size = self._head, sys.getsizeof(self._requests[0])
-            if self._tickets and not (_is_subscribe(request) and self._has_room(size)):
+            if self._tickets and not (_is_subscribe(request) and self._may_join(size)):
                 break
             self._requests.popleft()
             self._head = None
@@ -221,9 +222,10 @@ class Session:
         self._account()
         self._pace()
 
-    def _has_room(self, size: int) -> bool:
-        """Whether another subscribe may be taken beside those that wait for their answers."""
-        return self._in_hand_bytes + size <= self._settings.websocket.max_waiting_bytes
+    def _may_join(self, size: int) -> bool:
+        """Whether a subscribe may be taken beside what waits for its answer."""
+        has_room = self._in_hand_bytes + size <= self._settings.websocket.max_waiting_bytes
+        return has_room and not self._tickets[-1].alone
 
     def _account(self) -> None:
         """When no reply is owed, nothing of what was asked is left but what is held."""
@@ -403,9 +405,9 @@ class Session:
 
     def _unsubscribe(self, request: protocol.Request) -> None:
         drops = protocol.unsubscribe(request)
-        broker = self._served().broker
-        dropped, failed = self._desk.unsubscribe(self, drops, broker)
-        self._reply(protocol.unsubscribed(request, dropped, failed, broker))
+        broker, echo = self._served().broker, protocol.echoed(request)
+        self._tickets.append(self._desk.unsubscribe(self, echo, drops, broker))
+        self._send_replies()
 
     def _follow_orders(self, request: protocol.Request) -> None:
         identity, accounts = self._known(), self._desk.accounts

@@ -160,7 +160,7 @@ class Shard(Role):
 
     def _tell(self) -> None:
         """Something is wanted, or no more: tell the router once this burst is over, and do what
-        is left of large subscribes a slice per turn."""
+        is left of large requests a slice per turn."""
         if not self._telling:
             self._telling = True
             asyncio.get_running_loop().call_soon(self._tell_now)

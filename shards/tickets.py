@@ -1,9 +1,9 @@
-"""Requests whose reply waits for the hub: a subscribe until every symbol is answered, an interest
-in order updates until the router knows of it."""
+"""Requests whose reply has to wait: a subscribe until every symbol is answered, an unsubscribe
+until every symbol is dropped, an interest in order updates until the router knows of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -78,7 +78,10 @@ class Keeper(Protocol):
 
 
 class Ticket(Protocol):
-    """A reply that has to wait, and what goes with it."""
+    """A reply that has to wait, and what goes with it. One that is `alone` lets no request behind
+    it be taken before it is sent."""
+
+    alone: bool
 
     @property
     def complete(self) -> bool:
@@ -101,6 +104,7 @@ class SubscribeTicket:
     `later` says that the client is waiting for the end of its confirmation.
     """
 
+    alone = False
     __slots__ = (
         "_depth",
         "_entries",
@@ -193,9 +197,68 @@ class SubscribeTicket:
         self._keeper.cancel(self)
 
 
+class UnsubscribeTicket:
+    """An unsubscribe on its way: complete when all it names is dropped, slice by slice.
+
+    `later` says that the client is waiting for that. It is alone: a subscribe behind it begins with
+    what it leaves.
+    """
+
+    alone = True
+    __slots__ = (
+        "_broker",
+        "_dropped",
+        "_error",
+        "_failed",
+        "_request",
+        "cancelled",
+        "complete",
+        "drops",
+        "later",
+    )
+
+    def __init__(
+        self, request: protocol.Request, drops: Iterable[protocol.Drop], broker: str
+    ) -> None:
+        self.drops = drops  # read as they are taken, once
+        self.complete = self.later = self.cancelled = False
+        self._request = request
+        self._broker = broker
+        self._dropped: list[str] = []
+        self._failed: list[str] = []
+        self._error: RequestError | None = None
+
+    def write(self, drops: Sequence[protocol.Drop]) -> None:
+        """Write the next rows of the reply."""
+        broker = self._broker
+        try:
+            for instrument, _, problem in drops:
+                if problem:
+                    self._failed.append(protocol.failed_text(instrument, problem, broker))
+                else:
+                    self._dropped.append(protocol.unsubscribed_text(instrument, broker))
+        except RequestError as error:
+            self._error = error
+
+    def reply(self) -> bytes:
+        """The unsubscribe reply. Raises RequestError when it cannot be written."""
+        if self._error is not None:
+            raise self._error
+        return protocol.unsubscribed(self._request, self._dropped, self._failed, self._broker)
+
+    def confirm(self) -> bool:
+        """There is nothing more to wait for."""
+        return True
+
+    def cancel(self) -> None:
+        """What is still held is dropped as the client leaves."""
+        self.cancelled = True
+
+
 class OrdersTicket:
     """An interest in a user's order updates on its way."""
 
+    alone = False
     __slots__ = ("_keeper", "client", "complete", "deadline_s", "key", "request")
 
     def __init__(
@@ -231,6 +294,7 @@ class Refusal:
 
     __slots__ = ("_error",)
 
+    alone = False
     complete = True
 
     def __init__(self, error: RequestError) -> None:

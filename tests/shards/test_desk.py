@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,13 +20,14 @@ from hypothesis.stateful import (
     rule,
 )
 
+from hub.core.errors import RequestError
 from hub.core.latest import Line
 from hub.core.model import Identity, Instrument, Mode, Result, Want
 from shards import protocol
 from shards.desk import Desk
 from shards.protocol import Drop
 from shards.slices import Slices
-from shards.tickets import SubscribeTicket
+from shards.tickets import SubscribeTicket, UnsubscribeTicket
 from shards.wanted import ACCOUNTS
 from tests.shards.kit import (
     ALICE,
@@ -76,6 +78,27 @@ def hold(desk: Desk, client: Client, mode: object, *wanted: Instrument, **more: 
     before = len(client.lines)
     assert ticket.confirm()
     return client.lines[before:]
+
+
+def drop(desk: Desk, client: Client, *drops: Drop) -> dict[str, Any]:
+    """An unsubscribe of a few symbols, which is done at once, and its reply."""
+    return reply_of(desk.unsubscribe(client, {}, drops, "zerodha"))
+
+
+def drop_all(desk: Desk, client: Client) -> dict[str, Any]:
+    """The same of everything."""
+    return reply_of(desk.unsubscribe(client, {}, None, "zerodha"))
+
+
+def reply_of(ticket: UnsubscribeTicket) -> dict[str, Any]:
+    assert ticket.complete
+    assert ticket.confirm()
+    reply: dict[str, Any] = json.loads(ticket.reply())
+    return reply
+
+
+def named(rows: list[dict[str, Any]]) -> list[Instrument]:
+    return [Instrument(row["exchange"], row["symbol"]) for row in rows]
 
 
 def problems(ticket: SubscribeTicket) -> list[str]:
@@ -148,14 +171,14 @@ def test_what_is_held_already_is_a_no_op_success() -> None:
     assert ticket.confirm()
     assert not client.sent
     assert wants(desk) == {}
-    desk.unsubscribe(client, [Drop(A, LTP)], "")
+    drop(desk, client, Drop(A, LTP))
     assert wants(desk)["zerodha"][0].modes == 0
 
 
 def test_one_symbol_named_twice_is_held_once() -> None:
     desk, client = make(), Client()
     hold(desk, client, 1, A, A)
-    desk.unsubscribe(client, [Drop(A, LTP)], "")
+    drop(desk, client, Drop(A, LTP))
     answer(desk)
     desk.leave(client)
     assert remains(desk) == []
@@ -277,7 +300,7 @@ def test_a_connection_holds_so_many_symbols_and_no_more() -> None:
     hold(desk, client, 3, A)  # another mode is not another symbol
     assert desk.index.modes(client, A.key) == LTP.bit | DEPTH.bit
     assert all(problems(ask(desk, client, 1, C)))
-    desk.unsubscribe(client, [Drop(B, None)], "")
+    drop(desk, client, Drop(B, None))
     assert not any(problems(ask(desk, client, 1, C)))
 
 
@@ -313,9 +336,10 @@ def test_what_is_dropped_and_what_was_not_held_are_both_named() -> None:
     desk, client = make(), Client()
     hold(desk, client, 1, A)
     bad = Drop(C, None, "mode 9 is not one")
-    dropped, failed = desk.unsubscribe(client, [Drop(A, LTP), Drop(B, QUOTE), bad], "zerodha")
-    assert dropped == [A, B]
-    assert [(row["symbol"], row["status"]) for row in failed] == [(C.symbol, "error")]
+    reply = drop(desk, client, Drop(A, LTP), Drop(B, QUOTE), bad)
+    assert named(reply["successful"]) == [A, B]
+    assert named(reply["failed"]) == [C]
+    assert reply["failed"][0]["status"] == "error"
     assert not desk.index.held(client)
 
 
@@ -335,7 +359,7 @@ def test_an_unsubscribe_drops_the_mode_it_names(
     desk, client = make(), Client()
     for one in held:
         hold(desk, client, one, A)
-    desk.unsubscribe(client, [Drop(A, mode)], "")
+    drop(desk, client, Drop(A, mode))
     assert desk.index.modes(client, A.key) == left
 
 
@@ -344,18 +368,18 @@ def test_unsubscribe_all_names_every_mode_of_every_symbol() -> None:
     hold(desk, client, 1, A, B)
     hold(desk, client, 3, A)
     hold(desk, other, 1, A)
-    dropped, failed = desk.unsubscribe(client, None, "")
-    assert sorted(dropped) == sorted([A, A, B])
-    assert failed == []
+    reply = drop_all(desk, client)
+    assert named(reply["successful"]) == [A, A, B]
+    assert reply["failed"] == []
     assert desk.index.modes(other, A.key) == LTP.bit
-    assert desk.unsubscribe(client, None, "") == ([], [])
+    assert drop_all(desk, client)["successful"] == []
 
 
 def test_a_tick_before_an_unsubscribe_is_delivered_and_none_after() -> None:
     desk, client = make(), Client()
     hold(desk, client, 1, A)
     desk.fanout.offer(tick(A, LTP, 1))
-    desk.unsubscribe(client, None, "")
+    drop_all(desk, client)
     assert [data["ltp"] for _, _, data in client.got()] == [1]
     desk.fanout.offer(tick(A, LTP, 2))
     desk.fanout.flush()
@@ -387,7 +411,18 @@ def test_nothing_is_sent_to_a_client_that_has_left() -> None:
 def test_a_name_nobody_can_hold_is_unsubscribed_in_peace() -> None:
     desk, client = make(), Client()
     odd = Instrument("NSE", "\ud800")
-    assert desk.unsubscribe(client, [Drop(odd, None)], "") == ([odd], [])
+    assert named(drop(desk, client, Drop(odd, None))["successful"]) == [odd]
+
+
+def test_a_name_that_is_nested_without_end_disturbs_nobody() -> None:
+    desk, client = make(), Client()
+    nested: Any = []
+    for _ in range(10_000):
+        nested = [nested]
+    hold(desk, client, 1, A)
+    with pytest.raises(RequestError):
+        drop(desk, client, Drop(Instrument("NSE", nested), None), Drop(A, LTP))
+    assert not desk.index.held(client)
 
 
 # Leaving.
@@ -419,7 +454,7 @@ def test_whoever_changes_to_another_brokers_user_still_leaves_nothing() -> None:
     desk, client = make(), Client()
     hold(desk, client, 1, A)
     hold(desk, client, 2, A, B, identity=BOB)
-    desk.unsubscribe(client, [Drop(A, QUOTE)], "dhan")
+    drop(desk, client, Drop(A, QUOTE))
     answer(desk)
     assert desk.index.modes(client, A.key) == LTP.bit
     desk.leave(client)
@@ -597,7 +632,7 @@ class Histories(RuleBasedStateMachine):
     def unsubscribe(self, who: int, instrument: Instrument, mode: Mode | None) -> None:
         if self.tickets[who]:
             return  # a session waits for its replies
-        self.desk.unsubscribe(self.clients[who], [Drop(instrument, mode)], "")
+        drop(self.desk, self.clients[who], Drop(instrument, mode))
         of_key = {pair for pair in self.held[who] if pair[0] == instrument.key}
         if mode is None:
             mode = QUOTE if (instrument.key, QUOTE) in of_key else None
@@ -606,7 +641,7 @@ class Histories(RuleBasedStateMachine):
     @rule(who=WHO)
     def unsubscribe_all(self, who: int) -> None:
         if not self.tickets[who]:
-            self.desk.unsubscribe(self.clients[who], None, "")
+            drop_all(self.desk, self.clients[who])
             self.held[who].clear()
 
     @rule(who=WHO)
@@ -792,6 +827,79 @@ def test_a_large_subscribe_is_entered_told_and_confirmed_in_bounded_turns() -> N
     while desk.slices:
         wants(desk)
     wants(desk)
+
+
+def holder(desk: Desk, many: list[Instrument], *modes: int) -> Client:
+    """A client that holds all of these, however many turns that takes."""
+    client = Client()
+    for mode in modes:
+        ticket = ask(desk, client, mode, *many)
+        while not (ticket.complete and ticket.confirm()):
+            answer(desk)
+    answer(desk)
+    return client
+
+
+@pytest.mark.parametrize("all_", [True, False])
+def test_a_large_unsubscribe_is_done_and_told_in_bounded_turns(all_: bool) -> None:
+    """Dropping 50,000 symbols in one turn kept all other clients waiting for half a second."""
+    desk, many = make(websocket={"max_symbols": 9000}), instruments(1, 2, 4000)
+    client, other = holder(desk, many, 1, 2), holder(desk, many[:1], 1)
+    drops = [Drop(one, mode) for one in many for mode in (LTP, QUOTE)]
+    ticket = desk.unsubscribe(client, {}, None if all_ else iter(drops), "zerodha")
+    assert not ticket.complete
+    answers, left = client.answers, len(many)
+    while not ticket.complete:
+        assert client.answers == answers, "the client is told at the end"
+        now_left = len(desk.index.held(client))
+        assert left - now_left <= 600
+        left = now_left
+        desk.fanout.offer(tick(many[-1], QUOTE, 1))
+        desk.fanout.flush()
+        assert bool(client.got()) == bool(desk.index.modes(client, many[-1].key))
+        assert sum(len(word.wants) for word in desk.tell()) <= 500
+        drop(desk, other, Drop(many[0], LTP))  # what is small is done at once
+    assert client.answers == answers + 1
+    assert not desk.index.held(client)
+    reply = reply_of(ticket)
+    assert named(reply["successful"]) == [one.instrument for one in drops]
+    desk.leave(other)
+    desk.leave(client)
+    answer(desk)
+    assert remains(desk) == []
+
+
+@pytest.mark.parametrize("after", range(9))
+def test_a_client_that_goes_in_the_midst_of_a_large_unsubscribe_leaves_nothing(after: int) -> None:
+    desk = make(websocket={"max_symbols": 9000})
+    client = holder(desk, instruments(1, 2, 3000), 1)
+    ticket = desk.unsubscribe(client, {}, None, "zerodha")
+    answers = client.answers
+    for _ in range(after):
+        desk.tell()
+    told, written = client.answers, len(ticket._dropped)
+    assert told == answers + ticket.complete
+    ticket.cancel()
+    desk.leave(client)
+    answer(desk)
+    assert remains(desk) == []
+    assert len(ticket._dropped) == written, "nothing more is done for it"
+    assert client.answers == told, "one that has gone is told nothing"
+
+
+def test_an_unsubscribe_in_the_midst_of_first_values_leaves_none_of_them_awaited() -> None:
+    desk = make(websocket={"max_symbols": 9000})
+    client, many = Client(), instruments(1, 2, 2000)
+    ticket = ask(desk, client, 1, *many)
+    while not (ticket.complete and ticket.confirm()):
+        answer(desk, open_=False)
+    assert desk.snapshots._awaiting
+    desk.unsubscribe(client, {}, None, "zerodha")
+    answer(desk)
+    assert not desk.index.held(client)
+    desk.leave(client)
+    answer(desk)
+    assert remains(desk) == []
 
 
 @pytest.mark.parametrize("after", range(0, 30, 3))

@@ -29,6 +29,7 @@ from tests.shards.house import (
     until,
 )
 from tests.shards.house import PING as WS_PING
+from tests.shards.kit import answer, remains
 
 PING = '{"action": "ping"}'
 
@@ -199,6 +200,32 @@ def test_going_away_says_so_to_all_and_takes_nobody_new(uv: bool) -> None:
             one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
 
     live(main, uv=uv)
+
+
+def test_a_drain_in_the_midst_of_a_large_unsubscribe_ends_in_order_and_leaves_nothing() -> None:
+    async def main() -> None:
+        async with house() as one:
+            one._tell = lambda: None  # type: ignore[method-assign]  # the test makes the turns
+            client = await one.known()
+            many = [{"exchange": "NSE", "symbol": f"S{number}"} for number in range(5000)]
+            await client.send(json.dumps({"action": "subscribe", "symbols": many, "mode": 1}))
+            await until(lambda: one.desk.busy)
+            answer(one.desk)
+            await client.recv()
+            await client.send('{"action": "unsubscribe_all"}')
+            await until(lambda: one.desk.busy)
+            one.desk.tell()
+            await one.gateway.drain()
+            with pytest.raises(ConnectionClosed) as caught:
+                await client.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1001
+            assert one.desk.busy
+            answer(one.desk)
+            assert remains(one.desk) == []
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main)
 
 
 def test_draining_one_of_two_takes_nobody_and_loses_nobody(uv: bool) -> None:

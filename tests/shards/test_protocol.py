@@ -47,6 +47,13 @@ def code(ask: Any, *args: Any, **kwargs: Any) -> str:
     return caught.value.code
 
 
+def drops(request: dict[str, Any]) -> list[Drop]:
+    """What an unsubscribe names; it is not one of everything."""
+    found = protocol.unsubscribe(request)
+    assert found is not None
+    return list(found)
+
+
 # Reading.
 
 
@@ -204,8 +211,7 @@ NO_MODES = ["1", "", " ", "full", "LTP QUOTE", 1.0, 2.5, None, True, False, 0, 4
 def test_a_mode_is_a_number_or_a_label(value: object, mode: Mode) -> None:
     asked = {**ENTRY, "mode": value}
     assert protocol.subscribe(asked, snapshot=True).mode is mode
-    assert protocol.unsubscribe(asked) == [Drop(SBIN, mode)]
-    assert protocol.unsubscribe({"symbols": [asked]}) == [Drop(SBIN, mode)]
+    assert drops(asked) == drops({"symbols": [asked]}) == [Drop(SBIN, mode)]
 
 
 @pytest.mark.parametrize("value", NO_MODES)
@@ -296,7 +302,7 @@ def test_an_entry_without_a_name_is_passed_over_in_silence(entry: dict[str, Any]
     assert not list(protocol.subscribe({"symbols": [entry]}, snapshot=True).entries)
     asked = protocol.subscribe({"symbols": [entry, ENTRY]}, snapshot=True)
     assert list(asked.entries) == [(SBIN, SBIN.key, "")]
-    assert protocol.unsubscribe({"symbols": [entry, ENTRY]}) == [Drop(SBIN, None)]
+    assert drops({"symbols": [entry, ENTRY]}) == [Drop(SBIN, None)]
 
 
 @pytest.mark.parametrize("symbols", [["SBIN"], [ENTRY, 5], [None], "SBIN", {"a": 1}, 5, True])
@@ -353,34 +359,32 @@ def test_unsubscribe_all_is_told_by_either_field(request_: dict[str, Any]) -> No
 
 
 def test_without_any_mode_an_unsubscribe_leaves_it_to_the_desk() -> None:
-    assert protocol.unsubscribe(ENTRY) == [Drop(SBIN, None)]
-    assert protocol.unsubscribe({"symbols": [ENTRY]}) == [Drop(SBIN, None)]
+    assert drops(ENTRY) == drops({"symbols": [ENTRY]}) == [Drop(SBIN, None)]
 
 
 def test_an_entry_without_a_mode_takes_that_of_the_message() -> None:
-    drops = protocol.unsubscribe({"mode": "LTP", "symbols": [ENTRY, {**ENTRY, "mode": 3}]})
-    assert drops == [Drop(SBIN, Mode.LTP), Drop(SBIN, Mode.DEPTH)]
+    found = drops({"mode": "LTP", "symbols": [ENTRY, {**ENTRY, "mode": 3}]})
+    assert found == [Drop(SBIN, Mode.LTP), Drop(SBIN, Mode.DEPTH)]
 
 
 @pytest.mark.parametrize("mode", NO_MODES)
 def test_a_bad_mode_of_the_message_is_ignored_where_entries_have_their_own(mode: object) -> None:
-    drops = protocol.unsubscribe({"mode": mode, "symbols": [ENTRY, {**ENTRY, "mode": 1}]})
-    assert drops == [Drop(SBIN, None), Drop(SBIN, Mode.LTP)]
+    found = drops({"mode": mode, "symbols": [ENTRY, {**ENTRY, "mode": 1}]})
+    assert found == [Drop(SBIN, None), Drop(SBIN, Mode.LTP)]
 
 
 @pytest.mark.parametrize("mode", NO_MODES)
 def test_a_bad_mode_of_an_entry_is_that_entrys_problem(mode: object) -> None:
-    drops = protocol.unsubscribe({"symbols": [{**ENTRY, "mode": mode}, ENTRY]})
-    assert drops is not None
-    assert drops[0].problem
-    assert drops[1] == Drop(SBIN, None)
+    bad, good = drops({"symbols": [{**ENTRY, "mode": mode}, ENTRY]})
+    assert bad.problem
+    assert good == Drop(SBIN, None)
 
 
 def test_the_single_form_counts_only_without_a_list() -> None:
-    drops = protocol.unsubscribe(
+    found = drops(
         {**ENTRY, "mode": 1, "symbols": [{"symbol": "NIFTY", "exchange": "NSE_INDEX", "mode": 3}]}
     )
-    assert drops == [Drop(NIFTY, Mode.DEPTH)]
+    assert found == [Drop(NIFTY, Mode.DEPTH)]
 
 
 # Orders.
@@ -405,7 +409,7 @@ def test_any_json_in_any_field_raises_nothing_but_request_errors(request_: dict[
         protocol.action,
         protocol.api_key,
         lambda asked: protocol.subscribe(asked, snapshot=True),
-        protocol.unsubscribe,
+        lambda asked: list(protocol.unsubscribe(asked) or ()),
         protocol.wants_orders,
         lambda asked: protocol.wants_snapshots(asked, default=True),
         lambda asked: protocol.pong(asked, 1),
@@ -488,17 +492,41 @@ def test_a_subscribe_is_partial_as_soon_as_one_row_failed(good: int, bad: int, s
     assert reply["subscriptions"] == [json.loads(row) for row in rows]
 
 
+def test_names_come_back_as_they_were_written_whatever_they_are() -> None:
+    for exchange, symbol in (("NSE", '₹&"[]'), (5, [1, []]), (True, {"a": None})):
+        one = Instrument(exchange, symbol)  # type: ignore[arg-type]  # clients write anything
+        row = protocol.unsubscribed_text(one, "b[]")
+        found = {"symbol": symbol, "exchange": exchange, "status": "success", "broker": "b[]"}
+        assert row == json.dumps(found)
+        failed = protocol.failed_text(one, "why []", "b[]")
+        reply = text(protocol.unsubscribed({"request_id": []}, [row, row], [failed], "b[]"))
+        assert reply == json.dumps(json.loads(reply))
+        assert json.loads(reply)["successful"] == [found, found]
+        assert json.loads(reply)["failed"] == [json.loads(failed)]
+
+
+def test_a_mode_nested_without_end_is_a_problem_of_its_entry_alone() -> None:
+    nested: list[object] = []
+    for _ in range(10_000):
+        nested = [nested]
+    bad, good = drops({"symbols": [{**ENTRY, "mode": nested}, ENTRY]})
+    assert bad.problem == "mode is nested too deeply"
+    assert good == Drop(SBIN, None)
+
+
 @pytest.mark.parametrize(
     ("good", "bad", "status"),
     [(0, 0, "success"), (2, 0, "success"), (2, 1, "partial"), (0, 1, "error")],
 )
 def test_an_unsubscribe_tells_what_went_and_what_failed(good: int, bad: int, status: str) -> None:
-    failed = [protocol.failed_row(SBIN, "why", "b")] * bad
-    reply = json.loads(protocol.unsubscribed({}, [SBIN] * good, failed, "b"))
+    failed = [protocol.failed_text(SBIN, "why", "b")] * bad
+    dropped = [protocol.unsubscribed_text(SBIN, "b")] * good
+    reply = json.loads(protocol.unsubscribed({}, dropped, failed, "b"))
     assert list(reply) == ["type", "status", "message", "successful", "failed", "broker"]
     row = {"symbol": "SBIN", "exchange": "NSE", "status": "success", "broker": "b"}
     assert (reply["type"], reply["status"]) == ("unsubscribe", status)
-    assert (reply["successful"], reply["failed"]) == ([row] * good, failed)
+    assert reply["successful"] == [row] * good
+    assert reply["failed"] == [json.loads(row) for row in failed]
 
 
 ECHOING = [
@@ -577,8 +605,9 @@ def test_a_number_that_no_float_holds_is_null_wherever_it_is_echoed(echoed: str)
     for reply in (
         protocol.pong(request, 1),
         protocol.orders(request, on=True),
-        protocol.unsubscribed(request, [], [protocol.failed_row(SBIN, "so", "sim")], "sim"),
     ):
         json.loads(reply, parse_constant=never)
+    for drop in drops(request):
+        json.loads(protocol.unsubscribed_text(drop.instrument, "sim"), parse_constant=never)
     for names, _, problem in protocol.subscribe(request | {"mode": 1}, snapshot=True).entries:
         json.loads(protocol.failed_text(names, problem, "sim"), parse_constant=never)

@@ -922,6 +922,119 @@ def test_who_falls_behind_while_a_reply_is_confirmed_is_paid_after_it() -> None:
     run(main)
 
 
+async def rich(many: list[Instrument], **limits: int) -> Talk:
+    """A client that holds all of these."""
+    settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000} | limits)
+    talk = await Talk(settings).known()
+    talk.say(sub(*many))
+    while talk.session._tickets:
+        answer(talk.desk)
+    talk.heard()
+    return talk
+
+
+def test_what_is_asked_behind_a_large_unsubscribe_waits_for_it_a_subscribe_too() -> None:
+    async def main() -> None:
+        many = instruments(1, 2, 3000)
+        talk = await rich(many)
+        one = many[-1]
+        talk.say({"type": "unsubscribe_all", "request_id": 1}, sub(one, request_id=2), ping(3),
+                 {"type": "unsubscribe_all", "request_id": 4}, sub(one, C, request_id=5),
+                 sub(A, request_id=6))  # fmt: skip
+        assert talk.heard() == []
+        turns = 0
+        while talk.desk.index.held(talk.session):
+            assert talk.heard() == []
+            talk.desk.tell()
+            turns += 1
+        assert turns > 3
+        heard = talk.heard()
+        answer(talk.desk)
+        heard += talk.heard()
+        assert [gist(found) for found in heard] == [1, 2, 3, 4, 5, 6]
+        assert [len(heard[place]["successful"]) for place in (0, 3)] == [3000, 1]
+        assert list(talk.desk.index.held(talk.session)) == [one.key, C.key, A.key]
+
+    run(main)
+
+
+def test_no_tick_of_what_is_gone_follows_the_reply_also_to_who_is_behind() -> None:
+    async def main() -> None:
+        for behind in (False, True):
+            many = instruments(1, 2, 3000)
+            talk = await rich(many)
+            if behind:
+                talk.session.blocked()
+            talk.say({"type": "unsubscribe_all", "request_id": "u"})
+            heard, value = [], 0
+            while talk.desk.busy:
+                value += 1
+                for one in (many[0], many[-1]):
+                    talk.desk.fanout.offer(tick(one, Mode.QUOTE, value))
+                talk.desk.tell()
+                heard += talk.gist()
+            talk.desk.fanout.flush()
+            talk.session.unblocked(1 << 20)
+            heard += talk.gist()
+            ticks = heard[: heard.index("u")]
+            assert heard[-1] == "u"
+            assert ticks == ([] if behind else list(range(1, len(ticks) + 1)))
+            assert behind or len(ticks) > 1, "those in between come, of what is still held"
+
+    run(main)
+
+
+@pytest.mark.parametrize("turns", range(7))
+def test_a_client_that_leaves_in_any_turn_of_an_unsubscribe_is_counted_no_more(turns: int) -> None:
+    async def main() -> None:
+        talk = await rich(instruments(1, 2, 1800), max_user_symbols=5000)
+        assert talk.guests.symbol_room("alice") == 3200
+        talk.say({"type": "unsubscribe_all", "request_id": "u"}, sub(C))
+        for _ in range(turns):
+            talk.desk.tell()
+        talk.session.gone()
+        talk.heard()
+        answer(talk.desk)
+        assert talk.heard() == []
+        assert talk.guests.symbol_room("alice") == 5000
+        assert remains(talk.desk) == []
+
+    run(main)
+
+
+def test_after_a_large_unsubscribe_a_user_has_its_room_back() -> None:
+    async def main() -> None:
+        talk = await rich(instruments(1, 2, 1800), max_user_symbols=2000)
+        talk.say({"type": "unsubscribe_all", "request_id": "u"})
+        assert talk.gist() == []
+        answer(talk.desk)
+        assert talk.gist() == ["u"]
+        assert talk.guests.symbol_room("alice") == 2000
+
+    run(main)
+
+
+@pytest.mark.parametrize("depth", [900, 970, 980, 985, 990, 995, 5000])
+@pytest.mark.parametrize("place", ["symbol", "exchange", "mode"])
+def test_an_entry_of_a_large_unsubscribe_that_is_nested_deeply_gets_some_answer(
+    depth: int, place: str
+) -> None:
+    """It is read in a later turn, where nobody waits for what it raises."""
+
+    async def main() -> None:
+        many = instruments(1, 2, 1500)
+        talk = await rich(many)
+        entry = {"symbol": "X", "exchange": "NSE", "mode": 1} | {place: "HERE"}
+        rows = [{"symbol": one.symbol, "exchange": one.exchange} for one in many]
+        asked = json.dumps({"action": "unsubscribe", "symbols": [*rows, entry]})
+        talk.say(asked.replace('"HERE"', "[" * depth + "]" * depth), ping(1))
+        answer(talk.desk)
+        assert len(talk.heard()) == 2
+        assert not talk.session._tickets
+
+    run(main)
+
+
 # What a user has in the whole hub.
 
 

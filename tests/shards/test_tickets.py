@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from hub.core.errors import RequestError
-from hub.core.model import Instrument
+from hub.core.model import Instrument, Mode
 from shards import protocol
-from shards.tickets import OrdersTicket, Refusal, Row, Stage, SubscribeTicket, Ticket
+from shards.protocol import Drop
+from shards.tickets import (
+    OrdersTicket,
+    Refusal,
+    Row,
+    Stage,
+    SubscribeTicket,
+    Ticket,
+    UnsubscribeTicket,
+)
 from tests.shards.kit import Client, subscription
 
 SBIN, INFY = Instrument("NSE", "SBIN"), Instrument("NSE", "INFY")
@@ -107,6 +116,33 @@ def test_whoever_made_a_ticket_is_told_how_it_ends() -> None:
         ticket.cancel()
         assert keeper.ended == [("confirmed", ticket), ("cancelled", ticket)]
         keeper.ended.clear()
+
+
+def test_an_unsubscribe_has_a_row_for_each_entry_and_is_alone() -> None:
+    drops = [Drop(SBIN, None), Drop(INFY, None, "mode 9 is none"), Drop(SBIN, Mode.LTP)]
+    ticket = UnsubscribeTicket({"request_id": 7}, iter(drops), "dhan")
+    kept: Ticket = ticket
+    assert kept.alone
+    assert not kept.complete
+    ticket.write(drops[:1])
+    ticket.write(drops[1:])
+    assert kept.confirm()
+    reply = json.loads(kept.reply())
+    assert (reply["status"], reply["broker"], reply["request_id"]) == ("partial", "dhan", 7)
+    assert [row["symbol"] for row in reply["successful"]] == ["SBIN", "SBIN"]
+    assert [row["message"] for row in reply["failed"]] == ["mode 9 is none"]
+    kept.cancel()
+    assert ticket.cancelled
+
+
+def test_an_unsubscribe_that_cannot_be_written_is_an_error_to_who_asked() -> None:
+    symbol: Any = []
+    for _ in range(10_000):
+        symbol = [symbol]
+    ticket = UnsubscribeTicket({}, (), "dhan")
+    ticket.write([Drop(Instrument("NSE", symbol), None)])
+    with pytest.raises(RequestError):
+        ticket.reply()
 
 
 def test_an_orders_ticket_waits_and_then_says_so() -> None:

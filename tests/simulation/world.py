@@ -132,6 +132,7 @@ class Client:
         self.tickets: list[Ticket] = []
         self.last: dict[bytes, int] = {}
         self.got: list[tuple[bytes, int]] = []
+        self.dropping: list[Drop] = []
         self.withheld: list[tuple[bytes, int, int]] | None = None
         self.desk: Any = None
 
@@ -155,13 +156,21 @@ class Client:
         while self.tickets and self.tickets[0].complete:
             if not self.tickets[0].confirm():
                 break
-            self.tickets.pop(0)
+            if self.tickets.pop(0).alone:
+                self._check_dropped()
             withheld, self.withheld = self.withheld, None
             for seen in withheld or ():
                 self._see(*seen)
 
     def withhold(self) -> None:
         self.withheld = []
+
+    def _check_dropped(self) -> None:
+        """When the reply to an unsubscribe leaves, nothing of what it names is held."""
+        for instrument, mode, _ in self.dropping:
+            assert mode is not None
+            held = self.desk.index.modes(self, instrument.key)
+            assert not held & mode.bit, f"{instrument} is dropped, and held in {mode.name}"
 
     def _take(self, tick: dict[str, Any]) -> None:
         key = Instrument(tick["exchange"], tick["symbol"]).key
@@ -311,8 +320,9 @@ class World:
             self._part(self.clients.pop(self.random.randrange(len(self.clients))))
 
     def subscribe(self) -> None:
-        if self.clients:
-            client = self.random.choice(self.clients)
+        able = [client for client in self.clients if not any(one.alone for one in client.tickets)]
+        if able:
+            client = self.random.choice(able)
             chosen = self.random.sample(INSTRUMENTS, self.random.randint(1, 4))
             mode = self.random.choice(MODES)
             self._ask(client, chosen, mode, snapshot=self.random.random() < 0.8)
@@ -324,7 +334,13 @@ class World:
             drops = [
                 Drop(one, self.random.choice(MODES)) for one in self.random.sample(INSTRUMENTS, 3)
             ]
-            client.desk.unsubscribe(client, drops, "sim")
+            if self.random.random() < 1 / 4:
+                drops = [Drop(one, mode) for one in INSTRUMENTS for mode in MODES]
+            client.dropping = drops
+            whole = len(drops) > 3
+            ticket = client.desk.unsubscribe(client, {}, None if whole else drops, "sim")
+            client.tickets.append(ticket)
+            client.answered()
             self.shards[client.shard]._tell()
 
     def publish(self, instrument: Instrument | None = None, mode: Mode | None = None) -> None:
