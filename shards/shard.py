@@ -32,7 +32,8 @@ from shards.session import Session
 from shards.wanted import Word
 
 _FEEDS_S = 5.0
-"""How long a shard that starts waits for a feed before it lets clients in all the same."""
+"""How long a shard that starts waits for the hub's feeds before it lets clients in all the same:
+a user whose own feed is not there yet would be given to another one."""
 
 _ASK_AGAIN_BEATS = 30
 _STAYS = 16
@@ -202,7 +203,7 @@ class Shard(Role):
         """Which feeds there are."""
         offers = codec.offers(message)
         self._desk.take_feeds(offers, time.monotonic())
-        if offers:
+        if {offer.feed for offer in offers} >= set(self.settings.hub.feeds):
             self._known.set()
 
     async def _tend(self) -> None:

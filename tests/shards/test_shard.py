@@ -286,6 +286,26 @@ def test_a_new_stay_is_told_everything_and_what_was_known_is_void(tmp_path: Path
     run(tmp_path, main)
 
 
+def test_clients_wait_until_all_feeds_are_there_so_that_nobody_is_given_to_another(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        settings = make_settings(hub={"feeds": ["bus", "sim"], "runtime_dir": str(tmp_path)})
+        shard = Shard("shard-0", settings)
+        told = []
+        for feeds in (
+            [Offer("bus")],
+            [],
+            [Offer("sim")],
+            [Offer("more"), Offer("sim"), Offer("bus")],
+        ):
+            shard._take_pulse({"t": "pulse", "feeds": feeds})
+            told.append(shard._known.is_set())
+        assert told == [False, False, False, True]
+
+    asyncio.run(main())
+
+
 def test_a_burst_of_interest_is_told_once_and_in_parts(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         wanted = instruments(1, 2, 2500)
