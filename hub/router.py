@@ -106,7 +106,7 @@ class Router(Role):
         self._counts["in"] += len(pairs) // 2
         if bad:
             self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
-        self._take_others(self._routing.offer(pairs))
+        self._take_others(self._routing.offer_shared(pairs))
 
     def _take_others(self, strays: Iterable[tuple[bytes, bytes]]) -> None:
         """What is no tick; a fault in one of them costs none of the others."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from hub.core import topics
 from hub.core.config import Settings
 from hub.core.index import Index
 from hub.core.latest import Latest, Line
-from hub.core.model import Identity, Mode, Offer, Result
+from hub.core.model import Identity, Isolation, Mode, Offer, Result
 from hub.core.offers import Offers
 from hub.core.placement import home
 from shards import protocol
@@ -36,6 +37,7 @@ class Desk:
     def __init__(self, shard: int, settings: Settings) -> None:
         self._shard = shard
         self._settings = settings
+        self._isolation = Isolation(settings.upstream.isolate)
         self.index: Index[Client] = Index()
         self.latest = Latest()
         self.fanout: Fanout[Client] = Fanout(
@@ -97,17 +99,26 @@ class Desk:
         ticket.stage = Stage.CANCELLED
         self.slices.begin(self._let_go(ticket))
 
+    def scope(self, identity: Identity) -> bytes:
+        """What the keys of this user begin with: nothing, unless its feed's ticks are not for
+        all that it serves."""
+        offer = self.feeds.best(identity)
+        if offer is None or offer.shared:
+            return b""
+        return topics.scope(self._isolation.origin(identity))
+
     def unsubscribe(
         self,
         client: Client,
         request: protocol.Request,
         drops: Iterable[protocol.Drop] | None,
         broker: str,
+        scope: bytes = b"",
     ) -> UnsubscribeTicket:
-        """Drop some of what a client holds, None for everything. The ticket may be complete
-        already; if not, the client is told, and asks for nothing else until then."""
+        """Drop some of what a client holds in this scope, None for everything. The ticket may be
+        complete already; if not, the client is told, and asks for nothing else until then."""
         ticket = UnsubscribeTicket(request, self._all(client) if drops is None else drops, broker)
-        self.slices.begin(self._release(client, ticket))
+        self.slices.begin(self._release(client, ticket, scope))
         ticket.later = not ticket.complete
         return ticket
 
@@ -115,6 +126,10 @@ class Desk:
         """A client is gone."""
         self.accounts.leave(client)
         self.slices.begin(self._leave(client))
+
+    def withdraw(self, client: Client) -> None:
+        """A client may have nothing any more of what it holds; it stays."""
+        self.slices.begin(self._cease(client))
 
     # The hub tells.
 
@@ -314,7 +329,7 @@ class Desk:
                     self._unwant(ticket, row)
             yield len(rows)
 
-    def _release(self, client: Client, ticket: UnsubscribeTicket) -> Work:
+    def _release(self, client: Client, ticket: UnsubscribeTicket, scope: bytes) -> Work:
         """A client ceases to hold what it names, and its reply is written alongside."""
         for drops in pieces(ticket.drops):
             if ticket.cancelled:
@@ -322,7 +337,7 @@ class Desk:
             self.fanout.flush()
             for drop in drops:
                 if not drop.problem:
-                    self._drop_one(client, drop)
+                    self._drop_one(client, drop, scope)
             ticket.write(drops)
             yield len(drops)
         if ticket.cancelled:
@@ -333,19 +348,23 @@ class Desk:
 
     def _all(self, client: Client) -> Iterator[protocol.Drop]:
         """Every symbol that a client holds, in each of its modes."""
-        for variant in list(self.index.held(client).values()):
+        for key, variant in list(self.index.held(client).items()):
             for mode in _MODES:
                 if variant.modes & mode.bit:
-                    yield protocol.Drop(protocol.names(variant), mode)
+                    yield protocol.Drop(protocol.names(variant), mode, key=key)
 
     def _leave(self, client: Client) -> Work:
         """Nothing is held by a client that is gone."""
+        yield from self._cease(client)
+        self.index.drop(client)
+
+    def _cease(self, client: Client) -> Work:
+        """A client ceases to hold what it holds now."""
         for piece in pieces(list(self.index.held(client).items())):
             self.fanout.flush()
             for key, variant in piece:
                 self._drop(client, key, variant.modes)
             yield len(piece)
-        self.index.drop(client)
 
     def _want(self, ticket: SubscribeTicket, row: Row) -> None:
         feed, key, depth = row.feed, row.key, row.depth
@@ -385,9 +404,9 @@ class Desk:
         if not self._pending[client]:
             del self._pending[client]
 
-    def _drop_one(self, client: Client, drop: protocol.Drop) -> None:
+    def _drop_one(self, client: Client, drop: protocol.Drop, scope: bytes) -> None:
         try:
-            key = drop.instrument.key
+            key = drop.key or scope + drop.instrument.key
         except (UnicodeEncodeError, RecursionError):
             return  # a name that cannot be written is held by nobody
         held, mode = self.index.modes(client, key), drop.mode

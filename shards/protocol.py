@@ -75,11 +75,13 @@ class Subscribe(NamedTuple):
 
 class Drop(NamedTuple):
     """One entry of an unsubscribe. `mode` None means Quote, or all there is if that is not held;
-    `problem` is set instead when the entry's own mode cannot be read."""
+    `problem` is set instead when the entry's own mode cannot be read. `key` is what is held, when
+    that is known already."""
 
     instrument: Instrument
     mode: Mode | None
     problem: str = ""
+    key: bytes = b""
 
 
 def read(text: str | bytes) -> Request:
@@ -126,14 +128,15 @@ def api_key(request: Request) -> str:
     return key
 
 
-def subscribe(request: Request, *, snapshot: bool) -> Subscribe:
-    """Read a subscribe; `snapshot` is the session's default. Raises RequestError."""
+def subscribe(request: Request, *, snapshot: bool, scope: bytes = b"") -> Subscribe:
+    """Read a subscribe; `snapshot` is the session's default, `scope` that of its keys. Raises
+    RequestError."""
     symbols = _symbols(request)
     mode = _mode(request.get("mode", "Quote"))
     if not symbols:
         raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
     return Subscribe(
-        _read_entries(_entries(symbols)),
+        _read_entries(_entries(symbols), scope),
         mode,
         _depth(request.get("depth")),
         _flag(request, "snapshot", default=snapshot),
@@ -366,7 +369,7 @@ def _instrument(entry: Request) -> Instrument | None:
     return Instrument(exchange, symbol) if symbol and exchange else None
 
 
-def _read_entries(entries: Iterable[Request]) -> Iterator[Entry]:
+def _read_entries(entries: Iterable[Request], scope: bytes) -> Iterator[Entry]:
     """Entries as they are read; those that name no instrument are passed over in silence."""
     key_of = topics.key_of
     for entry in entries:
@@ -379,6 +382,7 @@ def _read_entries(entries: Iterable[Request]) -> Iterator[Entry]:
         else:
             try:
                 key, problem = key_of(exchange, symbol)
+                key = scope + key
             except UnicodeEncodeError:
                 problem = "symbol and exchange must be valid text"
         yield Instrument(exchange, symbol), key, problem

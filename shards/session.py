@@ -70,6 +70,7 @@ class Session:
         "_held",
         "_in_hand_bytes",
         "_requests",
+        "_scope",
         "_settings",
         "_tell",
         "_tickets",
@@ -108,6 +109,7 @@ class Session:
         self._waiting_bytes = 0
         self._in_hand_bytes = 0
         self._counted = 0
+        self._scope: bytes | None = None
         self._busy = False
         self._held = False
         self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
@@ -320,6 +322,14 @@ class Session:
             raise RequestError(protocol.BROKER_ERROR, f"no feed serves broker {identity.broker}")
         return identity
 
+    def _entitled(self) -> bytes:
+        """The scope of this session's keys. From the first feed that serves it on it stays the
+        same, even if another feed steps in."""
+        identity = self._known()
+        if self._scope is None and self._desk.feeds.of(identity):
+            self._scope = self._desk.scope(identity)
+        return self._scope or b""
+
     def _authenticate(self, request: protocol.Request) -> None:
         key = protocol.api_key(request)
         self._busy = True
@@ -357,11 +367,19 @@ class Session:
                 self._guests.session(before.user, -1)
             self._guests.session(identity.user, 1)
             self._guests.symbols(identity.user, self._counted)
+        if before != identity:
+            self._change_scope(self._desk.scope(identity))
         self.identity = identity
         self._wire.known()
 
+    def _change_scope(self, scope: bytes) -> None:
+        """Another user: what only the one before was entitled to is held no more."""
+        if self._scope and self._scope != scope:
+            self._desk.withdraw(self)
+        self._scope = None
+
     def _subscribe(self, request: protocol.Request) -> None:
-        asked = protocol.subscribe(request, snapshot=self.snapshot)
+        asked = protocol.subscribe(request, snapshot=self.snapshot, scope=self._entitled())
         identity = self._served()
         asked = self._reserve(identity.user, asked)
         echo = protocol.echoed(request)
@@ -406,7 +424,8 @@ class Session:
     def _unsubscribe(self, request: protocol.Request) -> None:
         drops = protocol.unsubscribe(request)
         broker, echo = self._served().broker, protocol.echoed(request)
-        self._tickets.append(self._desk.unsubscribe(self, echo, drops, broker))
+        scope = self._entitled()
+        self._tickets.append(self._desk.unsubscribe(self, echo, drops, broker, scope))
         self._send_replies()
 
     def _follow_orders(self, request: protocol.Request) -> None:

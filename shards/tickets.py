@@ -232,7 +232,7 @@ class UnsubscribeTicket:
         """Write the next rows of the reply."""
         broker = self._broker
         try:
-            for instrument, _, problem in drops:
+            for instrument, _, problem, _ in drops:
                 if problem:
                     self._failed.append(protocol.failed_text(instrument, problem, broker))
                 else:

@@ -253,6 +253,14 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = 8.0
+    isolate: Annotated[
+        str,
+        Meta(
+            pattern=r"\A(user|broker|none)\Z",
+            description="Who gets the ticks of a broker login: user, only its own user; broker, "
+            "all users of that broker; none, everybody. The bus is everybody's.",
+        ),
+    ] = "broker"
 
 
 class Sim(msgspec.Struct, frozen=True, kw_only=True):

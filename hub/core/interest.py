@@ -3,6 +3,7 @@
 1. A shard's word is the truth: what it last said replaces what it said before.
 2. A leg is open while its shard wants the key in some mode, of any feed; nothing else opens it.
 3. A shard that is gone wants nothing.
+4. What has no origin counts for all: of each shared key it is known in which scopes it is wanted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from hub.core import topics
 from hub.core.model import Want, lowest
 
 _NOBODY: Mapping[int, int] = MappingProxyType({})
@@ -37,6 +39,7 @@ class InterestTable:
     def __init__(self) -> None:
         self._wants: dict[int, dict[str, dict[bytes, Want]]] = defaultdict(dict)
         self._legs: dict[bytes, dict[int, int]] = {}
+        self._scoped: dict[bytes, dict[bytes, None]] = {}
 
     def __repr__(self) -> str:
         legs = sum(len(shards) for shards in self._legs.values())
@@ -71,6 +74,15 @@ class InterestTable:
         """The shards that want a key, each with the lowest mode it wants."""
         return self._legs.get(key, _NOBODY)
 
+    @property
+    def has_scopes(self) -> bool:
+        """Whether any key is wanted in a scope."""
+        return bool(self._scoped)
+
+    def scoped(self, key: bytes) -> Iterable[bytes]:
+        """A shared key as it is wanted in scopes, each with its own."""
+        return self._scoped.get(key, ())
+
     def of_feed(self, feed: str) -> Iterator[tuple[int, list[Want]]]:
         """What each shard wants of one feed: what a feed that has just come up is told."""
         for shard, feeds in self._wants.items():
@@ -98,15 +110,31 @@ class InterestTable:
         return change
 
     def _set_leg(self, key: bytes, shard: int, level: int, change: Change) -> None:
-        legs = self._legs.setdefault(key, {})
+        legs = self._legs.get(key)
+        if legs is None:
+            legs = self._legs[key] = {}
+            self._note_scope(key)
         before = legs.pop(shard, 0)
         if level:
             legs[shard] = level
         elif not legs:
             del self._legs[key]
+            self._forget_scope(key)
         if level and (not before or level < before):
             change.opened.append(key)
         elif before and not level:
             change.closed.append(key)
         elif level != before:
             change.narrowed.append(key)
+
+    def _note_scope(self, key: bytes) -> None:
+        shared = topics.plain(key)
+        if shared is not key:
+            self._scoped.setdefault(shared, {})[key] = None
+
+    def _forget_scope(self, key: bytes) -> None:
+        shared = topics.plain(key)
+        if shared is not key:
+            del self._scoped[shared][key]
+            if not self._scoped[shared]:
+                del self._scoped[shared]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import NamedTuple, Self
 
 
@@ -119,6 +119,19 @@ class Offer(NamedTuple):
         return (not self.brokers or identity.broker in self.brokers) and (
             not self.users or identity.user in self.users
         )
+
+
+class Isolation(Enum):
+    """Whose ticks a feed's are that is not shared: its user's alone, those of all users of the
+    same broker, or everybody's."""
+
+    USER = "user"
+    BROKER = "broker"
+    NONE = "none"
+
+    def origin(self, identity: Identity) -> str:
+        """The origin that a user is entitled to; empty for what is everybody's."""
+        return {"user": identity.user, "broker": identity.broker, "none": ""}[self.value]
 
 
 class Identity(NamedTuple):

@@ -46,9 +46,13 @@ class Offers:
 
     def of(self, identity: Identity) -> str:
         """The feed whose ticks this user gets; empty when none serves him."""
-        serving = [offer for offer in self._known.values() if offer.serves(identity)]
-        best = min(serving, key=self._rank, default=None)
+        best = self.best(identity)
         return best.feed if best else ""
+
+    def best(self, identity: Identity) -> Offer | None:
+        """What that feed offers."""
+        serving = [offer for offer in self._known.values() if offer.serves(identity)]
+        return min(serving, key=self._rank, default=None)
 
     def _rank(self, offer: Offer) -> tuple[bool, bool, bool, str]:
         return not offer.users, not offer.brokers, offer.feed in self._gone, offer.feed

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zlib import crc32
 
+from hub.core import topics
+
 
 def home(key: bytes, shards: int) -> int:
-    """The shard that keeps the last value of a key: `crc32(key) % shards`."""
-    return crc32(key) % shards
+    """The shard that keeps the last value of a key: `crc32(key) % shards`. Scopes do not count:
+    all origins of an instrument are at home in one place."""
+    return crc32(topics.plain(key)) % shards
 
 
 def least_loaded(loads: Sequence[int | None], me: int) -> int:

@@ -5,6 +5,7 @@
    leg's mode, so that they come in order; else on the slow way.
 3. All topics of a key take the same group to a shard, so their order per key survives batching.
 4. A change of interest invalidates the resolution, never the data: flush first, then change.
+5. The bus has no origin: its ticks count for whoever wants their key, in whatever scope.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Routing:
         self._interest = interest
         self._max_topics = max_topics
         self._routes: dict[bytes, Route] = {}
+        self._copies: dict[bytes, tuple[bytes, ...]] = {}
         self._groups: dict[tuple[int, ...], Group] = {}
         self._most_groups = _FEW_GROUPS
         self._fast: list[Group] = []
@@ -82,11 +84,21 @@ class Routing:
                 waiting.append(payload)
         return strays
 
+    def offer_shared(self, pairs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        """The same for ticks of the bus; nothing is to be done for scopes while there are none."""
+        if not self._interest.has_scopes:
+            return self.offer(pairs)
+        spread, strays = self._spread(pairs)
+        return strays + self.offer(spread)
+
     def invalidate(self, keys: Iterable[bytes]) -> None:
         """Interest in these keys has changed. Nothing may be pending: `flush` first."""
         for key in keys:
+            shared = topics.plain(key)
             for suffix in _SUFFIXES:
                 self._routes.pop(key + suffix, None)
+                if shared is not key:
+                    self._copies.pop(shared + suffix, None)
         if len(self._groups) > self._most_groups:
             self._tidy()
 
@@ -107,6 +119,36 @@ class Routing:
     def take_slow(self) -> dict[int, list[bytes]]:
         """The pending batches of each home."""
         return self._take(self._slow)
+
+    def _spread(self, pairs: Sequence[bytes]) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
+        """Each tick once more for every scope in which its key is wanted; and the pairs that are
+        no ticks, or pretend to have an origin."""
+        spread: list[bytes] = []
+        strays: list[tuple[bytes, bytes]] = []
+        copies = self._copies
+        parts = iter(pairs)
+        for topic, payload in zip(parts, parts, strict=True):
+            found = copies.get(topic) or self._find_copies(topic)
+            if not found:
+                strays.append((topic, payload))
+            for copy in found:
+                spread += (copy, payload)
+        return spread, strays
+
+    def _find_copies(self, topic: bytes) -> tuple[bytes, ...]:
+        """What a topic of the bus counts for: itself, and the same in each scope."""
+        try:
+            key, mode = topics.parse(topic)
+        except Malformed:
+            return ()
+        if topics.plain(key) is not key:
+            return ()
+        found = (topic, *[topics.of(scoped, mode) for scoped in self._interest.scoped(key)])
+        if topic == topics.of(key, mode):  # other spellings are not known when interest changes
+            if len(self._copies) >= self._max_topics:
+                self._copies.clear()
+            self._copies[topic] = found
+        return found
 
     def _tidy(self) -> None:
         """Forget groups to which no route leads. Nothing may be pending. It is done again when

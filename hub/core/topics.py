@@ -1,8 +1,10 @@
-"""Keys and topics: how the names on the bus are read.
+r"""Keys and topics: how the names on the bus are read.
 
 1. The key of a tick is everything before the last underscore of its topic; the rest is the mode.
 2. Nobody splits a key: symbols and exchanges with underscores need no table of special cases.
 3. Topics that begin with `@` are the hub's own (`@orders:<user>`) and never come from outside.
+4. A key may begin with a scope, the origin its ticks are bound to: `\x1forigin\x1fNSE_RELIANCE`.
+   Names hold no control characters, so nobody outside makes one. Without a scope it is shared.
 
 Source of the format: OpenAlgo's adapters, which publish `EXCHANGE_SYMBOL_MODE` with the mode as
 LTP, QUOTE or DEPTH, and Flask's `BROKER_USER_orders` and `CACHE_INVALIDATE_...` messages.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from enum import Enum
+from hashlib import blake2b
 from typing import NamedTuple
 
 from hub.core.errors import Malformed
@@ -21,6 +24,7 @@ from hub.core.model import Mode
 MAX_KEY_BYTES = 256
 """Longest key accepted, from a client or the bus."""
 
+_SCOPE = b"\x1f"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
 _SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
@@ -63,10 +67,35 @@ def parse(topic: bytes) -> Topic:
     mode = _MODES.get(label) or _MODES.get(label.upper())
     if mode is None:
         raise Malformed(f"topic {topic[:80]!r} does not end in _LTP, _QUOTE or _DEPTH")
-    problem = key_problem(key)
+    problem = key_problem(plain(key))
     if problem:
         raise Malformed(f"topic {topic[:80]!r}: {problem}")
     return Topic(key, mode)
+
+
+def scope(origin: str) -> bytes:
+    """What the keys of an origin (a user, a broker) begin with; nothing for the empty name."""
+    if not origin:
+        return b""
+    name = origin.encode("utf-8", "surrogatepass")
+    if not origin.isprintable() or len(name) > MAX_KEY_BYTES:
+        name = b"#" + blake2b(name, digest_size=16).hexdigest().encode()
+    return _SCOPE + name + _SCOPE
+
+
+def plain(key: bytes) -> bytes:
+    """A key, or a topic, without its scope."""
+    return key[key.find(_SCOPE, 1) + 1 :] if key.startswith(_SCOPE) else key
+
+
+def shown(key: bytes) -> str:
+    """A key for people: `NSE_RELIANCE`, or `NSE_RELIANCE of angel` with its scope."""
+    name = plain(key)
+    told = name.decode(errors="replace")
+    if name is key:
+        return told
+    origin = key[1 : -len(name) - 1].decode(errors="replace")
+    return f"{told} of {origin}"
 
 
 def key_problem(key: bytes) -> str:

@@ -31,7 +31,8 @@ class Limits(NamedTuple):
 
 class Serves(NamedTuple):
     """Whom a feed serves: users of these brokers (of all, when none is named), and when users are
-    named only those. `shared` is False when its ticks are its own users' alone."""
+    named only those. `shared` is False when its ticks are their origin's alone: the keys
+    that the feed is asked for, and publishes under, then begin with a scope (core/topics)."""
 
     brokers: tuple[str, ...] = ()
     users: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from hub.core import codec
+from hub.core import codec, topics
 from hub.core.claims import Answer, Claims, Work
 from hub.core.codec import Message
 from hub.core.config import Settings, load
@@ -96,7 +96,7 @@ class FeedHost(Role):
         """The feed's answers, handed to the shards that wait for them."""
         for result in results:
             if result.error:
-                self._seldom.warning("refused", "%s: %s", result.key.decode(), result.error)
+                self._seldom.warning("refused", "%s: %s", topics.shown(result.key), result.error)
         self._send([answer for result in results for answer in self._claims.settle(result)])
         self._tell_released()
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from hub.auth.verifier import Grant
+from hub.core import topics
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
-from hub.core.model import Identity, Instrument, Mode, Result
+from hub.core.model import Identity, Instrument, Mode, Offer, Result
 from shards import protocol
 from shards.desk import Desk
 from shards.guests import Guests
@@ -535,6 +536,78 @@ def test_who_becomes_another_user_takes_its_symbols_along() -> None:
         assert (talk.guests.symbol_room("alice"), talk.guests.symbol_room("bob")) == (5, 3)
         talk.session.gone()
         assert talk.guests.symbol_room("bob") == 5
+
+    run(main)
+
+
+def private(isolate: str = "broker") -> Talk:
+    """A session in a hub whose only feed's ticks are not for everybody."""
+    talk = Talk(make_settings(hub={"shards": 2}, upstream={"isolate": isolate}))
+    talk.desk.take_feeds([Offer("desk", shared=False)], 0.0)
+    return talk
+
+
+def keys_of(talk: Talk) -> list[bytes]:
+    return list(talk.desk.index.held(talk.session))
+
+
+@pytest.mark.parametrize(
+    ("isolate", "scope"),
+    [("user", b"\x1falice\x1f"), ("broker", b"\x1fzerodha\x1f"), ("none", b"")],
+)
+def test_what_is_not_shared_is_held_in_the_scope_of_its_origin(isolate: str, scope: bytes) -> None:
+    async def main() -> None:
+        talk = await private(isolate).known()
+        talk.say(sub(A, B, mode="LTP"))
+        answer(talk.desk)
+        assert keys_of(talk) == [scope + A.key, scope + B.key]
+        talk.heard()
+        talk.desk.fanout.offer([topics.of(scope + A.key, 1), b'{"ltp": 7}'])
+        talk.desk.fanout.flush()
+        (shown,) = talk.heard()
+        assert Instrument(shown["exchange"], shown["symbol"]) == A
+        entry = {"exchange": A.exchange, "symbol": A.symbol, "mode": 1}
+        talk.say({"action": "unsubscribe", "symbols": [entry]})
+        assert keys_of(talk) == [scope + B.key]
+        talk.say({"action": "unsubscribe_all"})
+        assert keys_of(talk) == []
+        talk.session.gone()
+        answer(talk.desk)
+        assert remains(talk.desk) == []
+
+    run(main)
+
+
+def test_who_becomes_another_user_holds_nothing_that_only_the_first_was_entitled_to() -> None:
+    async def main() -> None:
+        talk = await private().known()
+        talk.say(sub(A, B))
+        answer(talk.desk)
+        await talk.known("alice's key")
+        assert len(keys_of(talk)) == 2, "it is the same user"
+        await talk.known("bob's key")
+        assert keys_of(talk) == []
+        talk.say(sub(A))
+        answer(talk.desk)
+        assert keys_of(talk) == [topics.scope("dhan") + A.key]
+        assert talk.guests.symbol_room("alice") == talk.settings.websocket.max_user_symbols
+        talk.session.gone()
+        answer(talk.desk)
+        assert remains(talk.desk) == []
+
+    run(main)
+
+
+def test_a_scope_stays_when_another_feed_steps_in() -> None:
+    async def main() -> None:
+        talk = await private().known()
+        talk.say(sub(A))
+        answer(talk.desk)
+        talk.desk.take_feeds([Offer("bus")], 100.0)
+        talk.desk.take_feeds([Offer("bus")], 200.0)
+        talk.say(sub(B), {"action": "unsubscribe", **A._asdict()})
+        answer(talk.desk)
+        assert keys_of(talk) == [topics.scope("zerodha") + B.key]
 
     run(main)
 

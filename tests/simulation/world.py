@@ -3,8 +3,12 @@ queues that a seeded history empties in any order that ZMQ allows. Processes die
 and resumed: whoever is stopped takes nothing in, while others may give it up.
 
 Every tick carries a number, so each client can prove what it was sent: never twice, never an old
-one after a newer one, also across an unsubscribe, and at rest exactly what it holds. What a new
-client is shown then is compared with what was published last.
+one after a newer one, also across an unsubscribe (after which the last one may be shown once more),
+and at rest exactly what it holds. What a new client is shown then is compared with what was
+published last.
+
+In every other world the feed's ticks are not shared: clients of two brokers hold the same symbols,
+each in the scope of its own, ticks come in one scope or, on the bus, for both.
 """
 
 from __future__ import annotations
@@ -86,7 +90,8 @@ class Link:
 
     def hello(self) -> None:
         hello = {"t": "hello", "version": stream.VERSION, "epoch": self.epoch}
-        self._post(hello | {"offer": Offer("", brokers=("sim",))})
+        offer = Offer("", brokers=tuple(self._world.brokers), shared=self._world.shared)
+        self._post(hello | {"offer": offer})
 
     def beat(self) -> None:
         if self.stopped:
@@ -127,12 +132,15 @@ class Switch:
 class Client:
     """A session that checks what it is sent."""
 
-    def __init__(self, shard: int) -> None:
+    def __init__(self, shard: int, broker: str, scope: bytes) -> None:
         self.shard = shard
+        self.broker = broker
+        self.scope = scope
         self.tickets: list[Ticket] = []
         self.last: dict[bytes, int] = {}
         self.got: list[tuple[bytes, int]] = []
         self.dropping: list[Drop] = []
+        self.dropped: set[bytes] = set()
         self.withheld: list[tuple[bytes, int, int]] | None = None
         self.desk: Any = None
 
@@ -167,13 +175,15 @@ class Client:
 
     def _check_dropped(self) -> None:
         """When the reply to an unsubscribe leaves, nothing of what it names is held."""
-        for instrument, mode, _ in self.dropping:
+        for instrument, mode, _, _ in self.dropping:
             assert mode is not None
-            held = self.desk.index.modes(self, instrument.key)
+            held = self.desk.index.modes(self, self.scope + instrument.key)
             assert not held & mode.bit, f"{instrument} is dropped, and held in {mode.name}"
+            self.dropped.add(self.scope + instrument.key)
 
     def _take(self, tick: dict[str, Any]) -> None:
-        key = Instrument(tick["exchange"], tick["symbol"]).key
+        key = self.scope + Instrument(tick["exchange"], tick["symbol"]).key
+        assert tick["data"]["scope"] in {"", self.scope.decode()}, "a tick of another origin"
         held = self.desk.index.modes(self, key)
         assert held, f"{key!r} is not held"
         number, published = tick["data"]["n"], tick["data"]["mode"]
@@ -186,7 +196,9 @@ class Client:
 
     def _see(self, key: bytes, tag: int, number: int) -> None:
         place = f"{key!r} tagged {tag}".encode()
-        assert number > self.last.get(place, 0), f"{place!r}: {number} after {self.last[place]}"
+        newer_than = self.last.get(place, 0) - (key in self.dropped)
+        assert number > newer_than, f"{place!r}: {number} after {self.last[place]}"
+        self.dropped.discard(key)
         self.last[place] = number
         self.got.append((key, number))
 
@@ -196,6 +208,10 @@ class World:
 
     def __init__(self, seed: int, runtime_dir: Path) -> None:
         self.random = random.Random(seed)
+        self.shared = seed % 2 == 0
+        self.brokers = (
+            {"sim": b""} if self.shared else {b: topics.scope(b) for b in ("sim", "gate")}
+        )
         settings = Settings()
         self.settings: Settings = msgspec.structs.replace(
             settings,
@@ -213,7 +229,7 @@ class World:
         self.truth: dict[bytes, tuple[int, Mode]] = {}
         self.shards: list[Any] = [None] * SHARDS
         self.clients: list[Client] = []
-        self.refused = {INSTRUMENTS[-1].key}
+        self.refused = {scope + INSTRUMENTS[-1].key for scope in self.brokers.values()}
         self.number = 0
         self.epoch = 0
         self.turning: dict[int, None] = {}
@@ -271,7 +287,7 @@ class World:
     # The feed's own side.
 
     name = "sim"
-    serves = Serves(brokers=("sim",))
+    serves = Serves()
     limits = Limits()
 
     def apply(self, wants: list[Want]) -> None:
@@ -313,7 +329,8 @@ class World:
 
     def come(self) -> None:
         if len(self.clients) < 8:
-            self.clients.append(self._join(self.random.randrange(SHARDS)))
+            broker = self.random.choice(list(self.brokers))
+            self.clients.append(self._join(self.random.randrange(SHARDS), broker))
 
     def leave(self) -> None:
         if self.clients:
@@ -338,21 +355,40 @@ class World:
                 drops = [Drop(one, mode) for one in INSTRUMENTS for mode in MODES]
             client.dropping = drops
             whole = len(drops) > 3
-            ticket = client.desk.unsubscribe(client, {}, None if whole else drops, "sim")
+            ticket = client.desk.unsubscribe(
+                client, {}, None if whole else drops, client.broker, client.scope
+            )
             client.tickets.append(ticket)
             client.answered()
             self.shards[client.shard]._tell()
 
-    def publish(self, instrument: Instrument | None = None, mode: Mode | None = None) -> None:
+    def publish(
+        self,
+        instrument: Instrument | None = None,
+        mode: Mode | None = None,
+        scope: bytes | None = None,
+    ) -> None:
+        """A feed's tick in a scope, or one of the bus, which counts for all who want it now."""
         instrument = instrument or self.random.choice(INSTRUMENTS)
         mode = mode or self.random.choice(MODES)
+        if scope is None:
+            scope = self.random.choice([b"", *self.brokers.values()])
         self.number += 1
-        payload = json.dumps({"n": self.number, "mode": mode}).encode()
-        if self.streams[home(instrument.key, SHARDS)].open:
-            self.truth[instrument.key] = self.number, mode
+        tick = {"n": self.number, "mode": mode, "scope": scope.decode()}
+        payload = json.dumps(tick).encode()
+        keys = [scope + instrument.key]
+        if not scope:
+            keys += self.router._legs.interest.scoped(instrument.key)
+        for key in keys:
+            if self.streams[home(key, SHARDS)].open:
+                self.truth[key] = self.number, mode
+            else:
+                self.truth.pop(key, None)
+        pair = [topics.of(keys[0], mode), payload]
+        if scope:
+            self.router._take_ingest([codec.pack(pair)])
         else:
-            self.truth.pop(instrument.key, None)
-        self.router._take_ingest([codec.pack([topics.of(instrument.key, mode), payload])])
+            self.router._take_bus(pair, 0)
 
     def flush(self) -> None:
         self.random.choice([self.router._flush, self.router._flush_all])()
@@ -415,8 +451,8 @@ class World:
             key: value for key, value in self.truth.items() if name != f"{SHARD}{home(key, SHARDS)}"
         }
 
-    def _join(self, shard: int) -> Client:
-        client = Client(shard)
+    def _join(self, shard: int, broker: str) -> Client:
+        client = Client(shard, broker, self.brokers[broker])
         client.desk = self.shards[shard]._desk
         return client
 
@@ -427,10 +463,12 @@ class World:
         self.shards[client.shard]._tell()
 
     def _ask(self, client: Client, chosen: list[Instrument], mode: Mode, *, snapshot: bool) -> None:
-        who = Identity("user", "sim")
+        who = Identity("user", client.broker)
         if not client.desk.feeds.of(who):
             return  # a session would be told that no feed serves it
-        asked = Subscribe([(one, one.key, "") for one in chosen], mode, 5, snapshot=snapshot)
+        assert client.desk.scope(who) == client.scope
+        entries = [(one, client.scope + one.key, "") for one in chosen]
+        asked = Subscribe(entries, mode, 5, snapshot=snapshot)
         ticket = client.desk.subscribe(client, {}, who, asked, time.monotonic())
         client.tickets.append(ticket)
         client.answered()
@@ -498,7 +536,8 @@ class World:
             self._check_snapshot(instrument)
         for instrument in INSTRUMENTS:
             for mode in MODES:
-                self._check_tick(instrument, mode)
+                for scope in {b"", *self.brokers.values()}:
+                    self._check_tick(instrument, mode, scope)
         assert not self.router._legs._questions, "every question was answered"
         for shard in self.shards:
             opening = shard._desk.snapshots._opening
@@ -511,10 +550,15 @@ class World:
     def _check_snapshot(self, instrument: Instrument) -> None:
         """Whoever comes now is shown what was published last, if that is still to be known: a
         value of a key that somebody holds, published since its home and its feed are there."""
-        holders = [c for c in self.clients if c.desk.index.modes(c, instrument.key)]
-        known = self.truth.get(instrument.key) if holders else None
+        for broker in self.brokers:
+            self._check_shown(instrument, broker)
+
+    def _check_shown(self, instrument: Instrument, broker: str) -> None:
+        key = self.brokers[broker] + instrument.key
+        holders = [c for c in self.clients if c.desk.index.modes(c, key)]
+        known = self.truth.get(key) if holders else None
         for shard in range(SHARDS):
-            newcomer = self._join(shard)
+            newcomer = self._join(shard, broker)
             self._ask(newcomer, [instrument], Mode.LTP, snapshot=True)
             self.rest()
             shown = [number for _, number in newcomer.got]
@@ -524,15 +568,16 @@ class World:
             self._part(newcomer)
         self.rest()
 
-    def _check_tick(self, instrument: Instrument, mode: Mode) -> None:
+    def _check_tick(self, instrument: Instrument, mode: Mode, scope: bytes) -> None:
         for client in self.clients:
             client.got.clear()
-        self.publish(instrument, mode)
+        self.publish(instrument, mode, scope)
         self.rest()
         for client in self.clients:
-            held = client.desk.index.modes(client, instrument.key)
+            key = client.scope + instrument.key
+            held = client.desk.index.modes(client, key) if scope in {b"", client.scope} else 0
             eligible = any(held & lower.bit for lower in MODES if lower <= mode)
-            expected = [(instrument.key, self.number)] if eligible else []
+            expected = [(key, self.number)] if eligible else []
             assert client.got == expected, f"shard {client.shard} holds {held} got {client.got}"
 
     def _check_upstream(self) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from hub.core import topics
 from hub.core.interest import Change, InterestTable
 from hub.core.model import Want
 
@@ -133,3 +134,19 @@ def test_a_feed_is_told_depth_and_names_too() -> None:
     want = Want(b"NSE_A", DEPTH, 20, "NSE", "A")
     table.apply(2, "sim", [want], replace=False)
     assert list(table.of_feed("sim")) == [(2, [want])]
+
+
+def test_rule_4_a_shared_key_is_known_in_each_scope_in_which_it_is_wanted() -> None:
+    table, angel, dhan = InterestTable(), topics.scope("angel"), topics.scope("dhan")
+    table.apply(0, "sim", [Want(b"NSE_A", LTP)], replace=False)
+    assert not table.has_scopes
+    table.apply(0, "sim", [Want(angel + b"NSE_A", LTP)], replace=False)
+    table.apply(1, "sim", [Want(angel + b"NSE_A", LTP), Want(dhan + b"NSE_A", 7)], replace=False)
+    assert table.has_scopes
+    assert set(table.scoped(b"NSE_A")) == {angel + b"NSE_A", dhan + b"NSE_A"}
+    assert not set(table.scoped(b"NSE_B"))
+    table.drop(1)
+    assert set(table.scoped(b"NSE_A")) == {angel + b"NSE_A"}
+    table.apply(0, "sim", [], replace=True)
+    assert not table.has_scopes
+    assert not set(table.scoped(b"NSE_A"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hub.core.model import Identity, Offer
+from hub.core.model import Identity, Isolation, Offer
 from hub.core.offers import REMEMBERED_S, Offers
 
 BUS = Offer("bus")
@@ -82,3 +82,16 @@ def test_what_a_feed_announces_may_change() -> None:
 
 def test_without_a_feed_nobody_is_served() -> None:
     assert Offers().of(Identity("anita", "angel")) == ""
+
+
+@pytest.mark.parametrize(
+    ("isolation", "origin"),
+    [(Isolation.USER, "anita"), (Isolation.BROKER, "angel"), (Isolation.NONE, "")],
+)
+def test_a_user_is_entitled_to_one_origin(isolation: Isolation, origin: str) -> None:
+    assert isolation.origin(Identity("anita", "angel")) == origin
+
+
+def test_the_best_offer_is_that_of_the_feed_that_serves() -> None:
+    assert offers(BUS, ANITAS).best(Identity("anita", "angel")) == ANITAS
+    assert offers(ANITAS).best(Identity("ravi", "angel")) is None

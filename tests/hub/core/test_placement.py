@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.core import topics
 from hub.core.placement import home, least_loaded
 
 LOADS = st.lists(st.none() | st.integers(0, 5), min_size=1, max_size=8)
@@ -66,3 +67,8 @@ def test_a_shard_that_takes_nobody_hands_on_what_it_accepted() -> None:
     assert least_loaded([None, 7, 9], 0) == 1
     assert least_loaded([3, None], 0) == 0
     assert least_loaded([None, None], 1) == 1
+
+
+@given(st.binary(max_size=40).filter(lambda key: not key.startswith(b"\x1f")), st.integers(1, 64))
+def test_an_instrument_is_at_home_in_one_place_whatever_its_origin(key: bytes, shards: int) -> None:
+    assert home(topics.scope("angel") + key, shards) == home(key, shards)

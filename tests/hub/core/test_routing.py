@@ -252,3 +252,58 @@ def test_groups_that_routes_lead_to_stay_and_are_looked_for_ever_more_seldom(
     used = {group for route in routing._routes.values() for group in route}
     assert used - set(routing._homes) == set(routing._groups.values())
     assert routing._most_groups == 2 * len(routing._groups) > 2 * few_groups
+
+
+ANGEL, DHAN = topics.scope("angel"), topics.scope("dhan")
+
+
+def test_rule_5_a_tick_of_the_bus_counts_in_every_scope_and_one_of_a_feed_in_its_own() -> None:
+    bench, at_home = Bench(), home(b"NSE_A", SHARDS)
+    one, other = (at_home + 1) % SHARDS, (at_home + 2) % SHARDS
+    bench.say(one, ANGEL + b"NSE_A", Mode.QUOTE.bit)
+    bench.say(other, DHAN + b"NSE_A", Mode.LTP.bit)
+    bench.say(at_home, b"NSE_A", Mode.LTP.bit)
+    assert bench.routing.offer_shared([b"NSE_A_LTP", b"1", b"NSE_A_quote", b"2"]) == []
+    assert bench.routing.offer([ANGEL + b"NSE_A_QUOTE", b"3"]) == []
+    bench.take()
+    assert bench.fast == {
+        one: [(ANGEL + b"NSE_A_QUOTE", b"2"), (ANGEL + b"NSE_A_QUOTE", b"3")],
+        other: [(DHAN + b"NSE_A_LTP", b"1"), (DHAN + b"NSE_A_QUOTE", b"2")],
+        at_home: [(b"NSE_A_LTP", b"1"), (b"NSE_A_QUOTE", b"2")],
+    }
+
+
+def test_rule_5_scopes_that_come_and_go_are_followed() -> None:
+    bench, away = Bench(), (home(b"NSE_A", SHARDS) + 1) % SHARDS
+    bench.say(away, ANGEL + b"NSE_A", 7)
+    bench.routing.offer_shared([b"NSE_A_LTP", b"1"])
+    bench.say(away, DHAN + b"NSE_A", 7)
+    bench.routing.offer_shared([b"NSE_A_LTP", b"2"])
+    bench.say(away, ANGEL + b"NSE_A", 0)
+    bench.routing.offer_shared([b"NSE_A_LTP", b"3"])
+    bench.say(away, DHAN + b"NSE_A", 0)
+    bench.routing.offer_shared([b"NSE_A_LTP", b"4"])
+    bench.take()
+    scoped = [(topic[: -len(b"NSE_A_LTP")], payload) for topic, payload in bench.fast[away]]
+    assert scoped == [(ANGEL, b"1"), (ANGEL, b"2"), (DHAN, b"2"), (DHAN, b"3")]
+
+
+def test_rule_5_nobody_pretends_on_the_bus_to_have_an_origin() -> None:
+    bench = Bench()
+    bench.say(0, ANGEL + b"NSE_A", 7)
+    bench.routing.offer([ANGEL + b"NSE_A_LTP", b"true"])
+    for _ in range(2):
+        assert bench.routing.offer_shared(
+            [ANGEL + b"NSE_A_LTP", b"forged", b"NSE_A_LTP", b"1", b"nonsense", b"2"]
+        ) == [(ANGEL + b"NSE_A_LTP", b"forged"), (b"nonsense", b"2")]
+    bench.take()
+    got = [payload for pairs in bench.fast.values() for _, payload in pairs]
+    assert sorted(set(got)) == [b"1", b"true"]
+
+
+def test_rule_5_what_was_found_of_scopes_is_bounded() -> None:
+    bench = Bench(max_topics=10)
+    bench.say(0, ANGEL + b"NSE_A", 7)
+    for number in range(100):
+        bench.routing.offer_shared([b"NSE_S%d_LTP" % number, b"{}"])
+        assert len(bench.routing._copies) <= 10

@@ -160,3 +160,54 @@ def test_a_name_with_control_characters_is_refused(control: str) -> None:
     assert topics.key_problem(key) == "control characters are not allowed in names"
     with pytest.raises(Malformed):
         topics.parse(topics.of(key, Mode.LTP))
+
+
+ORIGINS = st.text(min_size=1, max_size=40) | st.sampled_from(["angel", "a_b", "CACHE_INVALIDATE"])
+
+
+@given(ORIGINS, EXCHANGES, NAMES, MODES)
+@example("\x1f", "NSE", "A", Mode.LTP)
+@example("\ud800", "NSE", "A", Mode.LTP)
+def test_rule_4_a_key_keeps_its_scope_and_is_the_same_without_it(
+    origin: str, exchange: str, symbol: str, mode: Mode
+) -> None:
+    key = Instrument(exchange, symbol).key
+    scoped = topics.scope(origin) + key
+    assert scoped != key
+    assert topics.plain(scoped) == key
+    assert topics.plain(topics.of(scoped, mode)) == topics.of(key, mode)
+    assert topics.parse(topics.of(scoped, mode)) == (scoped, mode)
+    assert topics.kind(scoped + b"_LTP") is Kind.TICK
+
+
+@given(ORIGINS, ORIGINS)
+@example("\x1f", "\x1e")
+def test_rule_4_two_origins_have_two_scopes(one: str, other: str) -> None:
+    assert (topics.scope(one) == topics.scope(other)) == (one == other)
+
+
+def test_without_an_origin_there_is_no_scope() -> None:
+    assert topics.scope("") == b""
+    assert topics.plain(b"NSE_A") == b"NSE_A"
+    assert topics.plain(b"") == b""
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"NSE\x1fx\x1f_A",
+        b"\x1fangel",
+        b"\x1fangel\x1f",
+        b"\x1fa\x1fb\x1fNSE_A",
+        b"\x1f\x1f@orders:a_b",
+    ],
+)
+def test_rule_4_what_only_looks_like_a_scope_is_malformed(key: bytes) -> None:
+    with pytest.raises(Malformed):
+        topics.parse(key + b"_LTP")
+
+
+def test_a_key_is_shown_with_its_origin() -> None:
+    assert topics.shown(b"NSE_RELIANCE") == "NSE_RELIANCE"
+    assert topics.shown(topics.scope("angel") + b"NSE_RELIANCE") == "NSE_RELIANCE of angel"
+    assert topics.shown(b"") == ""
