@@ -21,6 +21,7 @@ from hub.core.placement import home
 from shards import protocol
 from shards.accounts import Accounts
 from shards.fanout import Fanout, frame
+from shards.logins import Logins, LoginTicket
 from shards.slices import Slices, Work, pieces
 from shards.snapshots import Snapshots
 from shards.tickets import Client, Row, Stage, SubscribeTicket, UnsubscribeTicket
@@ -46,6 +47,7 @@ class Desk:
         self.snapshots = Snapshots(self.index, self.latest, self.fanout, self._is_home)
         self.accounts = Accounts()
         self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self._end)
+        self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
         self.slices = Slices()
         self._waiting: dict[tuple[str, bytes], dict[Row, SubscribeTicket]] = {}
@@ -60,6 +62,15 @@ class Desk:
     def deadline(self, now_s: float) -> float:
         """When a question asked now counts as not answered."""
         return now_s + self._settings.upstream.answer_s
+
+    def attend(self, client: Client, identity: Identity, now_s: float) -> LoginTicket | None:
+        """A client has authenticated; None when its feed needs no login of its own."""
+        offer = self.feeds.best(identity)
+        if offer is None or not offer.logins:
+            self.logins.leave(client)
+            return None
+        deadline_s = now_s + self._settings.upstream.login_s
+        return self.logins.attend(client, identity, offer.feed, deadline_s)
 
     def subscribe(
         self,
@@ -125,11 +136,19 @@ class Desk:
     def leave(self, client: Client) -> None:
         """A client is gone."""
         self.accounts.leave(client)
+        self.logins.leave(client)
         self.slices.begin(self._leave(client))
 
     def withdraw(self, client: Client) -> None:
         """A client may have nothing any more of what it holds; it stays."""
         self.slices.begin(self._cease(client))
+
+    def connected(self, client: Client, identity: Identity) -> bool:
+        """Whether ticks can be had by this client, as far as is known."""
+        offer = self.feeds.best(identity)
+        if offer is None or offer.feed not in self.feeds:
+            return False
+        return not offer.logins or self.logins.up(client)
 
     # The hub tells.
 
@@ -140,13 +159,15 @@ class Desk:
             for result in results:
                 self.accounts.wants.settle(result)
                 keys.add(result.key)
-            for client in dict.fromkeys(self.accounts.settle(keys, now_s)):
-                client.answered()
+            self._tell_clients(self.accounts.settle(keys, now_s))
         elif self.wanted.knows(feed):
             settle = self.wanted.of(feed).settle
             answers = []
             for result in results:
                 settle(result)
+                if result.key.startswith(topics.LOGIN):
+                    self._tell_clients(self.logins.settle(result))
+                    continue
                 rows = self._waiting.get((feed, result.key))
                 if rows:
                     answers.append((result, rows.copy()))
@@ -163,12 +184,14 @@ class Desk:
         for feed in self.feeds.take(offers, now_s):
             if self.wanted.knows(feed):
                 self.wanted.of(feed).doubt()
+                self.logins.doubt(feed)
 
     def paused(self, seconds: float) -> None:
         """This process was paused: nobody is late for what fell due meanwhile."""
         for ticket in self._tickets:
             ticket.deadline_s += seconds
         self.accounts.paused(seconds)
+        self.logins.paused(seconds)
 
     def offer_home(self, pairs: Sequence[bytes], now_s: float) -> None:
         """Ticks the shard is only the home of; those of its legs go to the fan-out directly."""
@@ -185,6 +208,7 @@ class Desk:
         for ticket in late:
             self.slices.begin(self._answer(self._silence(ticket)))
         self.take_results(ACCOUNTS, (), now_s)
+        self._tell_clients(self.logins.expire(now_s))
 
     @property
     def busy(self) -> bool:
@@ -200,6 +224,12 @@ class Desk:
         return self.wanted.tell()
 
     # Below: details.
+
+    @staticmethod
+    def _tell_clients(ready: Iterable[Client]) -> None:
+        """Tickets of these clients are complete."""
+        for client in dict.fromkeys(ready):
+            client.answered()
 
     def _silence(self, ticket: SubscribeTicket) -> Iterator[tuple[SubscribeTicket, Row, Result]]:
         """What rows are told whose feed has not answered."""

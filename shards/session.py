@@ -319,7 +319,18 @@ class Session:
         """Who this is, if some feed serves it. Raises RequestError."""
         identity = self._known()
         if not self._desk.feeds.of(identity):
-            raise RequestError(protocol.BROKER_ERROR, f"no feed serves broker {identity.broker}")
+            problem = f"no feed serves broker {identity.broker}"
+            if not identity.broker:
+                problem = f"{identity.user} is not logged in at a broker"
+            raise RequestError(protocol.BROKER_ERROR, problem)
+        return identity
+
+    def _served_now(self) -> Identity:
+        """Who this is, if ticks can be had now. Raises RequestError."""
+        identity = self._served()
+        problem = self._desk.logins.problem(self)
+        if problem is not None:
+            raise RequestError(protocol.BROKER_ERROR, str(problem))
         return identity
 
     def _entitled(self) -> bytes:
@@ -345,7 +356,7 @@ class Session:
             self._become(grant.identity)
             self._grant = grant
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
-            self._reply(protocol.authenticated(self._served()))
+            self._let_in(self._served())
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
         except KeyStoreError as error:
@@ -353,6 +364,16 @@ class Session:
             self._reply(protocol.error(protocol.SERVER_ERROR, "API keys cannot be checked now"))
         self._busy = False
         self._work()
+
+    def _let_in(self, identity: Identity) -> None:
+        """Answer an authenticate, as soon as it is known how the broker's login stands."""
+        ticket = self._desk.attend(self, identity, time.monotonic())
+        if ticket is None:
+            self._reply(protocol.authenticated(identity))
+        else:
+            self._tickets.append(ticket)
+            self._send_replies()
+        self._tell()
 
     def _become(self, identity: Identity) -> None:
         """From now on the client is this user. Raises RequestError when that user has enough."""
@@ -368,6 +389,7 @@ class Session:
             self._guests.session(identity.user, 1)
             self._guests.symbols(identity.user, self._counted)
         if before != identity:
+            self._desk.logins.leave(self)
             self._change_scope(self._desk.scope(identity))
         self.identity = identity
         self._wire.known()
@@ -380,7 +402,7 @@ class Session:
 
     def _subscribe(self, request: protocol.Request) -> None:
         asked = protocol.subscribe(request, snapshot=self.snapshot, scope=self._entitled())
-        identity = self._served()
+        identity = self._served_now()
         asked = self._reserve(identity.user, asked)
         echo = protocol.echoed(request)
         ticket = self._desk.subscribe(self, echo, identity, asked, time.monotonic())
@@ -423,7 +445,7 @@ class Session:
 
     def _unsubscribe(self, request: protocol.Request) -> None:
         drops = protocol.unsubscribe(request)
-        broker, echo = self._served().broker, protocol.echoed(request)
+        broker, echo = self._served_now().broker, protocol.echoed(request)
         scope = self._entitled()
         self._tickets.append(self._desk.unsubscribe(self, echo, drops, broker, scope))
         self._send_replies()
@@ -440,7 +462,7 @@ class Session:
 
     def _broker_info(self, _: protocol.Request) -> None:
         identity = self._served()
-        connected = self._desk.feeds.of(identity) in self._desk.feeds
+        connected = self._desk.connected(self, identity)
         self._reply(protocol.broker_info(identity, connected=connected))
 
     def _supported_brokers(self, _: protocol.Request) -> None:

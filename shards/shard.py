@@ -233,7 +233,7 @@ class Shard(Role):
             "in": fanout.taken,
             "out": fanout.delivered,
             "clients": len(gateway),
-            "symbols": len(self._desk.wanted),
+            "symbols": len(self._desk.wanted) - len(self._desk.logins),
             "topics": len(self._desk.latest.lines),
             "malformed": fanout.malformed + self._desk.accounts.malformed,
             "behind": gateway.behind(),

@@ -253,6 +253,16 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = 8.0
+    login_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=_DAY_S,
+            description="Time a client that authenticates waits for its broker's login; then it is "
+            "let in, and what it subscribes waits.",
+            extra={"unit": "s"},
+        ),
+    ] = 4.0
     isolate: Annotated[
         str,
         Meta(

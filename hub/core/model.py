@@ -90,13 +90,15 @@ class Result(NamedTuple):
     """A feed's answer for one key and one set of modes.
 
     `error` is empty on success, else a sentence for the client. `depth` is the number of levels
-    the feed really delivers, 0 when it does not say.
+    the feed really delivers, 0 when it does not say. `code` is the error code clients read, where
+    the protocol leaves a choice.
     """
 
     key: bytes
     modes: int
     error: str = ""
     depth: int = 0
+    code: str = ""
 
 
 class Offer(NamedTuple):
@@ -104,7 +106,9 @@ class Offer(NamedTuple):
 
     It serves users of the named brokers, and of all brokers when none is named; when users are
     named, only those. `symbols` is the number of keys it takes, 0 for no limit. `shared` tells
-    that its ticks are for all it serves; those of a feed that is not are its own users' alone.
+    that its ticks are for all it serves; those of a feed that is not are bound to their origin.
+    With `logins` it has to be told which users are there, and at which broker: it wants the key
+    `topics.login` of each, and answers for it like for any other.
     """
 
     feed: str
@@ -113,11 +117,14 @@ class Offer(NamedTuple):
     symbols: int = 0
     depth_levels: tuple[int, ...] = (5,)
     shared: bool = True
+    logins: bool = False
 
     def serves(self, identity: Identity) -> bool:
         """Whether this user's ticks may come from here."""
-        return (not self.brokers or identity.broker in self.brokers) and (
-            not self.users or identity.user in self.users
+        return (
+            (not self.brokers or identity.broker in self.brokers)
+            and (not self.users or identity.user in self.users)
+            and (bool(identity.broker) or not self.logins)
         )
 
 

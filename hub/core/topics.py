@@ -2,7 +2,8 @@ r"""Keys and topics: how the names on the bus are read.
 
 1. The key of a tick is everything before the last underscore of its topic; the rest is the mode.
 2. Nobody splits a key: symbols and exchanges with underscores need no table of special cases.
-3. Topics that begin with `@` are the hub's own (`@orders:<user>`) and never come from outside.
+3. Topics that begin with `@` are the hub's own (`@orders:<user>`, `@login:...`) and never come
+   from outside.
 4. A key may begin with a scope, the origin its ticks are bound to: `\x1forigin\x1fNSE_RELIANCE`.
    Names hold no control characters, so nobody outside makes one. Without a scope it is shared.
 
@@ -30,6 +31,7 @@ _MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
 _SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
 _INVALIDATE = b"CACHE_INVALIDATE"
 ORDERS = b"@orders:"
+LOGIN = b"@login:"
 
 
 class Kind(Enum):
@@ -141,3 +143,8 @@ def select(pairs: Sequence[bytes], wanted: Callable[[bytes], bool]) -> list[byte
 def orders(user: str) -> bytes:
     """The key, and topic, of a user's order updates."""
     return ORDERS + user.encode("utf-8", "surrogatepass")
+
+
+def login(user: str, broker: str) -> bytes:
+    """The key that stands for a user's login at a broker; nothing is published under it."""
+    return LOGIN + f"{broker}{_SCOPE.decode()}{user}".encode("utf-8", "surrogatepass")

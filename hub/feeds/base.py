@@ -32,11 +32,14 @@ class Limits(NamedTuple):
 class Serves(NamedTuple):
     """Whom a feed serves: users of these brokers (of all, when none is named), and when users are
     named only those. `shared` is False when its ticks are their origin's alone: the keys
-    that the feed is asked for, and publishes under, then begin with a scope (core/topics)."""
+    that the feed is asked for, and publishes under, then begin with a scope (core/topics). With
+    `logins` it is also asked for the key `topics.login` of each user who is there, with the broker
+    as exchange and the user as symbol; its answer is how the login stands."""
 
     brokers: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     shared: bool = True
+    logins: bool = False
 
 
 class FeedState(Enum):

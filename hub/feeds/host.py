@@ -78,6 +78,7 @@ class FeedHost(Role):
             symbols=feed.limits.symbols,
             depth_levels=feed.limits.depth_levels,
             shared=feed.serves.shared,
+            logins=feed.serves.logins,
         )
 
     # What the feed is given as its sink.

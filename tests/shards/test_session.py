@@ -36,7 +36,12 @@ from tests.shards.kit import (
 )
 
 A, B, C = instruments(1, 2, 3)
-USERS = {"alice's key": ALICE, "bob's key": BOB, "eve's key": Identity("eve", "unserved")}
+USERS = {
+    "alice's key": ALICE,
+    "bob's key": BOB,
+    "eve's key": Identity("eve", "unserved"),
+    "carol's key": Identity("carol", ""),
+}
 
 
 class Wire:
@@ -608,6 +613,121 @@ def test_a_scope_stays_when_another_feed_steps_in() -> None:
         talk.say(sub(B), {"action": "unsubscribe", **A._asdict()})
         answer(talk.desk)
         assert keys_of(talk) == [topics.scope("zerodha") + B.key]
+
+    run(main)
+
+
+def logins() -> Talk:
+    """A session in a hub whose only feed has to be told who is there."""
+    talk = Talk(make_settings(hub={"shards": 2}))
+    for now_s in (0.0, 100.0):  # nobody remembers the feed that was there before
+        talk.desk.take_feeds([Offer("desk", shared=False, logins=True)], now_s)
+    return talk
+
+
+def stands(talk: Talk, error: str = "", code: str = "") -> None:
+    """The feed tells how alice's login stands."""
+    talk.desk.tell()
+    talk.desk.take_results("desk", [Result(topics.login(*ALICE), 1, error, code=code)], 0.0)
+
+
+AUTH = {"action": "auth", "api_key": "alice's key"}
+
+
+def test_authenticate_is_answered_when_the_broker_is_connected_and_all_else_behind_it() -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.say(AUTH, sub(A, request_id=1), ping(2))
+        await talk.work()
+        assert talk.heard() == []
+        assert talk.told
+        stands(talk)
+        answer(talk.desk)
+        assert talk.gist() == ["auth", 1, 2]
+        assert talk.wire.authenticated == 1
+
+    run(main)
+
+
+def test_a_login_that_fails_is_told_with_its_code_and_the_client_may_try_again() -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.say(AUTH, {"action": "get_broker_info"})
+        await talk.work()
+        stands(talk, "token expired", "BROKER_CONNECTION_ERROR")
+        failed, info = talk.heard()
+        assert (failed["code"], failed["message"]) == ("BROKER_CONNECTION_ERROR", "token expired")
+        assert info["adapter_status"] == "disconnected"
+        assert talk.wire.authenticated == 1, "the key was good"
+        talk.say(sub(A), {"action": "unsubscribe_all"}, {"action": "subscribe_orders"})
+        answer(talk.desk, error="token expired")
+        no_ticks, no_end, orders = talk.heard()
+        assert {(one["code"], one["message"]) for one in (no_ticks, no_end)} == {
+            ("BROKER_ERROR", "token expired")
+        }
+        assert orders["status"] == "success"
+        talk.say(AUTH)
+        await talk.work()
+        stands(talk)
+        talk.say(sub(A), {"action": "get_broker_info"})
+        answer(talk.desk)
+        auth, subscribed, info = talk.heard()
+        assert [auth["status"], subscribed["status"]] == ["success", "success"]
+        assert info["adapter_status"] == "connected"
+
+    run(main)
+
+
+def test_a_login_that_comes_up_later_serves_who_was_told_that_it_failed() -> None:
+    async def main() -> None:
+        talk = await logins().known()
+        stands(talk, "token expired")
+        stands(talk)
+        talk.heard()
+        talk.say(sub(A, request_id=1))
+        answer(talk.desk)
+        assert talk.gist() == [1]
+
+    run(main)
+
+
+def test_who_cannot_wait_for_the_broker_is_let_in_and_what_it_asks_waits() -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.say(AUTH, sub(A, request_id=1))
+        await talk.work()
+        talk.desk.expire(time.monotonic() + talk.settings.upstream.login_s)
+        assert talk.gist() == ["auth"]
+        answer(talk.desk)
+        assert talk.gist() == [1]
+
+    run(main)
+
+
+def test_who_leaves_while_its_broker_connects_leaves_nothing() -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.say(AUTH, sub(A))
+        await talk.work()
+        talk.session.gone()
+        stands(talk)
+        answer(talk.desk)
+        assert talk.heard() == []
+        assert remains(talk.desk) == []
+        assert len(talk.desk.logins) == 0
+
+    run(main)
+
+
+def test_a_user_without_a_broker_is_told_so() -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.say({"action": "auth", "api_key": "carol's key"}, {"action": "get_broker_info"})
+        await talk.work()
+        for told in talk.heard():
+            assert told["code"] == "BROKER_ERROR"
+            assert "carol is not logged in" in told["message"]
+        assert len(talk.desk.logins) == 0
 
     run(main)
 
