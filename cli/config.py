@@ -28,7 +28,8 @@ from hub.feeds import catalogue
 def config() -> None:
     """Explain, write and check the settings.
 
-    Sources in order of weakness: the defaults, a TOML file, the environment, flags.
+    Sources in order of weakness: the defaults, the .env of the checkout of OpenAlgo that
+    `openalgo.path` names, a TOML file, the environment, flags.
     """
 
 
@@ -54,7 +55,7 @@ def default() -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @config_option
 def check(*, file: Path | None, config_file: Path | None) -> None:
-    """Check FILE, or the file that would be used, together with the environment.
+    """Check FILE, or the file that would be used, with the environment and OpenAlgo's .env.
 
     Reports all problems at once, with exit code 78.
     """

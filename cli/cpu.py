@@ -15,7 +15,8 @@ from rich.text import Text
 
 from cli import render, usage
 from cli.monitor import ask_monitor
-from cli.options import config_option, hub_dir, json_option, lines, runtime_option
+from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
+from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import console, show
 from cli.usage import Row
@@ -77,6 +78,7 @@ _COLUMNS = (
 )
 @json_option
 @config_option
+@openalgo_option
 @runtime_option
 def cpu(
     *,
@@ -86,13 +88,16 @@ def cpu(
     max_cpu: float | None,
     as_json: bool,
     config_file: Path | None,
+    openalgo: Path | None,
     runtime_dir: Path | None,
 ) -> None:
     """Show what each process of the hub costs: CPU, memory, context switches.
 
     The monitor measures once a second all the time, so the first report needs no waiting.
     """
-    samples = _samples(hub_dir(runtime_dir, config_file), interval, None if watch else count)
+    samples = _samples(
+        hub_dir(runtime_dir, config_file, openalgo), interval, None if watch else count
+    )
     peaks: dict[str, float] = {}
     live = watch and not as_json and sys.stdout.isatty()
     try:

@@ -1,4 +1,4 @@
-"""What the commands share: where the settings come from, and which hub is meant."""
+"""What the commands share: their options, and where the settings come from."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from hub.core import config
 from hub.core.config import Settings
-from hub.runtime import paths
+from hub.openalgo import settings
 
 _MACHINE = Path("/etc/shardhub/hub.toml")
 
@@ -32,6 +31,15 @@ runtime_option = click.option(
     help="Where the hub has its sockets and locks. Default: as the settings say.",
 )
 
+openalgo_option = click.option(
+    "--openalgo",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    hidden=True,  # until the feed is there
+    help="The hub that serves the checkout of OpenAlgo in this folder.  "
+    "[default: $HUB_OPENALGO_PATH, else as the settings say]",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 
 
@@ -49,10 +57,12 @@ def find_file(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def load_settings(config_file: Path | None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings from the file (the one that is found if None), the environment and flags."""
-    return config.load(config_file or find_file(), os.environ, flags)
+    """The settings from the checkout of OpenAlgo, if the others name one, the file (the one that
+    is found if None), the environment and flags.
+    """
+    return settings.load(config_file or find_file(), os.environ, flags)
 
 
-def hub_dir(runtime_dir: Path | None, config_file: Path | None) -> Path:
-    """The runtime directory of the hub that is meant; naming it needs no settings."""
-    return runtime_dir or paths.runtime_dir(load_settings(config_file))
+def whole(path: Path | None) -> str | None:
+    """A path from the command line as a setting; None is not given."""
+    return str(path.absolute()) if path else None

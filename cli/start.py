@@ -23,12 +23,14 @@ from cli.options import (
     lines,
     load_settings,
     runtime_option,
+    whole,
 )
+from cli.place import usual_dir
 from cli.progress import Progress
 from cli.terminal import show_long
 from hub.core.config import Settings
 from hub.feeds import catalogue
-from hub.runtime.paths import make_runtime_dir, runtime_dir
+from hub.runtime.paths import make_runtime_dir
 from hub.supervisor import Supervisor
 
 _DEMO_FEEDS = ["sim", "bus"]
@@ -49,6 +51,20 @@ _DEMO_FEEDS = ["sim", "bus"]
 @click.option("--bus-port", type=int, metavar="P", help="Port of the ZMQ bus; 0 picks one.")
 @click.option("--feed", "feeds", multiple=True, metavar="NAME", help="Feed to run; repeatable.")
 @click.option(
+    "--openalgo",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    hidden=True,  # until the feed is there
+    help="Serve the checkout of OpenAlgo in this folder, with the settings of its .env.",
+)
+@click.option(
+    "--openalgo-python",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    hidden=True,  # until the feed is there
+    help="Python that OpenAlgo runs with.  [default: the one of the checkout's .venv]",
+)
+@click.option(
     "--log-level",
     metavar="LEVEL",
     help="debug, info, warning or error.  [default: warning on a terminal, else info]",
@@ -60,6 +76,8 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
 
     A process that ends is started again; clients of a shard that ended reconnect to the others.
     """
+    if demo and given["openalgo"]:
+        raise click.UsageError("--demo has a market of its own; leave it out, or --openalgo.")
     file = config_file or find_file()
     settings = load_settings(file, flags(given, demo=demo, file=file))
     catalogue.check(settings.hub.feeds)
@@ -79,6 +97,8 @@ def flags(given: Mapping[str, Any], *, demo: bool, file: Path | None) -> dict[st
         "websocket.host": given["host"],
         "websocket.port": given["port"],
         "bus.port": given["bus_port"],
+        "openalgo.path": whole(given["openalgo"]),
+        "openalgo.python": whole(given["openalgo_python"]),
     }
 
 
@@ -125,6 +145,6 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
 
 def _hub_options(directory: Path) -> str:
     """How another command finds this hub, if not by itself."""
-    if directory == runtime_dir(load_settings(None)):
+    if directory == usual_dir(None):
         return ""
     return f" --runtime-dir {shlex.quote(str(directory))}"

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from cli import render
 from cli.monitor import ask_monitor
-from cli.options import config_option, hub_dir, json_option, lines, runtime_option
+from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
+from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import show
 
@@ -48,13 +49,16 @@ _COLUMNS = (
 )
 @json_option
 @config_option
+@openalgo_option
 @runtime_option
-def status(*, as_json: bool, config_file: Path | None, runtime_dir: Path | None) -> None:
+def status(
+    *, as_json: bool, config_file: Path | None, openalgo: Path | None, runtime_dir: Path | None
+) -> None:
     """Show every process of the hub and how it is.
 
     The exit code is 0 when all are ready, 1 when one is not, 69 when no hub answers.
     """
-    answer = ask_status(hub_dir(runtime_dir, config_file))
+    answer = ask_status(hub_dir(runtime_dir, config_file, openalgo))
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     else:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from cli.options import config_option, hub_dir, lines, runtime_option
+from cli.options import config_option, lines, openalgo_option, runtime_option
+from cli.place import hub_dir
 from cli.terminal import console
 from hub.core.errors import HubError, NotRunning
 from hub.core.names import LOCK
@@ -28,14 +29,15 @@ _PATIENCE_S = 30.0
     epilog=lines("Examples:", "hub stop", "hub stop --runtime-dir /run/user/1000/second-hub")
 )
 @config_option
+@openalgo_option
 @runtime_option
-def stop(*, config_file: Path | None, runtime_dir: Path | None) -> None:
+def stop(*, config_file: Path | None, openalgo: Path | None, runtime_dir: Path | None) -> None:
     """Stop the hub that runs here, and wait until it is gone.
 
     Clients are told that the hub is going away, what is pending is sent, then its processes
     leave. A hub under systemd is stopped by `systemctl stop hub.target`.
     """
-    directory = hub_dir(runtime_dir, config_file)
+    directory = hub_dir(runtime_dir, config_file, openalgo)
     pid = holder(directory)
     if pid is None:
         raise NotRunning(f"no hub runs at {directory}")

@@ -17,7 +17,16 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 
 from cli import ticks
 from cli.monitor import ask_monitor
-from cli.options import config_option, hub_dir, json_option, lines, load_settings, runtime_option
+from cli.options import (
+    config_option,
+    json_option,
+    lines,
+    load_settings,
+    openalgo_option,
+    runtime_option,
+    whole,
+)
+from cli.place import hub_dir
 from cli.terminal import console
 from hub.core.errors import HubError, NoAnswer, NotRunning
 from hub.core.model import Instrument, Mode
@@ -57,6 +66,7 @@ _MODES = [mode.name.lower() for mode in Mode]
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many ticks.")
 @json_option
 @config_option
+@openalgo_option
 @runtime_option
 def tail(
     *,
@@ -67,6 +77,7 @@ def tail(
     count: int | None,
     as_json: bool,
     config_file: Path | None,
+    openalgo: Path | None,
     runtime_dir: Path | None,
 ) -> None:
     """Print the ticks of SYMBOLS as they come: EXCHANGE:SYMBOL, several with commas.
@@ -78,9 +89,13 @@ def tail(
         wanted = ticks.instruments(symbols)
     except ValueError as problem:
         raise click.BadParameter(str(problem), param_hint="SYMBOLS") from None
-    directory = hub_dir(runtime_dir, config_file)
+    directory = hub_dir(runtime_dir, config_file, openalgo)
     key = read_key(key_file, directory)
-    url = url or _find(directory) or load_settings(config_file).ws_url()
+    url = (
+        url
+        or _find(directory)
+        or load_settings(config_file, {"openalgo.path": whole(openalgo)}).ws_url()
+    )
     printer = Printer(wanted, as_json=as_json, count=count)
     asyncio.run(Tail(url, key, wanted, Mode.from_client(mode), printer).run())
 

@@ -1,7 +1,8 @@
 """Settings: one set of typed definitions, with default, unit and one sentence each.
 
-Sources in order of weakness: the defaults below, a TOML file, the environment, flags. An unknown
-name is an error that names the nearest known one, and all problems are reported at once. What
+Sources in order of weakness: the defaults below, what the caller has from elsewhere (OpenAlgo's
+.env, see hub/openalgo/settings.py), a TOML file, the environment, flags. An unknown name is an
+error that names the nearest known one, and all problems are reported at once. What
 `hub config doc`, `default` and `check` print comes from these definitions alone.
 """
 
@@ -307,6 +308,59 @@ class Keys(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=list)
 
 
+class OpenAlgo(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkout of OpenAlgo that the hub serves; its secrets are no settings."""
+
+    path: Annotated[
+        str,
+        Meta(
+            description="Folder of the checkout: its .env gives settings, weaker than those of "
+            "this file, and hub.feeds is openalgo unless named; empty is none.",
+        ),
+    ] = ""
+    python: Annotated[
+        str,
+        Meta(description="Python that OpenAlgo runs with; empty looks in the checkout's .venv."),
+    ] = ""
+    isolate: Annotated[
+        str,
+        Meta(
+            pattern=r"\A(user|broker|none)\Z",
+            description="Who shares ticks: the sessions of one user, those of one broker, or all "
+            "(none): user, broker or none.",
+        ),
+    ] = "broker"
+    linger_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=_DAY_S,
+            description="Time a broker connection stays after its user's last client left.",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
+    connect_wait_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=60,
+            description="Time a login waits for the broker connection before it is answered; "
+            "OpenAlgo's clients give up after 5 s.",
+            extra={"unit": "s"},
+        ),
+    ] = 4.0
+    max_hang_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=_DAY_S,
+            description="Time a call into a broker's adapter may take before it is reported as "
+            "hanging.",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, by section of the TOML file."""
 
@@ -317,6 +371,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Upstream = msgspec.field(default_factory=Upstream)
     sim: Sim = msgspec.field(default_factory=Sim)
     keys: Keys = msgspec.field(default_factory=Keys)
+    openalgo: OpenAlgo = msgspec.field(default_factory=OpenAlgo)
 
     def supported_brokers(self) -> list[str]:
         """The broker names `get_supported_brokers` answers with."""
@@ -328,6 +383,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names it, binds nothing
         shown = everywhere.get(host, host)
         return f"ws://{shown}:{self.websocket.port}"
+
+
+class Given(NamedTuple):
+    """What a source says of one setting, and how an error names that source."""
+
+    source: str
+    value: Any
 
 
 class Definition(NamedTuple):
@@ -378,27 +440,35 @@ def load(
     file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, Any] | None = None,
+    weakest: Mapping[str, Given] | None = None,
 ) -> Settings:
     """Read the settings from all sources.
 
-    `flags` maps `section.name` to a value; None means not given. Raises ConfigError with every
-    problem found, each naming its source.
+    `flags` maps `section.name` to a value; None means not given. `weakest` is what the file may
+    overrule. Raises ConfigError with every problem found, each naming its source.
     """
-    problems: list[str] = []
-    values: dict[str, dict[str, Any]] = {section: {} for section in _sections()}
-    if file is not None:
-        _from_file(file, values, problems)
-    _from_environment(environ, values, problems)
-    for path, value in (flags or {}).items():
-        if value is not None:
-            section, _, name = path.partition(".")
-            _put(values, section, name, value, "flag", problems)
+    values, problems = _gather(file, environ, flags or {}, weakest or {})
     built = {
         section: msgspec.convert(given, _sections()[section]) for section, given in values.items()
     }
     if problems:
         raise ConfigError(problems)
     return Settings(**built)
+
+
+def said(
+    path: str,
+    file: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any] | None = None,
+) -> Any:
+    """What the strongest source says of the setting `section.name`, None when none does.
+
+    For what has to be known before all the rest; a problem is left to `load`.
+    """
+    section, _, name = path.partition(".")
+    values, _ = _gather(file, environ, flags or {}, {})
+    return values[section].get(name)
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -458,6 +528,28 @@ def _type_name(hint: Any) -> str:
 
 def _default(field: Any) -> Any:
     return field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+
+
+def _gather(
+    file: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    weakest: Mapping[str, Given],
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """What is set, by section and name, and every problem; a source overwrites the weaker ones."""
+    problems: list[str] = []
+    values: dict[str, dict[str, Any]] = {section: {} for section in _sections()}
+    for path, given in weakest.items():
+        section, _, name = path.partition(".")
+        _put(values, section, name, given.value, given.source, problems)
+    if file is not None:
+        _from_file(file, values, problems)
+    _from_environment(environ, values, problems)
+    for path, value in flags.items():
+        if value is not None:
+            section, _, name = path.partition(".")
+            _put(values, section, name, value, "flag", problems)
+    return values, problems
 
 
 def _from_file(file: Path, values: dict[str, dict[str, Any]], problems: list[str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +18,28 @@ _LONGEST_NAME = 20
 
 
 def runtime_dir(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
-    """The runtime directory of these settings, whether or not it exists."""
+    """The runtime directory of these settings, whether or not it exists.
+
+    Hubs of one user that serve different checkouts of OpenAlgo have different ones.
+    """
     if settings.hub.runtime_dir:
         return Path(settings.hub.runtime_dir)
     if environ.get("RUNTIME_DIRECTORY"):  # set by systemd's RuntimeDirectory=
         return Path(environ["RUNTIME_DIRECTORY"].split(":")[0])
-    if environ.get("XDG_RUNTIME_DIR") and Path(environ["XDG_RUNTIME_DIR"]).is_dir():
-        return Path(environ["XDG_RUNTIME_DIR"]) / "shardhub"
-    return Path(tempfile.gettempdir()) / f"shardhub-{os.getuid()}"
+    usual = _usual(environ)
+    checkout = settings.openalgo.path
+    return usual.with_name(f"{usual.name}-{_mark(checkout)}") if checkout else usual
+
+
+def instances(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The runtime directories that hubs of this user with a checkout have had and may have."""
+    usual = _usual(environ)
+    pattern = re.compile(re.escape(usual.name) + r"-[0-9a-f]{8}")
+    try:
+        found = [path for path in usual.parent.iterdir() if pattern.fullmatch(path.name)]
+    except OSError:
+        return []
+    return sorted(path for path in found if _ours(path))
 
 
 def make_runtime_dir(settings: Settings) -> Path:
@@ -62,3 +79,24 @@ def make_runtime_dir(settings: Settings) -> Path:
             "set hub.runtime_dir to one you may write"
         )
     return path
+
+
+def _usual(environ: Mapping[str, str]) -> Path:
+    """Where a hub is that nobody has told where to be."""
+    if environ.get("XDG_RUNTIME_DIR") and Path(environ["XDG_RUNTIME_DIR"]).is_dir():
+        return Path(environ["XDG_RUNTIME_DIR"]) / "shardhub"
+    return Path(tempfile.gettempdir()) / f"shardhub-{os.getuid()}"
+
+
+def _mark(checkout: str) -> str:
+    """Tells one checkout from another, by its real path."""
+    return hashlib.sha256(os.fsencode(os.path.realpath(checkout))).hexdigest()[:8]
+
+
+def _ours(path: Path) -> bool:
+    """Whether it is a directory that nobody else may enter; among the temporary ones it may not."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077

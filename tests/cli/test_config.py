@@ -10,6 +10,7 @@ import pytest
 
 from cli.options import find_file
 from hub.core.config import Settings, definitions, load
+from tests.hub.openalgo.kit import make_checkout
 
 
 def test_doc_has_every_setting(hub: Any) -> None:
@@ -63,6 +64,17 @@ def test_check_reports_all_problems_at_once(
     assert "did you mean hub.shards?" in stderr
     assert "hub.shards = 0" in stderr
     assert "$HUB_BUS_PORT" in stderr
+
+
+def test_check_reads_the_checkout_too(hub: Any, home: Path) -> None:
+    file = home / "hub.toml"
+    root = make_checkout(home / "oa", "WEBSOCKET_PORT=70000\n")
+    file.write_text(f'[hub]\nfeeds = ["bus"]\n[openalgo]\npath = "{root}"\n')
+    assert (
+        ".env: WEBSOCKET_PORT: websocket.port = 70000" in hub("config", "check", file, rc=78).stderr
+    )
+    (root / ".env").write_text("WEBSOCKET_PORT=1001\n")
+    assert hub("config", "check", file).stdout == f"OK: {file}\n"
 
 
 def test_the_user_s_file_comes_first(home: Path) -> None:

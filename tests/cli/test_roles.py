@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hub.core.config import load
+from tests.hub.openalgo.kit import PEPPER, make_checkout
 
 
 class Became(Exception):  # it is no error here
@@ -61,6 +62,19 @@ def test_it_loads_the_same_settings_from_its_environment(
     assert load(None, env) == load(file)
     assert load(None, env).websocket.port == 9001
     assert env["NOTIFY_SOCKET"] == "@systemd"
+
+
+def test_its_settings_come_from_the_checkout_that_the_file_names_too(
+    hub: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_checkout(home / "oa", "WEBSOCKET_PORT=1001\nZMQ_PORT=1002\n")
+    file = home / "hub.toml"
+    file.write_text(f'[openalgo]\npath = "{root}"\n[bus]\nport = 2002\n')
+    for args in (("router",), ("shard", "0"), ("feed", "openalgo"), ("monitor",)):
+        _, _, env = became(hub, *args, "--config", file)
+        found = load(None, env)
+        assert (found.websocket.port, found.bus.port) == (1001, 2002)
+        assert PEPPER not in str(env)
 
 
 @pytest.mark.parametrize("args", [("shard", "4"), ("feed", "zerodha")])

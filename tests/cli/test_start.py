@@ -19,6 +19,7 @@ from hub.core.config import Settings
 from hub.core.errors import StartError
 from hub.core.names import DEMO_KEY
 from hub.core.supervision import Child, State, wanted
+from tests.hub.openalgo.kit import PEPPER, make_checkout, make_python
 
 made: list[Stub] = []
 
@@ -79,6 +80,43 @@ def test_children_do_not_inherit_what_an_option_overrules(hub: Any, runtime_dir:
     hub("start", "--shards", 4, "--runtime-dir", runtime_dir)
     child = made[0].environment | config.environment(made[0].settings)
     assert config.load(None, child).hub.shards == 4
+
+
+def test_a_checkout_of_openalgo_gives_settings_that_options_overrule(
+    hub: Any, runtime_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_checkout(home / "oa", "WEBSOCKET_PORT=1001\nZMQ_PORT=1002\n")
+    python = make_python(home / "other")
+    monkeypatch.chdir(home)
+    hub("start", "--openalgo", "oa", "--openalgo-python", "other/bin/python", "--bus-port", 6,
+        "--feed", "bus", "--runtime-dir", runtime_dir)  # fmt: skip
+    given = made[0].given
+    assert (given.openalgo.path, given.openalgo.python) == (str(root), str(python))
+    assert (given.websocket.port, given.bus.port, given.hub.feeds) == (1001, 6, ["bus"])
+    child = made[0].environment | config.environment(given)
+    assert PEPPER not in str(child)
+    assert config.load(None, child) == given
+
+
+def test_the_banner_names_the_place_of_a_hub_that_serves_a_checkout(
+    hub: Any, runtime_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(runtime_dir))
+    at = runtime_dir / f"shardhub-{os.getuid()}"
+    assert "--runtime-dir" not in hub("start").stdout
+    named = hub("start", "--openalgo", make_checkout(home / "oa"), "--feed", "bus").stdout
+    assert f" --runtime-dir {at}-" in named
+    os.environ["HUB_OPENALGO_PATH"] = str(home / "oa")
+    assert "--runtime-dir" not in hub("start", "--feed", "bus").stdout
+
+
+def test_a_checkout_that_cannot_be_used_starts_nothing(hub: Any, home: Path) -> None:
+    root = make_checkout(home / "oa", "WEBSOCKET_PORT=many\n")
+    stderr = hub("start", "--openalgo", root, "--shards", 0, rc=78).stderr
+    assert f"{root / '.env'}: WEBSOCKET_PORT = 'many'" in stderr
+    assert "hub.shards = 0" in stderr
+    assert "has a market of its own" in hub("start", "--openalgo", root, "--demo", rc=2).stderr
+    assert made == []
 
 
 def test_each_process_is_told_and_the_banner_shown_once(hub: Any, runtime_dir: Path) -> None:
@@ -192,6 +230,7 @@ def test_a_terminal_is_calm_unless_a_level_is_named(
     if variable:
         monkeypatch.setitem(os.environ, "HUB_LOG_LEVEL", variable)
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
-    given = dict.fromkeys(("shards", "runtime_dir", "host", "port", "bus_port"))
+    names = ("shards", "runtime_dir", "host", "port", "bus_port", "openalgo", "openalgo_python")
+    given = dict.fromkeys(names)
     found = start.flags(given | {"feeds": (), "log_level": level}, demo=False, file=path)
     assert found["hub.log_level"] == expected

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.core import config
-from hub.core.config import Settings
+from hub.core.config import Given, Settings
 from hub.core.errors import ConfigError
 
 WORDS = st.text(
@@ -67,6 +67,8 @@ def flags(draw: st.DrawFn) -> dict[str, Any]:
         "upstream.linger_s": st.floats(0, 86_400),
         "sim.seed": st.integers(0, 2**62),
         "keys.file": st.just("") | WORDS,
+        "openalgo.path": st.just("") | WORDS,
+        "openalgo.max_hang_s": st.floats(1, 86_400),
         "keys.brokers": st.lists(NAMES, max_size=3),
     }
     chosen = draw(st.sets(st.sampled_from(sorted(given_))))
@@ -94,6 +96,44 @@ def test_flags_beat_the_environment_which_beats_the_file(tmp_path: Path) -> None
     environ = {"HUB_SHARDS": "3", "HUB_STOP_S": "3"}
     settings = load(text, environ, {"hub.shards": 5}, directory=tmp_path)
     assert (settings.hub.shards, settings.hub.stop_s, settings.hub.log_level) == (5, 3.0, "debug")
+
+
+def test_the_weakest_source_beats_the_defaults_alone(tmp_path: Path) -> None:
+    weakest = {
+        "hub.shards": Given("elsewhere", 1),
+        "hub.stop_s": Given("elsewhere", 1.0),
+        "hub.log_level": Given("elsewhere", "error"),
+        "bus.port": Given("elsewhere", 6000),
+    }
+    file = tmp_path / "hub.toml"
+    file.write_text("[hub]\nshards = 2\n")
+    settings = config.load(file, {"HUB_STOP_S": "3"}, {"hub.log_level": "debug"}, weakest)
+    assert (settings.hub.shards, settings.hub.stop_s, settings.hub.log_level) == (2, 3.0, "debug")
+    assert settings.bus.port == 6000
+
+
+def test_a_value_of_the_weakest_source_is_checked_and_its_place_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, {}, {"bus.port": 1}, {"bus.port": Given("there: LINE", 70_000)})
+    (problem,) = caught.value.problems
+    assert problem.startswith("there: LINE: bus.port = 70000: ")
+
+
+def test_what_the_strongest_source_says_is_known_before_all_the_rest(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text('[hub]\nshards = 0\nlog_level = "debug"\n')
+    environ = {"HUB_LOG_LEVEL": "info"}
+    assert config.said("hub.log_level", file, environ, {"hub.log_level": "error"}) == "error"
+    assert config.said("hub.log_level", file, environ, {"hub.log_level": None}) == "info"
+    assert config.said("hub.log_level", file, {}) == "debug"
+    assert config.said("hub.log_level", None, {}) is None
+    assert config.said("hub.shards", file, {}) is None, "what cannot be used is left to load"
+
+
+@pytest.mark.parametrize("isolate", ["user", "broker", "none"])
+def test_ticks_are_isolated_in_one_of_three_ways(isolate: str) -> None:
+    assert load("", {"HUB_OPENALGO_ISOLATE": isolate}).openalgo.isolate == isolate
+    assert "openalgo.isolate" in problems("", {"HUB_OPENALGO_ISOLATE": f"{isolate}s"})[0]
 
 
 def test_a_flag_that_was_not_given_overrules_nothing() -> None:

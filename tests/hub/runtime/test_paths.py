@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.config import Hub, Settings
+from hub.core.config import Hub, OpenAlgo, Settings
 from hub.core.errors import StartError
-from hub.runtime.paths import make_runtime_dir, runtime_dir
+from hub.runtime.paths import instances, make_runtime_dir, runtime_dir
 
 
 def at(path: Path | str) -> Settings:
@@ -32,6 +32,50 @@ def test_the_setting_comes_first_then_systemd_then_the_session_then_tmp(tmp_path
     assert runtime_dir(Settings(), {}).name == f"shardhub-{os.getuid()}"
     gone = {"XDG_RUNTIME_DIR": str(tmp_path / "gone")}
     assert runtime_dir(Settings(), gone) == runtime_dir(Settings(), {})
+
+
+def serving(checkout: Path | str) -> Settings:
+    return Settings(openalgo=OpenAlgo(path=str(checkout)))
+
+
+def test_each_checkout_has_one_of_its_own_and_keeps_it(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    first, second = (runtime_dir(serving(f"/srv/openalgo{n}"), environ) for n in (1, 2))
+    assert len({first, second, tmp_path / "shardhub"}) == 3
+    assert first.parent == second.parent == tmp_path
+    assert first == runtime_dir(serving("/srv/openalgo1/"), environ)
+    assert runtime_dir(serving("/srv/openalgo1"), {}).name == (
+        f"shardhub-{os.getuid()}{first.name.removeprefix('shardhub')}"
+    )
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert runtime_dir(serving(tmp_path / "link"), environ) == (
+        runtime_dir(serving(tmp_path / "real"), environ)
+    )
+
+
+def test_who_names_a_directory_gets_it_whatever_the_checkout() -> None:
+    settings = Settings(hub=Hub(runtime_dir="/run/mine"), openalgo=OpenAlgo(path="/srv/openalgo"))
+    assert runtime_dir(settings, {}) == Path("/run/mine")
+    environ = {"RUNTIME_DIRECTORY": "/run/unit"}
+    assert runtime_dir(serving("/srv/openalgo"), environ) == Path("/run/unit")
+
+
+def test_the_instances_of_this_user_are_found_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    assert instances(environ) == []
+    mine = make_runtime_dir(at(runtime_dir(serving("/srv/openalgo"), environ)))
+    for name in ("shardhub", "shardhub-backup", "shardhub-0123456"):
+        make_runtime_dir(at(tmp_path / name))
+    (tmp_path / "shardhub-00000001").touch(mode=0o600)
+    (tmp_path / "shardhub-00000002").symlink_to(mine)
+    (tmp_path / "shardhub-00000003").mkdir()
+    (tmp_path / "shardhub-00000003").chmod(0o777)
+    assert instances(environ) == [mine]
+    monkeypatch.setattr(os, "getuid", lambda: mine.stat().st_uid + 1)
+    assert instances(environ) == []
 
 
 def test_it_is_made_for_this_user_alone(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Which hub is meant: the one of a runtime directory, of a checkout of OpenAlgo, or that runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cli.monitor import listening
+from cli.options import find_file, whole
+from hub.core.config import Settings
+from hub.core.errors import NotRunning
+from hub.openalgo import settings
+from hub.runtime import lock, paths
+
+
+def usual_dir(config_file: Path | None, openalgo: Path | None = None) -> Path:
+    """The runtime directory that these name. It takes no .env, so a broken one hides no hub."""
+    return paths.runtime_dir(_unread(config_file, openalgo))
+
+
+def hub_dir(
+    runtime_dir: Path | None, config_file: Path | None, openalgo: Path | None = None
+) -> Path:
+    """The runtime directory of the hub that is meant; naming it needs no settings.
+
+    When nothing names one and none runs at the usual place, the only one that runs for a checkout
+    of OpenAlgo is meant. Raises NotRunning when there are several.
+    """
+    if runtime_dir:
+        return runtime_dir
+    said = _unread(config_file, openalgo)
+    usual = paths.runtime_dir(said)
+    if said.hub.runtime_dir or said.openalgo.path or _runs(usual):
+        return usual
+    running = [path for path in paths.instances() if _runs(path)]
+    if len(running) > 1:
+        places = ", ".join(map(str, running))
+        raise NotRunning(f"several hubs run here; name one of these by --runtime-dir: {places}")
+    return running[0] if running else usual
+
+
+def _unread(config_file: Path | None, openalgo: Path | None) -> Settings:
+    flags = {"openalgo.path": whole(openalgo)}
+    return settings.load_unread(config_file or find_file(), os.environ, flags)
+
+
+def _runs(runtime_dir: Path) -> bool:
+    """Whether a hub has this directory, if only for a moment without a router."""
+    try:
+        return lock.holder(runtime_dir) is not None or listening(runtime_dir)
+    except (OSError, NotRunning):
+        return True  # something is there that this user may not look at; others have words for it
