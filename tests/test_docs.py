@@ -386,9 +386,14 @@ def test_what_does_not_exist_is_missed() -> None:
 
 
 def literals() -> Iterator[tuple[str, frozenset[str]]]:
-    """Every control message the code writes out: its type, and its fields beside the envelope."""
+    """Every control message the code writes out: its type, and its fields beside the envelope.
+
+    What OpenAlgo's worker says is between it and its feed; its own docstring lists that.
+    """
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
+            if path.name.startswith("worker") and path.parent.name == "openalgo":
+                continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Dict):
                     pairs = zip(node.keys, node.values, strict=True)

@@ -3,9 +3,11 @@
 1. `shards` and `cli` import `hub` only, never each other; `hub` imports neither.
 2. Inside `hub` imports point one way: errors, model <- core <- runtime <- roles.
 3. `hub.core` is pure: nothing that waits, opens, draws lots or looks at the clock.
-4. `zmq` is a matter of `hub.runtime` alone.
+4. `zmq` is a matter of `hub.runtime` alone, and of the worker that runs in a checkout of OpenAlgo.
 5. No module imports itself, by whatever detour.
 6. What is not installed, `scripts` and `tests`, is imported by nothing that is.
+7. The worker's files run in the checkout's interpreter, by path: they import the standard library,
+   zmq, msgpack and, relatively, each other.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ IMPURE = {
 CODECS = {"msgpack", "msgspec"}
 """The packages from outside that core may use: they turn bytes into values, and do nothing else."""
 STANDARD = {"__future__", *sys.stdlib_module_names}
+WORKER = "hub.feeds.openalgo.worker"
+"""What the names of the files begin with that run in a checkout's interpreter."""
 
 
 class Import(NamedTuple):
@@ -41,6 +45,7 @@ class Import(NamedTuple):
     importer: str
     imported: str
     late: bool  # inside a function, or for the type checker alone: it makes no cycle
+    relative: bool = False
 
 
 def module_name(file: str) -> str:
@@ -52,7 +57,7 @@ def imports_of(sources: Mapping[str, str]) -> list[Import]:
     """Every import in these files; `from hub.core import topics` names the module `topics`."""
     modules = {module_name(file) for file in sources}
     return [
-        Import(file, node.lineno, module_name(file), name, late)
+        Import(file, node.lineno, module_name(file), name, late, bool(getattr(node, "level", 0)))
         for file, source in sources.items()
         for node, late in _statements(ast.parse(source, file))
         for name in _names(node, file, modules)
@@ -104,12 +109,21 @@ def _broken_rules(one: Import) -> Iterator[str]:
         yield f"{room} may not import {target}: shards and cli stand on hub and know no one else"
     if target in APART:
         yield f"{target} is not installed"
-    if one.imported.split(".")[0] == "zmq" and _layer(one.importer) != "runtime":
+    if one.importer.startswith(WORKER):
+        if not _there_for_the_worker(one):
+            yield "the worker has the standard library, zmq, msgpack and its own files by a dot"
+    elif one.imported.split(".")[0] == "zmq" and _layer(one.importer) != "runtime":
         yield "only hub/runtime touches zmq"
     if room == "hub":
         yield from _broken_layers(one)
     if _layer(one.importer) == "core":
         yield from _impurities(one)
+
+
+def _there_for_the_worker(one: Import) -> bool:
+    if one.relative:
+        return one.imported.startswith(WORKER)
+    return one.imported.split(".")[0] in {*STANDARD, "zmq", "msgpack"}
 
 
 def _broken_layers(one: Import) -> Iterator[str]:
@@ -207,6 +221,25 @@ VIOLATIONS = {
     "zmq in core": ({"hub/core/frames.py": "import zmq"}, "only hub/runtime"),
     "zmq in a role": ({"hub/router.py": "from zmq.asyncio import Socket"}, "only hub/runtime"),
     "zmq in shards": ({"shards/shard.py": "import zmq"}, "only hub/runtime"),
+    "hub in the worker": (
+        {"hub/feeds/openalgo/worker.py": "from hub.core import codec"},
+        "the worker has",
+    ),
+    "the worker's own files by their whole name": (
+        {"hub/feeds/openalgo/worker_b.py": "def f():\n    import hub.feeds.openalgo.worker_a"},
+        "the worker has",
+    ),
+    "what stands beside the worker and is not of it": (
+        {
+            "hub/feeds/openalgo/worker.py": "from . import accounts",
+            "hub/feeds/openalgo/accounts.py": "import json",
+        },
+        "the worker has",
+    ),
+    "a package in the worker": (
+        {"hub/feeds/openalgo/worker_a.py": "import msgspec"},
+        "the worker has",
+    ),
     "circle of two": (
         {"hub/auth/a.py": "from hub.auth import b", "hub/auth/b.py": "import hub.auth.a"},
         "in a circle",
@@ -244,6 +277,9 @@ def test_what_is_allowed_passes() -> None:
         "hub/runtime/links.py": "import asyncio, time, zmq\nfrom hub.core import codec",
         "hub/feeds/__init__.py": "from hub.feeds.base import Feed",
         "hub/feeds/base.py": "from hub.runtime import links\nfrom hub import __version__",
+        "hub/feeds/openalgo/worker.py": "import zmq, msgpack, queue\nfrom . import worker_a",
+        "hub/feeds/openalgo/worker_a.py": "from .worker_b import x",
+        "hub/feeds/openalgo/worker_b.py": "import json",
         "hub/router.py": "from hub.feeds import base",
         "shards/shard.py": "from hub.runtime import links\nfrom shards import outbox",
         "shards/outbox.py": """

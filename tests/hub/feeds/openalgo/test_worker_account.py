@@ -1,0 +1,379 @@
+"""An account: the calls its adapter gets for what is wanted, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.hub.feeds.openalgo.kit import DEPTH, LTP, QUOTE, Parent, start, want
+from tests.openalgo import Checkout
+
+OK = ("", 0)
+INFY, TCS = b"NSE_INFY", b"NSE_TCS"
+
+
+def calls(worker: Parent) -> list[tuple[Any, ...]]:
+    """(call, symbol, mode) of every subscribe and unsubscribe so far."""
+    names = ("subscribe", "unsubscribe")
+    return [(call["call"][:-9], call["symbol"], call["mode"]) for call in worker.called(*names)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "pooled", "alone"),
+    [
+        ([LTP], [("", 1)], [("", 1)]),
+        ([LTP, LTP], [("", 1)], [("", 1)]),
+        ([LTP, LTP | QUOTE], [("", 1), ("", 2)], [("", 1), ("", 2)]),
+        ([LTP | QUOTE | DEPTH], [("", 3)], [("", 1), ("", 2), ("", 3)]),
+        ([LTP, 0], [("", 1), ("un", 1)], [("", 1), ("un", 1)]),
+        ([LTP, 0, LTP], [("", 1), ("un", 1), ("", 1)], [("", 1), ("un", 1), ("", 1)]),
+        ([LTP, QUOTE], [("", 1), ("", 2)], [("", 1), ("", 2), ("un", 1)]),
+        ([LTP | DEPTH, LTP], [("", 3), ("un", 3), ("", 1)], [("", 1), ("", 3), ("un", 3), ("", 1)]),
+        ([0, LTP], [("", 1)], [("", 1)]),
+    ],
+)
+def test_wants_are_states_and_the_calls_are_their_differences(
+    checkout: Checkout,
+    steps: list[int],
+    pooled: list[tuple[str, int]],
+    alone: list[tuple[str, int]],
+) -> None:
+    for setting, expected in (("true", pooled), ("false", alone)):
+        (checkout.root / "calls.jsonl").unlink(missing_ok=True)
+        with start(checkout, ENABLE_CONNECTION_POOLING=setting) as worker:
+            worker.up("anita")
+            for modes in steps:
+                worker.want("anita", want("INFY", modes))
+            worker.want("anita", want("TCS"))
+            told = worker.results("anita", sum(1 for modes in steps if modes) + 1)
+            found = calls(worker)
+        assert told[:-1] == [(INFY, modes, *OK) for modes in steps if modes]
+        assert found == [(name, "INFY", mode) for name, mode in expected] + [("", "TCS", 1)]
+
+
+def test_results_are_in_order_one_for_each_want_with_modes(worker: Parent) -> None:
+    names = [f"S{number}" for number in range(150)]
+    worker.checkout.symbols(names)
+    worker.checkout.mischief(subscribe={"error": "not today", "symbols": ["S7", "S149"]})
+    worker.up("anita")
+    worker.want("anita", *(want(name) for name in names), want("S1", 0), want("GHOST"))
+    rows = worker.results("anita", 151)
+    assert [row[0] for row in rows] == [f"NSE_{name}".encode() for name in (*names, "GHOST")]
+    refused = {row[0]: row[2] for row in rows if row[2]}
+    assert refused == {
+        b"NSE_S7": "not today",
+        b"NSE_S149": "not today",
+        b"NSE_GHOST": "no symbol GHOST",
+    }
+
+
+@pytest.mark.parametrize("pooling", ["true", "false"])
+@pytest.mark.parametrize(
+    ("order", "error"),
+    [
+        ({"raise": "the broker is at lunch"}, "the broker is at lunch"),
+        ({"raise": ""}, "ValueError"),
+        ({"exit": True}, "the adapter wanted to leave"),
+        ({"error": "no"}, "no"),
+    ],
+)
+def test_whatever_an_adapter_does_is_that_rows_error(
+    checkout: Checkout, pooling: str, order: dict[str, Any], error: str
+) -> None:
+    checkout.mischief(subscribe={**order, "symbols": ["INFY"]})
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.up("anita")
+        worker.want("anita", want("INFY"), want("TCS"))
+        first, second = worker.results("anita", 2)
+        if not (pooling == "true" and error == "ValueError"):  # the pool answers with no text then
+            assert first == (INFY, LTP, error, 0)
+        assert first[2]
+        assert second == (TCS, LTP, *OK)
+        worker.checkout.mischief()
+        worker.want("anita", want("INFY"))
+        assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+
+
+def test_a_want_succeeds_when_all_its_new_modes_do(single: Parent) -> None:
+    single.checkout.mischief(subscribe={"error": "no", "times": 1})
+    single.up("anita")
+    single.want("anita", want("INFY", LTP | QUOTE))
+    assert single.results("anita", 1) == [(INFY, LTP | QUOTE, "no", 0)]
+    single.want("anita", want("INFY", LTP | QUOTE))
+    assert single.results("anita", 1) == [(INFY, LTP | QUOTE, *OK)]
+    assert calls(single) == [("", "INFY", 1), ("", "INFY", 2), ("", "INFY", 1)]
+
+
+@pytest.mark.parametrize("pooling", ["true", "false"])
+def test_more_levels_are_asked_for_and_the_true_number_is_told(
+    checkout: Checkout, pooling: str
+) -> None:
+    checkout.mischief(subscribe={"depth": 20})
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.up("anita")
+        worker.want("anita", want("INFY", DEPTH, 5), want("TCS", LTP))
+        worker.want("anita", want("INFY", DEPTH, 50), want("INFY", DEPTH, 20))
+        assert [row[2:] for row in worker.results("anita", 4)] == [("", 20), OK, ("", 20), ("", 20)]
+        asked = [call["depth"] for call in worker.called("subscribe", symbol="INFY")]
+    assert asked == [5, 50]
+
+
+def test_a_number_of_levels_that_is_none_is_not_told(worker: Parent) -> None:
+    worker.checkout.mischief(subscribe={"depth": "many"})
+    worker.up("anita")
+    worker.want("anita", want("INFY", DEPTH))
+    assert worker.results("anita", 1) == [(INFY, DEPTH, *OK)]
+
+
+def test_a_full_connection_is_followed_by_another_until_there_are_all(checkout: Checkout) -> None:
+    limits = {"MAX_SYMBOLS_PER_WEBSOCKET": "2", "MAX_WEBSOCKET_CONNECTIONS": "2"}
+    with start(checkout, **limits) as worker:
+        worker.up("anita", prefix=b"p\x1f")
+        names = ("RELIANCE", "INFY", "TCS", "SBIN", "M&M")
+        worker.want("anita", *map(want, names))
+        errors = [row[2] for row in worker.results("anita", 5)]
+        assert errors == [*[""] * 4, "Maximum capacity reached: 2 connections"]
+        worker.until(lambda: len(worker.topics()) >= 4)
+        assert worker.topics() == {f"p\x1fNSE_{name}_LTP".encode() for name in names[:4]}
+        row = worker.account("anita")
+        worker.want("anita", want("TCS", 0), want("M&M"))
+        assert worker.results("anita", 1) == [(b"NSE_M&M", LTP, *OK)]
+    assert (row["connections"], row["symbols"], row["connected"]) == (2, 4, True)
+
+
+def test_no_account_waits_for_another_whose_adapter_hangs(worker: Parent) -> None:
+    worker.checkout.mischief(anita__subscribe={"until": "morning"})
+    worker.up("anita")
+    worker.up("bala")
+    worker.want("anita", want("INFY"))
+    worker.want("bala", want("INFY"))
+    assert worker.results("bala", 1) == [(INFY, LTP, *OK)]
+    row = worker.account("anita", lambda row: row["busy_s"] > 0)
+    assert row["call"] == "subscribe"
+    assert worker.account("bala")["call"] == ""
+    worker.checkout.let_go("morning")
+    assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+    assert worker.account("anita", lambda row: row["busy_s"] == 0)["symbols"] == 1
+
+
+def test_a_hanging_account_can_be_forgotten_and_made_anew(worker: Parent) -> None:
+    worker.checkout.mischief(anita__subscribe={"until": "morning", "symbols": ["INFY"]})
+    worker.up("anita", prefix=b"old\x1f")
+    worker.want("anita", want("TCS"))
+    worker.results("anita", 1)
+    worker.want("anita", want("INFY"))
+    worker.wait_called("subscribe", symbol="INFY")
+    worker.off("anita", forget=True)
+    assert worker.state("anita")["state"] == "down"
+    worker.on("anita", prefix=b"new\x1f")
+    assert worker.state("anita")["state"] == "up"
+    worker.want("anita", want("TCS"))
+    assert worker.results("anita", 1) == [(TCS, LTP, *OK)]
+    worker.checkout.let_go("morning")
+    worker.wait_called("disconnect")
+    worker.tick(b"new\x1fNSE_TCS_LTP")
+    worker.health()
+    worker.health()
+    assert worker.topics() == {b"new\x1fNSE_TCS_LTP"}
+    assert not [message for message in worker.messages if message["t"] != "health"]
+    assert len({call["adapter"] for call in worker.called("connect")}) == 2
+    (gone,) = worker.called("disconnect")
+    assert gone["adapter"] == worker.called("connect")[0]["adapter"]
+
+
+def test_off_disconnects_and_a_later_on_begins_anew(worker: Parent) -> None:
+    worker.up("anita")
+    worker.want("anita", want("INFY"))
+    worker.results("anita", 1)
+    worker.off("anita")
+    worker.want("anita", want("TCS"))
+    assert worker.state("anita")["state"] == "down"
+    assert worker.results("anita", 1) == [(TCS, LTP, "not connected", 0)]
+    assert worker.called("disconnect")
+    assert not worker.health()["accounts"]
+    worker.on("anita")
+    assert worker.state("anita")["state"] == "up"
+    worker.want("anita", want("INFY"))
+    assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+    assert calls(worker) == [("", "INFY", 1)] * 2
+
+
+def test_off_and_on_in_one_breath_are_done_in_that_order(worker: Parent) -> None:
+    worker.up("anita")
+    worker.off("anita")
+    worker.on("anita")
+    worker.want("anita", want("INFY"))
+    assert worker.state("anita")["state"] == "down"
+    assert worker.state("anita")["state"] == "up"
+    assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+    assert worker.account("anita")["state"] == "up"
+
+
+def test_off_for_an_account_there_is_not_is_answered(worker: Parent) -> None:
+    worker.off("ghost")
+    assert worker.state("ghost")["state"] == "down"
+    worker.want("ghost", want("INFY"), want("TCS", 0))
+    assert worker.results("ghost", 1) == [(INFY, LTP, "not connected", 0)]
+
+
+def test_an_account_of_another_broker_takes_the_place_of_the_one_before(worker: Parent) -> None:
+    worker.up("anita")
+    worker.checkout.login("anita", "zerodha")
+    worker.on("anita", "zerodha")
+    assert worker.state("anita")["state"] == "up"
+    assert [call["broker"] for call in worker.called("initialize")] == ["angel", "zerodha"]
+    worker.wait_called("disconnect")
+
+
+def test_on_for_one_that_is_up_says_so_and_does_nothing(worker: Parent) -> None:
+    worker.up("anita", prefix=b"a\x1f")
+    worker.on("anita", prefix=b"b\x1f")
+    assert worker.state("anita") == {
+        "t": "account",
+        "account": "anita",
+        "state": "up",
+        "code": "",
+        "error": "",
+    }
+    assert len(worker.called("connect")) == 1
+    worker.want("anita", want("INFY"))
+    worker.tick(b"b\x1fNSE_INFY_LTP")
+
+
+def test_wants_wait_for_the_connection_that_is_being_made(worker: Parent) -> None:
+    worker.checkout.mischief(connect={"until": "morning"})
+    worker.checkout.login("anita", "angel")
+    worker.on("anita")
+    worker.want("anita", want("INFY"))
+    worker.account("anita", lambda row: row["call"] == "connect")
+    assert not [message for message in worker.messages if message["t"] == "results"]
+    worker.checkout.let_go("morning")
+    assert worker.state("anita")["state"] == "up"
+    assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+
+
+def test_a_failed_account_refuses_with_its_reason_and_asks_when_it_is_up(worker: Parent) -> None:
+    worker.checkout.mischief(connect={"error": "come back later"})
+    worker.checkout.login("anita", "angel")
+    worker.on("anita")
+    assert worker.state("anita")["state"] == "failed"
+    worker.want("anita", want("INFY"), want("TCS"), want("TCS", 0))
+    assert worker.results("anita", 2) == [
+        (INFY, LTP, "come back later", 0),
+        (TCS, LTP, "come back later", 0),
+    ]
+    row = worker.account("anita")
+    assert (row["state"], row["connected"], row["problem"]) == ("failed", False, "come back later")
+    worker.checkout.mischief()
+    worker.on("anita")
+    assert worker.state("anita")["state"] == "up"
+    assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+    assert worker.account("anita")["problem"] == ""
+    assert calls(worker) == [("", "INFY", 1)]
+
+
+@pytest.mark.parametrize(
+    ("broker", "left"),
+    [("flattrade", []), ("angel", [("un", "INFY", 1), ("un", "TCS", 2)])],
+)
+def test_unsubscribe_all_leaves_nothing_subscribed_and_the_connection_up(
+    worker: Parent, broker: str, left: list[Any]
+) -> None:
+    worker.up("anita", broker)
+    worker.want("anita", want("INFY", LTP), want("TCS", QUOTE))
+    worker.send("unsubscribe_all", account="anita")
+    worker.want("anita", want("INFY", LTP))
+    worker.results("anita", 3)
+    before = [("", "INFY", 1), ("", "TCS", 2)]
+    assert calls(worker) == [*before, *left, ("", "INFY", 1)]
+    assert len(worker.called("unsubscribe_all")) == (broker == "flattrade")
+    assert not worker.called("disconnect")
+    assert worker.account("anita", lambda row: row["symbols"] == 1)["connected"]
+
+
+@pytest.mark.parametrize("kind", ["AUTH", "FEED", "ALL"])
+def test_an_invalidation_connects_anew_with_what_is_written_now(worker: Parent, kind: str) -> None:
+    worker.up("anita")
+    worker.up("bala")
+    worker.want("anita", want("INFY", LTP), want("TCS", DEPTH, 20), want("SBIN"), want("SBIN", 0))
+    worker.results("anita", 3)
+    worker.checkout.login("anita", "angel", "token-of-tomorrow")
+    worker.checkout.mischief(subscribe={"error": "gone", "symbols": ["TCS"]})
+    worker.send("invalidate", user="anita", kind=kind)
+    assert worker.state("anita")["state"] == "up"
+    assert worker.results("anita", 2) == [(INFY, LTP, *OK), (TCS, DEPTH, "gone", 0)]
+    first, second = worker.called("initialize", user="anita")
+    assert first["token"] == "token-of-the-day"
+    if kind != "FEED":
+        assert second["token"] == "token-of-tomorrow"
+    if kind != "AUTH":
+        assert second["feed_token"] == "token-of-tomorrow-feed"
+    asked = [(c["symbol"], c["mode"], c["depth"]) for c in worker.called("subscribe")]
+    assert asked[-2:] == [("INFY", 1, 5), ("TCS", 3, 20)]
+    assert {call["user"] for call in worker.called("disconnect")} == {"anita"}
+    worker.tick(b"NSE_INFY_LTP")
+
+
+def test_an_invalidation_gives_a_failed_account_another_chance(worker: Parent) -> None:
+    worker.checkout.login("anita", "angel")
+    worker.checkout.logout("anita")
+    worker.on("anita")
+    assert worker.state("anita")["error"] == "no token for anita"
+    worker.checkout.login("anita", "angel")
+    worker.send("invalidate", user="anita", kind="ALL")
+    assert worker.state("anita")["state"] == "up"
+
+
+def test_an_invalidation_of_a_logged_out_user_fails_the_account(worker: Parent) -> None:
+    worker.up("anita")
+    worker.want("anita", want("INFY"))
+    worker.results("anita", 1)
+    worker.checkout.logout("anita")
+    worker.send("invalidate", user="anita", kind="ALL")
+    told = worker.state("anita")
+    assert (told["state"], told["error"]) == ("failed", "no token for anita")
+    assert worker.results("anita", 1) == [(INFY, LTP, "no token for anita", 0)]
+
+
+@pytest.mark.parametrize("secret", ["token-of-the-day", "broker-key-of-the-miniature"])
+def test_no_token_that_is_known_is_in_an_error(worker: Parent, secret: str) -> None:
+    worker.checkout.mischief(subscribe={"error": f"wss://broker/?key={secret}&x=1 is down"})
+    worker.up("anita")
+    worker.want("anita", want("INFY"))
+    assert worker.results("anita", 1)[0][2] == "wss://broker/?key=***&x=1 is down"
+    worker.checkout.mischief(connect={"error": f"bad {secret}"})
+    worker.send("invalidate", user="anita", kind="ALL")
+    assert worker.state("anita")["error"] == "bad ***"
+
+
+def test_a_connection_that_dies_is_seen_in_health(worker: Parent) -> None:
+    worker.up("anita")
+    assert worker.account("anita")["connected"]
+    worker.checkout.mischief(publish={"die": True})
+    row = worker.account("anita", lambda row: not row["connected"])
+    assert row["problem"] == "1 of 1 connections are down"
+    assert row["state"] == "up"
+
+
+def test_an_adapter_without_a_pool_publishes_through_the_worker(single: Parent) -> None:
+    single.up("anita", "dhan_sandbox", prefix=b"p\x1f")
+    single.want("anita", want("INFY"))
+    assert single.tick(b"p\x1fNSE_INFY_LTP")["symbol"] == "INFY"
+    row = single.account("anita", lambda row: row["symbols"] == 1)
+    assert (row["connections"], row["connected"]) == (1, True)
+
+
+def test_every_call_of_an_account_is_made_by_its_own_thread(worker: Parent) -> None:
+    worker.up("anita")
+    worker.up("bala")
+    worker.want("anita", want("INFY"))
+    worker.want("bala", want("INFY"))
+    worker.results("anita", 1)
+    worker.results("bala", 1)
+    worker.off("anita")
+    worker.state("anita")
+    threads = {call["user"]: set[str]() for call in worker.called()}
+    for call in worker.called():
+        threads[call["user"]].add(call["thread"])
+    assert threads == {"anita": {"account-anita"}, "bala": {"account-bala"}}

@@ -1,0 +1,140 @@
+"""How an account connects: OpenAlgo's codes and its one retry, with the adapter's own reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.hub.feeds.openalgo.kit import Parent, start
+from tests.openalgo import Checkout
+
+INIT, CONNECTION, BROKER = "BROKER_INIT_ERROR", "BROKER_CONNECTION_ERROR", "BROKER_ERROR"
+POOLED, SINGLE = "true", "false"
+
+
+def outcome(
+    checkout: Checkout, pooling: str, broker: str = "angel", **orders: Any
+) -> tuple[str, str, str, list[str]]:
+    """State, code and error after `on`, and the calls the adapters got."""
+    checkout.mischief(**orders)
+    checkout.login("anita", broker)
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.on("anita", broker)
+        told = worker.state("anita")
+        made = [call["call"] for call in worker.called() if call["call"] != "force"]
+    return told["state"], told["code"], told["error"], made
+
+
+@pytest.mark.parametrize(
+    ("pooling", "order", "code", "error"),
+    [
+        (POOLED, {"error": "no such client"}, CONNECTION, "no such client"),
+        (POOLED, {"raise": "no such client"}, CONNECTION, "no such client"),
+        (SINGLE, {"error": "no such client"}, INIT, "no such client"),
+        (SINGLE, {"raise": "no such client"}, BROKER, "no such client"),
+        (SINGLE, {"exit": True}, BROKER, "the adapter wanted to leave"),
+        (SINGLE, {"raise": ""}, BROKER, "ValueError"),
+    ],
+)
+def test_a_failed_initialise_is_told_with_the_real_reason(
+    checkout: Checkout, pooling: str, order: dict[str, Any], code: str, error: str
+) -> None:
+    state, *said, made = outcome(checkout, pooling, initialize=order)
+    assert (state, said) == ("failed", [code, error])
+    assert made.count("initialize") == 1
+    assert "connect" not in made
+
+
+@pytest.mark.parametrize(
+    ("pooling", "order", "code"),
+    [
+        (POOLED, {"error": "HTTP 401"}, CONNECTION),
+        (POOLED, {"raise": "Session Expired"}, CONNECTION),
+        (SINGLE, {"error": "invalid token"}, INIT),
+        (SINGLE, {"raise": "access denied"}, BROKER),
+    ],
+)
+def test_what_looks_like_a_stale_token_is_tried_once_more(
+    checkout: Checkout, pooling: str, order: dict[str, Any], code: str
+) -> None:
+    assert outcome(checkout, pooling, initialize={**order, "times": 1})[:2] == ("up", "")
+    state, found, error, made = outcome(checkout, pooling, initialize=order)
+    assert (state, found) == ("failed", code)
+    assert error == next(iter(order.values()))
+    assert made.count("initialize") == 4  # two of the first time, two of the second
+
+
+@pytest.mark.parametrize("pooling", [POOLED, SINGLE])
+@pytest.mark.parametrize(
+    "order",
+    [
+        {"error": "Failed to connect to the feed"},
+        {"error": "403 Forbidden"},
+        {"error": "unauthorized"},
+    ],
+)
+def test_a_connection_that_fails_is_tried_once_more(
+    checkout: Checkout, pooling: str, order: dict[str, Any]
+) -> None:
+    state, _, _, made = outcome(checkout, pooling, connect={**order, "times": 1})
+    assert state == "up"
+    assert [call for call in made if call != "disconnect"] == ["initialize", "connect"] * 2
+    state, code, error, made = outcome(checkout, pooling, connect=order)
+    assert (state, code, error) == ("failed", CONNECTION, order["error"])
+    assert made.count("connect") == 4
+
+
+def test_a_code_that_says_so_is_tried_once_more(checkout: Checkout) -> None:
+    order = {"error": "odd", "code": "CONNECTION_FAILED", "times": 1}
+    assert outcome(checkout, SINGLE, connect=order)[0] == "up"
+
+
+@pytest.mark.parametrize("pooling", [POOLED, SINGLE])
+def test_another_error_of_connect_is_not_tried_again(checkout: Checkout, pooling: str) -> None:
+    state, code, error, made = outcome(checkout, pooling, connect={"error": "at lunch"})
+    assert (state, code, error) == ("failed", CONNECTION, "at lunch")
+    assert made == ["initialize", "connect", "disconnect"]  # and what was made is taken down
+
+
+@pytest.mark.parametrize(("broker", "forced"), [("shoonya", [False, True]), ("angel", [])])
+def test_the_second_initialise_is_forced_where_the_adapter_knows_that(
+    checkout: Checkout, broker: str, forced: list[bool]
+) -> None:
+    order = {"error": "failed to connect", "times": 1}
+    assert outcome(checkout, SINGLE, broker, connect=order)[0] == "up"
+    assert [call["force"] for call in checkout.calls("force")] == forced
+
+
+def test_a_second_initialise_that_fails_is_told_as_that(checkout: Checkout) -> None:
+    with start(checkout, ENABLE_CONNECTION_POOLING=SINGLE) as worker:
+        checkout.mischief(connect={"until": "morning", "error": "failed to connect"})
+        checkout.login("anita", "angel")
+        worker.on("anita")
+        worker.wait_called("connect")
+        checkout.mischief(initialize={"error": "locked"})
+        checkout.let_go("morning")
+        told = worker.state("anita")
+    assert (told["code"], told["error"]) == (INIT, "locked")
+
+
+def test_a_stale_token_in_the_caches_is_not_used_again(worker: Parent) -> None:
+    worker.up("anita")
+    worker.off("anita")
+    worker.state("anita")
+    worker.checkout.login("anita", "angel", "token-of-tomorrow")
+    worker.checkout.mischief(initialize={"error": "token expired", "times": 1})
+    worker.on("anita")
+    assert worker.state("anita")["state"] == "up"
+    tokens = [call["token"] for call in worker.called("initialize")]
+    assert tokens[0] == "token-of-the-day"
+    assert tokens[-1] == "token-of-tomorrow"
+
+
+@pytest.mark.parametrize("pooling", [POOLED, SINGLE])
+def test_a_user_without_a_token_is_told_so(checkout: Checkout, pooling: str) -> None:
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.on("anita")
+        told = worker.state("anita")
+    assert told["state"] == "failed"
+    assert told["error"] == "no token for anita"

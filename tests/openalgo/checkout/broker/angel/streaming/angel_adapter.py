@@ -1,0 +1,7 @@
+"""Named by the rule."""
+
+from broker.market import MarketAdapter
+
+
+class AngelWebSocketAdapter(MarketAdapter):
+    pass

@@ -1,0 +1,5 @@
+"""Has the broker's name, and is no adapter."""
+
+
+class FyersAdapter:
+    pass

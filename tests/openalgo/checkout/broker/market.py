@@ -1,0 +1,97 @@
+"""What all adapters of the miniature do: tokens from the database, ticks from own threads."""
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import mischief
+from database.auth_db import get_auth_token, get_feed_token
+from websocket_proxy.base_adapter import BaseBrokerWebSocketAdapter
+from websocket_proxy.mapping import SymbolMapper
+
+MODES = {1: "LTP", 2: "QUOTE", 3: "DEPTH"}
+EVERY_S = 0.1
+
+
+class MarketAdapter(BaseBrokerWebSocketAdapter):
+    """Every subscribed (symbol, mode) ticks some times a second, its `n` counting up."""
+
+    def __init__(self):
+        super().__init__()
+        self.user = ""
+        self.running = False
+        self.counters = {}
+
+    def initialize(self, broker_name, user_id, auth_data=None):
+        self.user = user_id
+        token = get_auth_token(user_id)
+        facts = {"broker": broker_name, "token": token, "feed_token": get_feed_token(user_id)}
+        answer = mischief.meet(user_id, "initialize", adapter=id(self), **facts)
+        if answer is None and token is None:
+            raise ValueError(f"no token for {user_id}")
+        return answer
+
+    def connect(self):
+        answer = mischief.meet(self.user, "connect", adapter=id(self), cwd=str(Path.cwd()))
+        print(f"{self.user} connects")
+        if answer is None:
+            self.running = self.connected = True
+            for number in range(mischief.told(self.user, "publish").get("threads", 1)):
+                threading.Thread(target=self._publish, args=(number,), daemon=True).start()
+        return answer
+
+    def disconnect(self):
+        self.running = self.connected = False
+        self.cleanup_zmq()
+        mischief.meet(self.user, "disconnect", adapter=id(self))
+
+    def subscribe(self, symbol, exchange, mode=2, depth_level=5):
+        facts = {"exchange": exchange, "mode": mode, "depth": depth_level, "adapter": id(self)}
+        answer = mischief.meet(self.user, "subscribe", symbol, **facts)
+        if answer is not None:
+            return answer
+        if not SymbolMapper.get_token_from_symbol(symbol, exchange):
+            return self._create_error_response("SYMBOL_NOT_FOUND", f"no symbol {symbol}")
+        self.subscriptions[symbol, exchange, mode] = depth_level
+        self.counters.setdefault((symbol, exchange, mode), itertools.count())
+        depth = mischief.told(self.user, "subscribe").get("depth")
+        more = {"actual_depth": depth} if depth is not None and mode == 3 else {}
+        return self._create_success_response("subscribed", **more)
+
+    def unsubscribe(self, symbol, exchange, mode=2):
+        answer = mischief.meet(
+            self.user, "unsubscribe", symbol, exchange=exchange, mode=mode, adapter=id(self)
+        )
+        self.subscriptions.pop((symbol, exchange, mode), None)
+        return answer or {"status": "warning", "message": "unsubscribed"}
+
+    def _publish(self, number):
+        while self.running:
+            orders = mischief.told(self.user, "publish")
+            if orders.get("die"):
+                self.connected = False
+                raise SystemExit
+            for symbol, exchange, mode in list(self.subscriptions):
+                data = {
+                    "symbol": symbol,
+                    "exchange": exchange,
+                    "n": next(self.counters[symbol, exchange, mode]),
+                    "thread": number,
+                    "ltp": 1.5,
+                }
+                topic = f"{exchange}_{symbol}_{MODES[mode]}"
+                if orders.get("odd"):
+                    self.publish_market_data(topic, {"odd": object()})
+                self.publish_market_data(topic, data)
+            for kind in orders.get("private", ()):
+                self.publish_market_data(f"broker_{kind}", {"kind": kind})
+            time.sleep(EVERY_S)
+
+
+class CoolingAdapter(MarketAdapter):
+    """An adapter of a broker that does not like to be connected again soon."""
+
+    def unsubscribe_all(self):
+        mischief.meet(self.user, "unsubscribe_all", adapter=id(self))
+        self.subscriptions.clear()
