@@ -158,6 +158,7 @@ def test_what_the_checkout_prints_goes_to_the_log(worker: Parent) -> None:
     worker.send("stop")
     assert worker.end() == 0
     assert "anita connects" in worker.log()
+    assert "a library connects" in worker.log()
     assert worker.process.stdout
     assert worker.process.stdout.read() == b""
 

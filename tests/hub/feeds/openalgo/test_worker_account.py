@@ -164,6 +164,8 @@ def test_a_hanging_account_can_be_forgotten_and_made_anew(worker: Parent) -> Non
     worker.results("anita", 1)
     worker.want("anita", want("INFY"))
     worker.wait_called("subscribe", symbol="INFY")
+    worker.want("anita", want("SBIN"))
+    worker.send("invalidate", user="anita", kind="ALL")
     worker.off("anita", forget=True)
     assert worker.state("anita")["state"] == "down"
     worker.on("anita", prefix=b"new\x1f")
@@ -178,6 +180,7 @@ def test_a_hanging_account_can_be_forgotten_and_made_anew(worker: Parent) -> Non
     assert worker.topics() == {b"new\x1fNSE_TCS_LTP"}
     assert not [message for message in worker.messages if message["t"] != "health"]
     assert len({call["adapter"] for call in worker.called("connect")}) == 2
+    assert not worker.called("subscribe", symbol="SBIN")
     (gone,) = worker.called("disconnect")
     assert gone["adapter"] == worker.called("connect")[0]["adapter"]
 
@@ -313,6 +316,42 @@ def test_an_invalidation_connects_anew_with_what_is_written_now(worker: Parent, 
     assert asked[-2:] == [("INFY", 1, 5), ("TCS", 3, 20)]
     assert {call["user"] for call in worker.called("disconnect")} == {"anita"}
     worker.tick(b"NSE_INFY_LTP")
+
+
+def test_an_invalidation_counts_for_a_user_who_comes_later(worker: Parent) -> None:
+    worker.up("anita")
+    worker.off("anita")
+    worker.state("anita")
+    worker.checkout.login("anita", "angel", "token-of-tomorrow")
+    worker.send("invalidate", user="anita", kind="ALL")
+    worker.on("anita")
+    assert worker.state("anita")["state"] == "up"
+    assert worker.called("initialize")[-1]["token"] == "token-of-tomorrow"
+
+
+def test_every_connection_reads_the_database_anew(worker: Parent) -> None:
+    worker.up("anita")
+    worker.checkout.login("anita", "angel", "token-of-tomorrow")
+    worker.send("invalidate", user="bala", kind="AUTH")  # the row is still in the other cache
+    worker.off("anita")
+    worker.on("anita")
+    assert [worker.state("anita")["state"] for _ in range(2)] == ["down", "up"]
+    assert worker.called("initialize")[-1]["token"] == "token-of-tomorrow"
+
+
+def test_an_invalidation_counts_for_a_token_that_is_being_read(worker: Parent) -> None:
+    worker.checkout.mischief(token={"until": "morning"})
+    worker.checkout.login("anita", "angel")
+    worker.on("anita")
+    worker.wait_called("token")
+    worker.checkout.login("anita", "angel", "token-of-tomorrow")
+    worker.send("invalidate", user="anita", kind="ALL")
+
+    worker.health()
+    worker.checkout.let_go("morning")
+    assert [worker.state("anita")["state"] for _ in range(2)] == ["up", "up"]
+    tokens = [call["token"] for call in worker.called("initialize")]
+    assert tokens == ["token-of-the-day", "token-of-tomorrow"]
 
 
 def test_an_invalidation_gives_a_failed_account_another_chance(worker: Parent) -> None:

@@ -22,7 +22,7 @@ def outcome(
     with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
         worker.on("anita", broker)
         told = worker.state("anita")
-        made = [call["call"] for call in worker.called() if call["call"] != "force"]
+        made = [call["call"] for call in worker.called("initialize", "connect", "disconnect")]
     return told["state"], told["code"], told["error"], made
 
 

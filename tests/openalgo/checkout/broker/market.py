@@ -1,6 +1,7 @@
 """What all adapters of the miniature do: tokens from the database, ticks from own threads."""
 
 import itertools
+import os
 import threading
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ class MarketAdapter(BaseBrokerWebSocketAdapter):
     def connect(self):
         answer = mischief.meet(self.user, "connect", adapter=id(self), cwd=str(Path.cwd()))
         print(f"{self.user} connects")
+        os.write(1, b"a library connects\n")
         if answer is None:
             self.running = self.connected = True
             for number in range(mischief.told(self.user, "publish").get("threads", 1)):

@@ -5,6 +5,8 @@ import sqlite3
 import threading
 from weakref import WeakValueDictionary
 
+import mischief
+
 if len(os.environ.get("API_KEY_PEPPER", "")) < 32:
     raise RuntimeError("API_KEY_PEPPER must have 32 characters")
 PATH = os.environ["DATABASE_URL"].removeprefix("sqlite:///")
@@ -56,6 +58,7 @@ def get_auth_token(name, bypass_cache=False):
         row = db_session.read(name)
         if row is None:
             return None
+        mischief.meet(name, "token")
         auth_cache[key] = row
     return auth_cache[key].auth
 
