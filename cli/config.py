@@ -60,7 +60,7 @@ def check(*, file: Path | None, config_file: Path | None) -> None:
     Reports all problems at once, with exit code 78.
     """
     used = file or config_file or find_file()
-    catalogue.check(load_settings(used).hub.feeds)
+    catalogue.check(load_settings(used))
     click.echo(f"OK: {used}" if used else "OK: no settings file; the defaults are used")
 
 

@@ -28,6 +28,7 @@ from cli.options import (
 from cli.place import usual_dir
 from cli.progress import Progress
 from cli.terminal import show_long
+from hub.auth.sources import keys_of
 from hub.core.config import Settings
 from hub.feeds import catalogue
 from hub.runtime.paths import make_runtime_dir
@@ -54,14 +55,12 @@ _DEMO_FEEDS = ["sim", "bus"]
     "--openalgo",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    hidden=True,  # until the feed is there
     help="Serve the checkout of OpenAlgo in this folder, with the settings of its .env.",
 )
 @click.option(
     "--openalgo-python",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    hidden=True,  # until the feed is there
     help="Python that OpenAlgo runs with.  [default: the one of the checkout's .venv]",
 )
 @click.option(
@@ -80,7 +79,8 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
         raise click.UsageError("--demo has a market of its own; leave it out, or --openalgo.")
     file = config_file or find_file()
     settings = load_settings(file, flags(given, demo=demo, file=file))
-    catalogue.check(settings.hub.feeds)
+    catalogue.check(settings)
+    keys_of(settings)  # for what is wrong with them
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
 
@@ -117,7 +117,7 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
     if demo:
         keys = msgspec.structs.replace(settings.keys, file=str(directory / STORE))
         settings = msgspec.structs.replace(settings, keys=keys)
-    has_keys = demo or bool(store_of(settings).list())
+    has_keys = demo or bool(settings.openalgo.path) or bool(store_of(settings).list())
     supervisor: Supervisor
     key = ""
 

@@ -121,10 +121,24 @@ class Router(Role):
             case Kind.ORDERS:
                 self._take_order(topic, payload)
             case Kind.INVALIDATE:
-                self._counts["invalidations"] += 1
-                self._tell_all([stream.INVALIDATE, payload])
+                self._take_invalidation(topic, payload)
             case Kind.IGNORED:
                 self._counts["ignored"] += 1
+
+    def _take_invalidation(self, topic: bytes, payload: bytes) -> None:
+        """A user's credentials have changed: shards and feeds know what that means to them."""
+        self._counts["invalidations"] += 1
+        self._tell_all([stream.INVALIDATE, payload])
+        try:
+            told = json.loads(payload)
+            user, kind = told["user_id"], told.get("cache_type", "ALL")
+            if not (isinstance(user, str) and isinstance(kind, str)):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            self._malformed("invalidations", f"{topic[:80]!r}: no user_id in it")
+            return
+        for feed in self._roster.names(FEED):
+            self._switch.send(feed, {"t": "invalidate", "user": user, "kind": kind})
 
     def _take_ingest(self, parts: links.Parts) -> None:
         """A batch of a feed, or a home's answer for another shard."""
@@ -383,7 +397,7 @@ class Router(Role):
             | dict(self._counts)
             | {
                 "topics": len(self._routing),
-                "symbols": len(self._legs.interest),
+                "symbols": self._legs.interest.symbols,
                 "control_malformed": self._switch.malformed,
                 "dropped": sum(pipe.dropped for pipe in self._pipes),
                 "faults": self._pump.faults + self._switch.faults,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from hub.auth.keystore import default_path
-from hub.auth.verifier import Verifier
+from hub.auth.sources import keys_of
 from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.config import Settings, load
@@ -47,10 +44,7 @@ class Shard(Role):
         super().__init__(name, settings)
         self.shard = int(name.removeprefix("shard-"))
         self._desk = Desk(self.shard, settings)
-        self._verifier = Verifier(
-            Path(settings.keys.file) if settings.keys.file else default_path(os.environ),
-            settings.keys.cache_s,
-        )
+        self._keys = keys_of(settings)
         self._window = Window(settings.flow.window_ms, idle=0.1, busy=0.4)
         self._seldom = Seldom()
         self._telling = False
@@ -66,7 +60,7 @@ class Shard(Role):
             stream.QUERY: self._take_query,
             stream.VALUES: self._take_values,
             stream.FORGET: lambda rest: self._desk.snapshots.forget(_keys(rest[0])),
-            stream.INVALIDATE: lambda _: self._verifier.forget(),
+            stream.INVALIDATE: lambda _: self._keys.forget(),
         }
 
     async def start(self) -> None:
@@ -107,6 +101,7 @@ class Shard(Role):
         await self._control.stop()
         self._pump.close()
         self._ingest.close()
+        self._keys.close()
 
     # Ticks fall.
 
@@ -155,9 +150,7 @@ class Shard(Role):
 
     def _make_session(self, connection: Connection) -> Session:
         guests = self._gateway.guests
-        return Session(
-            connection, self._desk, self.settings, self._verifier.grant, self._tell, guests
-        )
+        return Session(connection, self._desk, self.settings, self._keys.grant, self._tell, guests)
 
     def _tell(self) -> None:
         """Something is wanted, or no more: tell the router once this burst is over, and do what
@@ -218,8 +211,8 @@ class Shard(Role):
                 continue
             self._desk.expire(time.monotonic())
             self._gateway.tend()
-            if self._verifier.changed():
-                self._gateway.recheck(self._verifier.stands)
+            if self._keys.changed():
+                self._gateway.recheck(self._keys.stands)
             self._ingest.retry()
             if not beat % _ASK_AGAIN_BEATS:
                 self._desk.wanted.ask_again()

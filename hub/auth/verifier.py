@@ -85,6 +85,9 @@ class Verifier:
         """Look at the file at the next question, however short ago the last look was."""
         self._next_look = self._next_check = -math.inf
 
+    def close(self) -> None:
+        """Nothing is held that would have to be given back."""
+
     def _look(self) -> None:
         """Read the file if it changed; when it cannot be read, what was read last is kept."""
         now = self._clock()

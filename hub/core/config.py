@@ -322,14 +322,6 @@ class OpenAlgo(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Python that OpenAlgo runs with; empty looks in the checkout's .venv."),
     ] = ""
-    isolate: Annotated[
-        str,
-        Meta(
-            pattern=r"\A(user|broker|none)\Z",
-            description="Who shares ticks: the sessions of one user, those of one broker, or all "
-            "(none): user, broker or none.",
-        ),
-    ] = "broker"
     linger_s: Annotated[
         float,
         Meta(
@@ -339,16 +331,6 @@ class OpenAlgo(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = 30.0
-    connect_wait_s: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=60,
-            description="Time a login waits for the broker connection before it is answered; "
-            "OpenAlgo's clients give up after 5 s.",
-            extra={"unit": "s"},
-        ),
-    ] = 4.0
     max_hang_s: Annotated[
         float,
         Meta(

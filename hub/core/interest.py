@@ -75,6 +75,11 @@ class InterestTable:
         return self._legs.get(key, _NOBODY)
 
     @property
+    def symbols(self) -> int:
+        """How many keys are wanted that ticks are published under."""
+        return sum(not key.startswith(b"@") for key in self._legs)
+
+    @property
     def has_scopes(self) -> bool:
         """Whether any key is wanted in a scope."""
         return bool(self._scoped)

@@ -11,6 +11,9 @@ CLI = "cli-"
 INGEST = "ingest"
 """Where feeds put their ticks, and homes the values they were asked for."""
 
+OPENALGO = "openalgo"
+"""Where the feed host talks to the process of OpenAlgo's adapters; a number follows."""
+
 LOCK = "hub.lock"
 """Locked by the supervisor for as long as it lives (hub/runtime/lock)."""
 

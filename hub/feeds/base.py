@@ -52,12 +52,15 @@ class FeedState(Enum):
 
 class FeedHealth(NamedTuple):
     """A feed's own figures: `subscribed` keys upstream, ticks published since start, and a
-    sentence when something is wrong."""
+    sentence when something is wrong. Where there are logins, also the connections to brokers, and
+    the broker of each login that is up."""
 
     state: FeedState
     subscribed: int
     ticks: int
     problem: str = ""
+    connections: int = 0
+    brokers: tuple[str, ...] = ()
 
 
 class Sink(Protocol):
@@ -91,3 +94,11 @@ class Feed(Protocol):
 
     async def stop(self) -> None:
         """Release everything and leave."""
+
+
+class LoginFeed(Feed, Protocol):
+    """A feed with logins."""
+
+    def invalidate(self, user: str, kind: str) -> None:
+        """Credentials of a user have changed: `kind` is AUTH, FEED or ALL, as on OpenAlgo's bus.
+        What was read of them is stale; what is wanted stays wanted."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
+from hub.feeds import openalgo
 from hub.feeds.base import Feed
 from hub.feeds.bus import BusFeed
 from hub.feeds.sim import SimFeed
 
-NAMES = ("bus", "sim")
+NAMES = ("bus", "sim", openalgo.NAME)
 _IST = timedelta(hours=5, minutes=30)
 
 
-def check(names: Sequence[str]) -> None:
-    """Raises ConfigError when there is no feed of one of these names, or one is named twice."""
+def check(settings: Settings) -> None:
+    """Raises ConfigError when there is no feed of one of the names in the settings, one is named
+    twice, or OpenAlgo's adapters cannot be run."""
+    names = settings.hub.feeds
     problems = [_unknown(name) for name in names if name not in NAMES]
     problems += [
         f"hub.feeds: feed {name} is named twice; once is enough"
@@ -26,6 +28,8 @@ def check(names: Sequence[str]) -> None:
     ]
     if problems:
         raise ConfigError(problems)
+    if openalgo.NAME in names:
+        openalgo.find(settings)
 
 
 def make(name: str, settings: Settings) -> Feed:
@@ -35,6 +39,8 @@ def make(name: str, settings: Settings) -> Feed:
     if name == "sim":
         sim = settings.sim
         return SimFeed(sim.symbols, sim.rate, sim.seed, (datetime.now(UTC) + _IST).date())
+    if name == openalgo.NAME:
+        return openalgo.OpenAlgoFeed(settings)
     raise ConfigError([_unknown(name)])
 
 

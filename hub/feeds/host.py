@@ -11,7 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from hub.core import codec, topics
 from hub.core.claims import Answer, Claims, Work
@@ -21,6 +21,7 @@ from hub.core.liveness import Awake
 from hub.core.model import Offer, Result, Want
 from hub.core.names import INGEST
 from hub.feeds import catalogue
+from hub.feeds.base import LoginFeed
 from hub.runtime import links
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom
@@ -55,7 +56,7 @@ class FeedHost(Role):
             self.runtime_dir,
             welcomed=self._welcomed,
             figures=self._figures,
-            handlers={"interest": self._take_interest},
+            handlers={"interest": self._take_interest, "invalidate": self._take_invalidate},
             offer=self._offer(),
             refused=self.refused,
         )
@@ -116,6 +117,11 @@ class FeedHost(Role):
         )
         self._send(work.answers)
         self._apply(self._within_limits(work))
+
+    def _take_invalidate(self, message: Message) -> None:
+        if self._feed.serves.logins:
+            feed = cast("LoginFeed", self._feed)
+            feed.invalidate(str(message["user"]), str(message["kind"]))
 
     def _within_limits(self, work: Work) -> list[Want]:
         """What the feed may be asked for. What only lingers makes room. For the rest the last of
@@ -195,6 +201,8 @@ class FeedHost(Role):
             "feed_state": health.state.value,
             "problem": health.problem,
             "limit": self._feed.limits.symbols,
+            "connections": health.connections,
+            "brokers": list(health.brokers),
         }
 
 

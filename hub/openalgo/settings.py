@@ -20,6 +20,8 @@ from hub.core.errors import ConfigError
 from hub.openalgo.checkout import Checkout, settings_of
 
 _FEED = "openalgo"
+_ANSWER_S = 60.0
+"""What adapters may take to answer a subscribe: they ask their brokers symbol by symbol."""
 
 
 def load(
@@ -35,6 +37,7 @@ def load(
     weakest: dict[str, Given] = {}
     if placed.get("openalgo.path"):
         weakest["hub.feeds"] = Given("openalgo.path", [_FEED])
+        weakest["upstream.answer_s"] = Given("openalgo.path", _ANSWER_S)
         try:
             weakest |= settings_of(Checkout.read(Path(placed["openalgo.path"])))
         except ConfigError as error:

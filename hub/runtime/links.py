@@ -24,7 +24,7 @@ from hub.core.window import Window
 from hub.runtime.log import Seldom
 
 Parts = list[bytes]
-PUB, SUB, PUSH, PULL = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL
+PUB, SUB, PUSH, PULL, PAIR = zmq.PUB, zmq.SUB, zmq.PUSH, zmq.PULL, zmq.PAIR
 _BATCH = 2000
 _QUEUE = 1000  # where nothing else is said: no socket is without a bound by omission
 _LONGEST_READ_S = 0.05

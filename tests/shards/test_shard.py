@@ -201,7 +201,7 @@ def test_changed_credentials_are_asked_for_anew(
 ) -> None:
     async def main(world: World) -> None:
         forgotten: list[bool] = []
-        monkeypatch.setattr(world.shard._verifier, "forget", lambda: forgotten.append(True))
+        monkeypatch.setattr(world.shard._keys, "forget", lambda: forgotten.append(True))
         world.take(stream.INVALIDATE, b"CACHE_INVALIDATE_ALL_x", b"{}")
         assert forgotten == [True]
 

@@ -132,8 +132,8 @@ def test_what_the_strongest_source_says_is_known_before_all_the_rest(tmp_path: P
 
 @pytest.mark.parametrize("isolate", ["user", "broker", "none"])
 def test_ticks_are_isolated_in_one_of_three_ways(isolate: str) -> None:
-    assert load("", {"HUB_OPENALGO_ISOLATE": isolate}).openalgo.isolate == isolate
-    assert "openalgo.isolate" in problems("", {"HUB_OPENALGO_ISOLATE": f"{isolate}s"})[0]
+    assert load("", {"HUB_UPSTREAM_ISOLATE": isolate}).upstream.isolate == isolate
+    assert "upstream.isolate" in problems("", {"HUB_UPSTREAM_ISOLATE": f"{isolate}s"})[0]
 
 
 def test_a_flag_that_was_not_given_overrules_nothing() -> None:

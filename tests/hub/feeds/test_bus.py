@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from hub.core.model import Result, Want
-from hub.feeds.base import Feed, FeedState
+from hub.feeds.base import Feed, FeedHealth, FeedState
 from hub.feeds.bus import BusFeed
 
 
@@ -53,6 +53,6 @@ def test_a_release_needs_no_answer() -> None:
 def test_its_health_counts_what_is_wanted() -> None:
     feed, _ = begun()
     feed.apply([Want(b"NSE_A", 1), Want(b"NSE_B", 1), Want(b"NSE_A", 7)])
-    assert feed.health() == (FeedState.CONNECTED, 2, 0, "")
+    assert feed.health() == FeedHealth(FeedState.CONNECTED, 2, 0, "")
     assert repr(feed) == "<BusFeed 2 keys>"
     asyncio.run(feed.stop())

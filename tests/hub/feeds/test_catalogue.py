@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from hub.core.config import Settings
+from hub.core.config import Hub, OpenAlgo, Settings
 from hub.core.errors import ConfigError
 from hub.feeds import catalogue
+from tests.openalgo import Checkout
+
+
+def settings(*feeds: str, path: str = "", python: str = "") -> Settings:
+    return Settings(hub=Hub(feeds=list(feeds)), openalgo=OpenAlgo(path=path, python=python))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> dict[str, str]:
+    """A checkout with a Python, as settings."""
+    return {"path": str(Checkout(tmp_path).root), "python": sys.executable}
 
 
 @pytest.mark.parametrize("name", catalogue.NAMES)
-def test_every_name_makes_the_feed_of_that_name(name: str) -> None:
-    assert catalogue.make(name, Settings()).name == name
+def test_every_name_makes_the_feed_of_that_name(name: str, place: dict[str, str]) -> None:
+    assert catalogue.make(name, settings(name, **place)).name == name
+
+
+def test_adapters_that_cannot_be_run_are_told_before_anything_is_started(
+    place: dict[str, str],
+) -> None:
+    catalogue.check(settings("openalgo", **place))
+    for broken in ({}, place | {"path": "/nowhere"}, place | {"python": "/no/python"}):
+        with pytest.raises(ConfigError):
+            catalogue.check(settings("openalgo", **broken))
 
 
 @pytest.mark.parametrize("name", ["zerodha", "", "BUS", "sim "])
 def test_an_unknown_name_is_a_config_error_that_names_those_there_are(name: str) -> None:
-    with pytest.raises(ConfigError, match="there are bus, sim"):
+    with pytest.raises(ConfigError, match="there are bus, sim, openalgo"):
         catalogue.make(name, Settings())
 
 
 def test_a_feed_that_is_named_twice_is_told() -> None:
     """Two hosts of one feed would push each other out of the hub for ever."""
     with pytest.raises(ConfigError) as caught:
-        catalogue.check(["sim", "bus", "sim"])
+        catalogue.check(settings("sim", "bus", "sim"))
     assert caught.value.problems == ("hub.feeds: feed sim is named twice; once is enough",)
 
 
 def test_all_unknown_names_are_told_at_once_each_with_the_nearest_there_is() -> None:
-    catalogue.check(["sim", "bus"])
+    catalogue.check(settings("sim", "bus"))
     with pytest.raises(ConfigError) as caught:
-        catalogue.check(["sim", "BUS", "simm", "zerodha"])
+        catalogue.check(settings("sim", "BUS", "simm", "zerodha"))
     assert caught.value.problems == (
-        "hub.feeds: there is no feed 'BUS'; there are bus, sim; did you mean bus?",
-        "hub.feeds: there is no feed 'simm'; there are bus, sim; did you mean sim?",
-        "hub.feeds: there is no feed 'zerodha'; there are bus, sim",
+        "hub.feeds: there is no feed 'BUS'; there are bus, sim, openalgo; did you mean bus?",
+        "hub.feeds: there is no feed 'simm'; there are bus, sim, openalgo; did you mean sim?",
+        "hub.feeds: there is no feed 'zerodha'; there are bus, sim, openalgo",
     )

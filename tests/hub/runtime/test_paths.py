@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,9 +63,17 @@ def test_who_names_a_directory_gets_it_whatever_the_checkout() -> None:
     assert runtime_dir(serving("/srv/openalgo"), environ) == Path("/run/unit")
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a name that leaves room for sockets."""
+    with tempfile.TemporaryDirectory(prefix="hubtest-", dir="/tmp") as name:
+        yield Path(name)
+
+
 def test_the_instances_of_this_user_are_found_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tmp_path = short_path
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     assert instances(environ) == []
     mine = make_runtime_dir(at(runtime_dir(serving("/srv/openalgo"), environ)))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.core.model import Instrument, Mode, Result, Want
-from hub.feeds.base import Feed, FeedState
+from hub.feeds.base import Feed, FeedHealth, FeedState
 from hub.feeds.sim import SimFeed
 from hub.feeds.sim.universe import find, universe
 from hub.feeds.sim.wheel import BATCH, Stream, Wheel
@@ -125,7 +125,7 @@ def test_a_repeated_want_is_answered_again() -> None:
     async def act(feed: SimFeed, sink: Sink) -> None:
         feed.apply([want(RELIANCE, QUOTE)])
         feed.apply([want(RELIANCE, QUOTE)])
-        assert feed.health() == (FeedState.CONNECTED, 1, 0, "")
+        assert feed.health() == FeedHealth(FeedState.CONNECTED, 1, 0)
 
     assert played(act).answers == [[Result(b"NSE_RELIANCE", QUOTE)]] * 2
 

@@ -81,6 +81,7 @@ class MarketAdapter(BaseBrokerWebSocketAdapter):
                     "n": next(self.counters[symbol, exchange, mode]),
                     "thread": number,
                     "ltp": 1.5,
+                    "user": self.user,
                 }
                 topic = f"{exchange}_{symbol}_{MODES[mode]}"
                 if orders.get("odd"):
