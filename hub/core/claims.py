@@ -44,6 +44,7 @@ class _Claim:
         "release_at",
         "shards",
         "symbol",
+        "told",
         "waiting",
     )
 
@@ -51,6 +52,7 @@ class _Claim:
         self.shards: dict[int, int] = {}
         self.waiting: dict[int, int] = {}
         self.asked = 0
+        self.told = 0  # all that the feed may have: asked for, or under way when it was lost
         self.live = 0
         self.live_depth = 0
         self.depth = 0
@@ -161,6 +163,7 @@ class Claims:
         claim.waiting[shard] = want.modes
         if deeper or want.modes & ~claim.asked:
             claim.asked |= claim.union()
+            claim.told = claim.asked
             same = claim.asked == want.modes and claim.depth == want.depth
             work.asks.append(want if same else _want(want.key, claim, claim.asked))
 
@@ -175,7 +178,7 @@ class Claims:
 
     def _linger(self, key: bytes, claim: _Claim, now: float) -> None:
         """Start, keep or stop the clock after which the feed is asked for less."""
-        if claim.asked & ~claim.union():
+        if (claim.asked | claim.told) & ~claim.union():
             self._ending[key] = None
             if claim.release_at is None:
                 claim.release_at = now + self._linger_s
@@ -185,7 +188,7 @@ class Claims:
             self._tidy(key, claim)
 
     def _tidy(self, key: bytes, claim: _Claim) -> None:
-        if not claim.shards and not claim.asked:
+        if not claim.shards and not claim.asked | claim.told:
             self._ending.pop(key, None)
             del self._claims[key]
             self._released.append(key)
@@ -202,6 +205,8 @@ class Claims:
                 for shard, modes in self._satisfied(claim)
             ]
         lost = result.modes & claim.live  # each that claims it has to know, and to ask again
+        if not claim.asked & ~claim.live:  # else an ask is under way that may bring it back
+            claim.told &= ~lost
         claim.asked &= ~lost
         claim.live &= ~lost
         self._linger(result.key, claim, 0)
@@ -213,6 +218,7 @@ class Claims:
 
     def _refused(self, claim: _Claim, result: Result, failed: int) -> list[Answer]:
         claim.asked &= ~failed
+        claim.told &= ~failed
         answers = []
         for shard, modes in list(claim.waiting.items()):
             if modes & failed:
@@ -250,10 +256,11 @@ class Claims:
         union = claim.union()
         claim.asked &= union
         claim.live &= union
+        claim.told = claim.asked  # what was lost is not begun anew
         claim.release_at = None
         del self._ending[key]
         self._tidy(key, claim)
-        return _want(key, claim, union)
+        return _want(key, claim, claim.asked)
 
 
 def _want(key: bytes, claim: _Claim, modes: int) -> Want:

@@ -336,6 +336,19 @@ def test_a_lost_subscription_is_asked_for_again_by_the_next_who_comes() -> None:
     assert [want.modes for want in claim(claims, 1, 1).asks] == [3]
 
 
+def test_what_was_lost_while_more_was_asked_for_is_released_all_the_same() -> None:
+    """The feed may still say that it has all of it: that answer was under way."""
+    claims = live(4, 0)
+    claim(claims, 0, 6, now=1.0)
+    claims.settle(Result(KEY, 4, "lost"))
+    claims.settle(Result(KEY, 6))
+    claim(claims, 0, 2, now=2.0)
+    assert [want.modes for want in claims.due(100.0)] == [2]
+    claim(claims, 0, 0, now=101.0)
+    assert [want.modes for want in claims.due(200.0)] == [0]
+    assert len(claims) == 0
+
+
 def test_a_subscription_lost_while_it_shrinks_is_not_begun_anew() -> None:
     claims = live(3, 0)
     claim(claims, 0, 1, now=1.0)
