@@ -35,7 +35,6 @@ openalgo_option = click.option(
     "--openalgo",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    hidden=True,  # until the feed is there
     help="The hub that serves the checkout of OpenAlgo in this folder.  "
     "[default: $HUB_OPENALGO_PATH, else as the settings say]",
 )
