@@ -40,6 +40,7 @@ class InterestTable:
         self._wants: dict[int, dict[str, dict[bytes, Want]]] = defaultdict(dict)
         self._legs: dict[bytes, dict[int, int]] = {}
         self._scoped: dict[bytes, dict[bytes, None]] = {}
+        self._own = 0
 
     def __repr__(self) -> str:
         legs = sum(len(shards) for shards in self._legs.values())
@@ -77,7 +78,7 @@ class InterestTable:
     @property
     def symbols(self) -> int:
         """How many keys are wanted that ticks are published under."""
-        return sum(not key.startswith(b"@") for key in self._legs)
+        return len(self._legs) - self._own
 
     @property
     def has_scopes(self) -> bool:
@@ -118,13 +119,13 @@ class InterestTable:
         legs = self._legs.get(key)
         if legs is None:
             legs = self._legs[key] = {}
-            self._note_scope(key)
+            self._note(key)
         before = legs.pop(shard, 0)
         if level:
             legs[shard] = level
         elif not legs:
             del self._legs[key]
-            self._forget_scope(key)
+            self._forget(key)
         if level and (not before or level < before):
             change.opened.append(key)
         elif before and not level:
@@ -132,12 +133,16 @@ class InterestTable:
         elif level != before:
             change.narrowed.append(key)
 
-    def _note_scope(self, key: bytes) -> None:
+    def _note(self, key: bytes) -> None:
+        """A key has its first leg."""
+        self._own += topics.is_own(key)
         shared = topics.plain(key)
         if shared is not key:
             self._scoped.setdefault(shared, {})[key] = None
 
-    def _forget_scope(self, key: bytes) -> None:
+    def _forget(self, key: bytes) -> None:
+        """A key has no leg any more."""
+        self._own -= topics.is_own(key)
         shared = topics.plain(key)
         if shared is not key:
             del self._scoped[shared][key]

@@ -75,6 +75,11 @@ def parse(topic: bytes) -> Topic:
     return Topic(key, mode)
 
 
+def is_own(key: bytes) -> bool:
+    """Whether a key is the hub's own, under which no ticks come."""
+    return key.startswith(b"@")
+
+
 def scope(origin: str) -> bytes:
     """What the keys of an origin (a user, a broker) begin with; nothing for the empty name."""
     if not origin:
@@ -107,7 +112,7 @@ def key_problem(key: bytes) -> str:
     exchange, separator, symbol = key.partition(b"_")
     if not (separator and exchange and symbol):
         return "it needs an exchange and a symbol"
-    if key.startswith(b"@"):
+    if is_own(key):
         return "names that begin with @ are reserved"
     try:
         text = key.decode()

@@ -150,3 +150,15 @@ def test_rule_4_a_shared_key_is_known_in_each_scope_in_which_it_is_wanted() -> N
     table.apply(0, "sim", [], replace=True)
     assert not table.has_scopes
     assert not set(table.scoped(b"NSE_A"))
+
+
+def test_symbols_are_counted_without_the_hubs_own_keys() -> None:
+    table = InterestTable()
+    table.apply(0, "sim", [Want(b"NSE_A", LTP), Want(topics.login("u", "b"), LTP)], replace=False)
+    table.apply(1, "", [Want(topics.orders("u"), LTP)], replace=False)
+    table.apply(1, "sim", [Want(b"NSE_A", LTP)], replace=False)
+    assert (len(table), table.symbols) == (3, 1)
+    table.drop(1)
+    assert (len(table), table.symbols) == (2, 1)
+    table.apply(0, "sim", [], replace=True)
+    assert (len(table), table.symbols) == (0, 0)
