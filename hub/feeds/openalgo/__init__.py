@@ -66,7 +66,8 @@ class OpenAlgoFeed:
         self._settings = settings
         self._max_hang_s = openalgo.max_hang_s
         self._book = Book(Isolation(settings.upstream.isolate), openalgo.linger_s)
-        self._processes = Processes(self._checkout.variables)
+        logs = {"LOG_LEVEL": settings.hub.log_level.upper(), "LOG_COLORS": "False"}
+        self._processes = Processes({**self._checkout.variables, **logs})
         self._lives = itertools.count(1)
         self._pid = 0
         self._born_s = 0.0

@@ -24,9 +24,9 @@ KEPT = frozenset({"flattrade", "shoonya"})
 """Brokers whose sessions are kept when nobody is here: they refuse a new login for a while."""
 
 _TRIES = 3
-_TRY_S = 300.0
-"""A failed login may be tried so often at once, and once more after this time: night after night
-a broker is asked with a token that has expired."""
+_TRY_S = 60.0
+"""A failed login may be tried so often at once, and once more after this time: shards ask for it
+again and again, and a broker is not to be stormed with a token that has expired."""
 Command = dict[str, Any]
 Row = tuple[bytes, int, str, int]
 """Of a worker's results: key, modes, error, levels."""
@@ -53,7 +53,7 @@ class Account:
     leave_at: float = math.inf
     tries: float = _TRIES - 1
     tried_at: float = 0.0
-    keys: set[bytes] = field(default_factory=set)
+    keys: dict[bytes, None] = field(default_factory=dict)  # in the order they were asked for
 
     def may_try(self, now: float) -> bool:
         """Whether a failed login may be tried again: a broker is not to be stormed."""
@@ -255,7 +255,7 @@ class Book:
             self._give_up(key, entry, entry.want.modes, problem or self._why_not(key))
             return
         entry.owner, entry.good = account.name, 0
-        account.keys.add(key)
+        account.keys[key] = None
         self._asked[account.name].append(entry.want)
 
     def _next(self, key: bytes, entry: _Entry) -> Account | None:
@@ -311,7 +311,7 @@ class Book:
         account = self.accounts.get(entry.owner)
         entry.owner, entry.good = "", 0
         if account is not None:
-            account.keys.discard(key)
+            account.keys.pop(key, None)
             self._asked[account.name].append(entry.want._replace(modes=0))
 
     def _hand_over(self, account: Account, *, only_up: bool = False) -> None:

@@ -13,6 +13,7 @@ from websocket_proxy.mapping import SymbolMapper
 
 MODES = {1: "LTP", 2: "QUOTE", 3: "DEPTH"}
 EVERY_S = 0.1
+_born = itertools.count(1)
 
 
 class MarketAdapter(BaseBrokerWebSocketAdapter):
@@ -21,6 +22,7 @@ class MarketAdapter(BaseBrokerWebSocketAdapter):
     def __init__(self):
         super().__init__()
         self.user = ""
+        self.name = f"{os.getpid()}.{next(_born)}"
         self.running = False
         self.counters = {}
 
@@ -82,6 +84,7 @@ class MarketAdapter(BaseBrokerWebSocketAdapter):
                     "thread": number,
                     "ltp": 1.5,
                     "user": self.user,
+                    "adapter": self.name,
                 }
                 topic = f"{exchange}_{symbol}_{MODES[mode]}"
                 if orders.get("odd"):
