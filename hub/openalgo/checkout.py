@@ -84,12 +84,6 @@ class Checkout:
         return self.variables.get("DATABASE_URL") or _DATABASE_URL
 
     @property
-    def database_file(self) -> Path | None:
-        """The main database's file, None when it is not one of SQLite."""
-        found = re.fullmatch(r"sqlite(?:\+\w+)?:///([^?]+)(?:\?.*)?", self.database_url)
-        return self.root / found[1] if found and found[1] != ":memory:" else None
-
-    @property
     def stats_file(self) -> Path:
         """Where OpenAlgo looks for the figures of its proxy; its folder need not exist."""
         return self.root / (self.variables.get("WS_PROXY_STATS_FILE") or _STATS_FILE)

@@ -23,19 +23,10 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-AUTH_SIGNS = (
-    "401",
-    "403",
-    "unauthorized",
-    "forbidden",
-    "authentication failed",
-    "auth failed",
-    "invalid token",
-    "token expired",
-    "access token has expired",
-    "access denied",
-    "invalid credentials",
-    "session expired",
+AUTH_SIGNS = frozenset(
+    {"401", "403", "access denied", "access token has expired", "auth failed"}
+    | {"authentication failed", "forbidden", "invalid credentials", "invalid token"}
+    | {"session expired", "token expired", "unauthorized"}
 )
 """An error whose text has one of these is taken for a stale token, as OpenAlgo does."""
 _CACHES = {

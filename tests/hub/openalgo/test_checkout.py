@@ -30,7 +30,6 @@ def test_an_env_that_says_little_has_openalgo_s_defaults(tmp_path: Path) -> None
     assert (found.root, found.version, found.pepper) == (root, "2.0.2.1", PEPPER)
     assert found.variables["FERNET_SALT"] == SALT
     assert found.database_url == "sqlite:///db/openalgo.db"
-    assert found.database_file == root / "db/openalgo.db"
     assert found.stats_file == root / "log/ws_proxy_stats.json"
     assert (found.max_symbols, found.max_connections, found.pooling) == (1000, 3, True)
     assert found.brokers == []
@@ -93,7 +92,6 @@ def test_it_is_read_as_openalgo_reads_it(tmp_path: Path) -> None:
     assert (found.numbers["ZMQ_PORT"], found.numbers["WS_PING_TIMEOUT"]) == (5600, 8)
     assert found.variables["WEBSOCKET_HOST"] == "127.0.0.3"
     assert found.brokers == ["a", "b # no comment"]
-    assert found.database_file == root / "db/of/it.db"
     assert "websocket.max_requests" not in settings_of(found), "a name alone sets nothing"
 
 
@@ -119,22 +117,10 @@ def test_only_true_pools(tmp_path: Path, text: str, pooling: bool) -> None:
     assert Checkout.read(root).pooling is pooling
 
 
-@pytest.mark.parametrize(
-    ("url", "file"),
-    [
-        ("sqlite:///db/a.db", "db/a.db"),
-        ("sqlite:////srv/a.db", "/srv/a.db"),
-        ("sqlite+pysqlite:///db/a.db?timeout=5", "db/a.db"),
-        ("sqlite:///:memory:", None),
-        ("sqlite://", None),
-        ("postgresql://u:p@host/db", None),
-    ],
-)
-def test_the_database_is_a_file_of_the_checkout(tmp_path: Path, url: str, file: str | None) -> None:
+@pytest.mark.parametrize("url", ["sqlite:////srv/a.db", "postgresql://u:p@host/db"])
+def test_the_database_is_the_one_that_the_env_names(tmp_path: Path, url: str) -> None:
     root = make_checkout(tmp_path / "oa", f"DATABASE_URL='{url}'\n")
-    found = Checkout.read(root)
-    assert found.database_url == url
-    assert found.database_file == (root / file if file else None)
+    assert Checkout.read(root).database_url == url
 
 
 def test_limits_of_the_pool(tmp_path: Path) -> None:
