@@ -201,6 +201,7 @@ class FeedHost(Role):
             "feed_state": health.state.value,
             "problem": health.problem,
             "limit": self._feed.limits.symbols,
+            "topics": health.topics,
             "connections": health.connections,
             "brokers": list(health.brokers),
         }

@@ -1,11 +1,16 @@
-"""The monitor's process: hears heartbeats, measures with psutil once a second, answers."""
+"""The monitor's process: hears heartbeats, measures with psutil once a second, answers.
+
+Where the hub serves a checkout of OpenAlgo it writes the stats file there, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -14,10 +19,16 @@ import hub
 from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Settings
+from hub.core.errors import ConfigError
 from hub.core.liveness import BEAT_S
+from hub.monitor import stats
 from hub.monitor.record import Figures, Record
+from hub.openalgo.checkout import Checkout
 from hub.runtime.control import ControlLink
+from hub.runtime.log import Seldom
 from hub.runtime.role import Role
+
+log = logging.getLogger(__name__)
 
 
 class Monitor(Role):
@@ -27,6 +38,7 @@ class Monitor(Role):
         super().__init__(name, settings)
         self._record = Record()
         self._processes: dict[int, psutil.Process] = {}
+        self._seldom = Seldom()
 
     async def start(self) -> None:
         """Report for work and begin to measure."""
@@ -39,6 +51,8 @@ class Monitor(Role):
         )
         self._control.start(self.background)
         self.background(self._sample())
+        if file := self._stats_file():
+            self.background(self._write_stats(file))
 
     async def drain(self) -> None:
         """Leave."""
@@ -81,6 +95,25 @@ class Monitor(Role):
                 }
         self._processes.pop(pid, None)
         return None
+
+    def _stats_file(self) -> Path | None:
+        """Where OpenAlgo looks for the figures of its proxy, None without a checkout."""
+        path = self.settings.openalgo.path
+        try:
+            return Checkout.read(Path(path)).stats_file if path else None
+        except ConfigError as error:  # it was whole when the hub was started
+            log.warning("OpenAlgo's Health page gets no figures: %s", error)
+            return None
+
+    async def _write_stats(self, file: Path) -> None:
+        """Write the file without end. Where that fails OpenAlgo's page lacks figures, no more."""
+        while True:
+            rows = self._record.status(time.monotonic(), time.time())
+            try:
+                stats.write(file, stats.stats(rows, time.time()))
+            except OSError as error:
+                self._seldom.warning("stats", "OpenAlgo's Health page gets no figures: %s", error)
+            await asyncio.sleep(stats.EVERY_S)
 
     def _status(self, message: Message) -> None:
         settings = self.settings

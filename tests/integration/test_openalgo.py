@@ -6,6 +6,7 @@ The checkout is the miniature of tests/openalgo, whose adapters misbehave when t
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -451,3 +452,27 @@ def test_no_secret_stands_in_a_command_line_and_none_of_the_adapters_outlives_th
     assert house.hub.stop() == 0
     eventually(lambda: not last.is_running(), "it has left with the hub")
     assert house.calls("disconnect", "anita")
+
+
+def test_openalgos_health_page_finds_the_stats_file(make_house: MakeHouse) -> None:
+    house = make_house(start=False)
+    file = house.checkout.root / "log" / "ws_proxy_stats.json"
+    file.parent.mkdir(exist_ok=True)
+    house.hub.start()
+
+    async def main() -> None:
+        async with house.hub.client("anita") as anita, house.hub.client("zoe") as zoe:
+            await anita.subscribe("RELIANCE", mode=1)
+            await anita.subscribe("INFY", mode=3)
+            await zoe.subscribe("INFY", mode=2)
+            expected = {"total_connections": 2, "total_symbols": 3, "clients_connected": 2}
+            await until(
+                lambda: expected.items() <= read().items(), f"figures {expected}", 2 * WITHIN_S
+            )
+            assert sorted(read()["brokers"]) == ["angel", "zerodha"]
+
+    def read() -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return content
+
+    asyncio.run(main())

@@ -124,6 +124,7 @@ class OpenAlgoFeed:
             len(self._book),
             self._ticks_before + self._health.get("ticks", 0),
             self._problem(),
+            topics=self._book.topics,
             connections=sum(row["connections"] for row in rows),
             brokers=tuple(one.identity.broker for one in accounts if one.state == "up"),
         )

@@ -95,6 +95,11 @@ class Book:
         """How many keys are wanted."""
         return len(self._entries)
 
+    @property
+    def topics(self) -> int:
+        """How many modes of them are wanted: this walks over all keys."""
+        return sum(entry.want.modes.bit_count() for entry in self._entries.values())
+
     # What is wanted.
 
     def apply(self, wants: Sequence[Want], now: float) -> Outcome:

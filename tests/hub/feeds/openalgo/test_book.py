@@ -147,6 +147,14 @@ def test_rule_2_a_key_is_asked_of_an_account_of_its_scope() -> None:
     assert book.results(ANITAS, yes(other)).answers == [], "that is not its own"
 
 
+def test_topics_are_the_modes_of_all_keys() -> None:
+    book = make(Isolation.BROKER, ANITA)
+    book.apply([want("INFY", LTP | DEPTH), want("TCS", QUOTE)], 0.0)
+    assert (len(book), book.topics) == (2, 3)
+    book.apply([want("INFY", DEPTH), want("TCS", 0)], 0.0)
+    assert (len(book), book.topics) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("isolation", "names"),
     [
