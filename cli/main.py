@@ -37,6 +37,9 @@ COMMANDS = {
     "status": Entry("cli.status", "Look at it", "Show every process of the hub and how it is."),
     "cpu": Entry("cli.cpu", "Look at it", "Show what each process costs: CPU, memory, switches."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),
+    "openalgo": Entry(
+        "cli.openalgo", "Set it up", "Check a checkout of OpenAlgo, and install a hub beside it."
+    ),
     "keys": Entry("cli.keys", "Set it up", "Add, list and revoke API keys."),
     "config": Entry("cli.config", "Set it up", "Explain, write and check the settings."),
     "router": Entry("cli.roles", "", "Become the router."),
@@ -85,7 +88,7 @@ class Hub(click.Group):
         """The commands by section, without loading any."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, entry in COMMANDS.items():
-            sections.setdefault(entry.section, []).append((f"{name:<6}", entry.summary))
+            sections.setdefault(entry.section, []).append((f"{name:<8}", entry.summary))
         for section, rows in sections.items():
             if section:
                 with formatter.section(section):

@@ -143,6 +143,8 @@ def test_code_blocks_are_what_they_say(name: str) -> None:
         "sh": lambda text: [shlex.split(line, comments=True) for line in text.splitlines()],
         "js": str,
         "text": str,
+        "dockerfile": str,
+        "yaml": str,
     }
     for language, note, text in blocks(name):
         assert language in readers, f"{name}: a block of language {language!r}: {text[:60]}"

@@ -79,7 +79,12 @@ class Database:
             self._source = _Server(url)
 
     def __repr__(self) -> str:
-        return f"<Database {self._source.shown}>"
+        return f"<Database {self.shown}>"
+
+    @property
+    def shown(self) -> str:
+        """Where it is, without what may be secret."""
+        return self._source.shown
 
     def rows(self) -> list[KeyRow]:
         """Everyone's key. Blocks: a busy database for BUSY_S, another one's network for longer.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import re
 import stat
 import tempfile
@@ -79,6 +80,27 @@ def make_runtime_dir(settings: Settings) -> Path:
             "set hub.runtime_dir to one you may write"
         )
     return path
+
+
+def shut(path: Path, user: str) -> Path | None:
+    """The first folder on the way to `path` that this user may not enter, None when the way is
+    free. Only owner, groups and others are looked at, not what else a file system may say."""
+    try:
+        who = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    groups = set(os.getgrouplist(user, who.pw_gid))
+    for folder in reversed(Path(os.path.realpath(path)).parents):
+        found = folder.stat()
+        if who.pw_uid in {0, found.st_uid}:
+            needed = found.st_mode & stat.S_IXUSR or who.pw_uid == 0
+        elif found.st_gid in groups:
+            needed = found.st_mode & stat.S_IXGRP
+        else:
+            needed = found.st_mode & stat.S_IXOTH
+        if not needed:
+            return folder
+    return None
 
 
 def _usual(environ: Mapping[str, str]) -> Path:

@@ -84,6 +84,26 @@ class Processes:
             process.send_signal(number)
 
 
+def said_by(command: Sequence[str], within_s: float) -> str:
+    """What a command prints, run outside of any project's folder.
+
+    Raises StartError with what went wrong: it cannot be run, it fails, or it takes too long.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603  # the command is our own
+            command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=within_s, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise StartError(str(error.strerror)) from None
+    except subprocess.TimeoutExpired:
+        raise StartError(f"it is not done after {within_s:g} s") from None
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"it ends with {done.returncode}"]
+        raise StartError(last[0])
+    return done.stdout
+
+
 def reserve_port(host: str, port: int, what: str) -> tuple[socket.socket, int]:
     """See that nobody listens on a port and keep it for children that share it.
 

@@ -1,0 +1,74 @@
+"""Files put in place of others, and taken away again: what units.py says, on the disk.
+
+A file that is there without units.MARK is somebody else's: nothing is written then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from hub.core.errors import StartError
+from hub.openalgo.units import MARK
+
+_MODE = 0o644
+
+
+class Change(NamedTuple):
+    """What becomes of one file; None is that there is none."""
+
+    path: Path
+    before: str | None
+    after: str | None
+
+    def diff(self) -> Iterator[str]:
+        """The change as lines of a unified diff."""
+        old, new = ((text or "").splitlines() for text in (self.before, self.after))
+        before = os.devnull if self.before is None else str(self.path)
+        after = os.devnull if self.after is None else str(self.path)
+        return difflib.unified_diff(old, new, before, after, lineterm="")
+
+
+def changes(wanted: Mapping[Path, str | None], system: Path) -> list[Change]:
+    """What is to be done so that there are these files, and not those that are None. `system` is
+    the root of the file system, below which the paths are. Raises StartError."""
+    found = [Change(system / path, _read(system / path), text) for path, text in wanted.items()]
+    for change in found:
+        if change.before is not None and not change.before.startswith(MARK):
+            raise StartError(
+                f"{change.path} is there, and not by `hub openalgo install`; move it away first"
+            )
+    return [change for change in found if change.before != change.after]
+
+
+def apply(what: Iterable[Change]) -> None:
+    """Do it, each file at a stroke; a folder that is empty then goes too. Raises StartError."""
+    for change in what:
+        try:
+            if change.after is None:
+                change.path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # not empty
+                    change.path.parent.rmdir()
+            else:
+                change.path.parent.mkdir(parents=True, exist_ok=True)
+                new = change.path.with_name(f".{change.path.name}.new")
+                new.write_text(change.after, encoding="utf-8")
+                new.chmod(_MODE)
+                new.replace(change.path)
+        except OSError as error:
+            raise StartError(
+                f"{change.path} cannot be written: {error.strerror}; type the same with sudo"
+            ) from None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,264 @@
+"""What a person is told about a checkout of OpenAlgo before a hub serves it: line by line, with
+what to do. Only looks: nothing of the checkout is run but its Python, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from hub.auth.database import Database, KeyRow
+from hub.auth.openalgo import MIN_PEPPER
+from hub.core.config import Settings
+from hub.core.errors import ConfigError, KeyStoreError, StartError
+from hub.openalgo.checkout import Checkout, interpreter
+from hub.openalgo.service import MODE, STANDALONE, Service
+from hub.runtime.process import said_by
+
+_OURS = {"zmq": "pyzmq", "msgpack": "msgpack"}
+"""What the hub's process in that Python imports, and the packages that have it."""
+_THEIRS = {
+    "sqlalchemy": "SQLAlchemy",
+    "dotenv": "python-dotenv",
+    "cachetools": "cachetools",
+    "cryptography": "cryptography",
+    "pytz": "pytz",
+    "websocket": "websocket-client",
+}
+"""What OpenAlgo's adapters import."""
+_PROBE = """
+import importlib, json, sys
+missing = []
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except Exception:
+        missing.append(name)
+print(json.dumps({"version": sys.version.split()[0], "missing": missing}))
+"""
+_PROBE_S = 30.0
+_HUB = ("hub.", "shards.")
+
+
+class State(StrEnum):
+    """How it is: fine, worth a look, or in the way of a hub."""
+
+    FINE = "fine"
+    LOOK = "look"
+    BAD = "bad"
+
+
+class Finding(NamedTuple):
+    """One line: what was looked at, how it is, what was found, and what to do about it."""
+
+    what: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is looked at. `settings` are those a hub would have; `services` run the checkout."""
+
+    checkout: Checkout
+    settings: Settings
+    services: list[Service]
+    install: str
+    """The command that installs a hub there."""
+
+
+def survey(scene: Scene) -> Iterator[Finding]:
+    """Everything that is found, in the order in which it is to be mended."""
+    checkout, settings = scene.checkout, scene.settings
+    version = f"OpenAlgo {checkout.version}" if checkout.version else "OpenAlgo, unknown version"
+    yield Finding("checkout", State.FINE, f"{checkout.root}, {version}")
+    yield _variables(checkout)
+    yield _python(checkout, settings)
+    yield from _database(checkout)
+    yield _brokers(checkout)
+    yield _user(checkout)
+    yield _service(scene)
+    for what, host, port in (
+        ("clients' port", settings.websocket.host, settings.websocket.port),
+        ("bus's port", settings.bus.host, settings.bus.port),
+    ):
+        yield _port(scene, what, host, port)
+
+
+def served(port: int) -> bool:
+    """Whether a hub listens there, as far as this user may see."""
+    return any(holder is not None and _is_hub(holder) for holder in _listeners(port))
+
+
+def _variables(checkout: Checkout) -> Finding:
+    what, found = ".env", f"{len(checkout.variables)} variables"
+    if len(checkout.pepper) < MIN_PEPPER:
+        advice = "let OpenAlgo make its .env, or put the one there that its API keys were made with"
+        return Finding(what, State.BAD, f"{found}, but no API_KEY_PEPPER that is one", advice)
+    if not checkout.variables.get("FERNET_SALT"):
+        advice = "let OpenAlgo of this version start once: it writes one"
+        return Finding(what, State.LOOK, f"{found}, no FERNET_SALT", advice)
+    mode = checkout.variables.get(MODE, "").strip("'\" ")
+    if mode and mode != STANDALONE:
+        advice = f"remove it from there: it outweighs {MODE}={STANDALONE} of the service"
+        return Finding(what, State.BAD, f"{found}, {MODE}={mode} among them", advice)
+    return Finding(what, State.FINE, found)
+
+
+def _python(checkout: Checkout, settings: Settings) -> Finding:
+    what = "Python"
+    try:
+        python = interpreter(checkout.root, settings.openalgo.python)
+    except ConfigError as error:
+        return Finding(what, State.BAD, *error.problems[0].split("; ", 1))
+    advice = "name the one that OpenAlgo runs with by --openalgo-python"
+    try:
+        said = json.loads(said_by([str(python), "-c", _PROBE, *_OURS, *_THEIRS], _PROBE_S))
+        version = said["version"]
+        missing = [(_OURS | _THEIRS)[name] for name in said["missing"]]
+    except (StartError, ValueError, LookupError, TypeError) as error:
+        return Finding(what, State.BAD, f"{python} does not run: {error}", advice)
+    if missing:
+        lacks = f"{python}, {version}, lacks {', '.join(missing)}"
+        state = State.BAD if _OURS.keys() & said["missing"] else State.LOOK
+        return Finding(what, state, lacks, f"{advice}, or update OpenAlgo's packages")
+    return Finding(what, State.FINE, f"{python}, {version}, has what the adapters need")
+
+
+def _database(checkout: Checkout) -> Iterator[Finding]:
+    what = "database"
+    database = Database(checkout.database_url, checkout.root)
+    try:
+        rows = database.rows()
+    except KeyStoreError as error:
+        found, _, advice = str(error).partition("; ")
+        advice = advice or "run this as the user that OpenAlgo runs as"
+        yield Finding(what, State.BAD, found, advice)
+        return
+    yield Finding(what, State.FINE, f"{database.shown}, can be read")
+    yield _logins(rows)
+
+
+def _logins(rows: list[KeyRow]) -> Finding:
+    what = "API keys"
+    if not rows:
+        return Finding(what, State.LOOK, "none yet", "make one at OpenAlgo's page, under API Key")
+    stand = [f"{row.user} at {row.active_broker}" for row in rows if row.active_broker]
+    away = [row.user for row in rows if not row.active_broker]
+    found = "; ".join([*stand, *(f"{user} not logged in at a broker" for user in away)])
+    if away:
+        return Finding(what, State.LOOK, found, "log in at OpenAlgo's page, as on every morning")
+    return Finding(what, State.FINE, found)
+
+
+def _brokers(checkout: Checkout) -> Finding:
+    what, names = "brokers", checkout.brokers
+    if not names:
+        advice = "name the brokers of this instance in VALID_BROKERS"
+        return Finding(what, State.LOOK, "VALID_BROKERS names none", advice)
+    missing = [n for n in names if not (checkout.root / "broker" / n / "streaming").is_dir()]
+    found = f"{len(names) - len(missing)} of {len(names)} in VALID_BROKERS have an adapter"
+    if missing:
+        advice = "their users get BROKER_ERROR; see that VALID_BROKERS has no misprint"
+        return Finding(what, State.LOOK, f"{found}; not: {', '.join(missing)}", advice)
+    return Finding(what, State.FINE, found)
+
+
+def _user(checkout: Checkout) -> Finding:
+    what, owner, own = "user", checkout.root.stat().st_uid, os.geteuid()
+    if owner == own:
+        return Finding(what, State.FINE, f"{_name(own)}, whose OpenAlgo's files are")
+    found = f"{_name(own)}, but OpenAlgo's files are {_name(owner)}'s"
+    advice = f"start the hub as {_name(owner)}; `hub openalgo install` sees to it"
+    return Finding(what, State.LOOK, found, advice)
+
+
+def _service(scene: Scene) -> Finding:
+    what = "service"
+    if not scene.services:
+        found = f"no systemd service has {scene.checkout.root} as its WorkingDirectory"
+        if scene.checkout.variables.get(MODE, "").strip("'\" ") == STANDALONE:
+            return Finding(what, State.FINE, f"{found}; {MODE}={STANDALONE} is in the .env")
+        advice = f"start OpenAlgo with {MODE}={STANDALONE}, so that it starts no proxy of its own"
+        return Finding(what, State.LOOK, found, advice)
+    names = ", ".join(service.name for service in scene.services)
+    if all(service.standalone for service in scene.services):
+        return Finding(what, State.FINE, f"{names}, with {MODE}={STANDALONE}")
+    return Finding(what, State.LOOK, f"{names}, starts its own proxy", f"type: {scene.install}")
+
+
+def _port(scene: Scene, what: str, host: str, port: int) -> Finding:
+    place = f"{host}:{port}"
+    holders = _listeners(port)
+    if not holders:
+        return Finding(what, State.FINE, f"{place} is free")
+    holder = holders[0]
+    if holder is None:
+        found = f"{place} is taken by a process that {_name(os.geteuid())} may not see"
+        return Finding(what, State.BAD, found, "run this as root to see which, and end it")
+    if _is_hub(holder):
+        return Finding(what, State.FINE, f"{place} is a hub's already (pid {holder.pid})")
+    if not _is_openalgo(holder, scene.checkout.root):
+        found = f"{place} is taken by {holder.name()} (pid {holder.pid})"
+        if holder.name() == "docker-proxy":
+            return Finding(what, State.BAD, found, "for OpenAlgo in Docker see docs/openalgo.md")
+        return Finding(what, State.BAD, found, "end it, or give the hub another port in the .env")
+    found = f"{place} is taken by OpenAlgo's own proxy (pid {holder.pid})"
+    if not scene.services:
+        advice = f"start OpenAlgo anew with {MODE}={STANDALONE} in its environment"
+    elif all(service.standalone for service in scene.services):
+        advice = f"sudo systemctl restart {scene.services[0].name}"
+    else:
+        advice = f"type: {scene.install}"
+    return Finding(what, State.BAD, found, advice)
+
+
+def _listeners(port: int) -> list[psutil.Process | None]:
+    """Who listens on a port, whatever the address; None for a process that cannot be seen."""
+    with contextlib.suppress(psutil.Error, OSError):
+        return [
+            _process(connection.pid)
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
+        ]
+    return []
+
+
+def _process(pid: int | None) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid) if pid else None
+    return None
+
+
+def _is_openalgo(process: psutil.Process, checkout: Path) -> bool:
+    """Its proxy, or its page's process that has it inside: both run in the checkout."""
+    try:
+        return os.path.realpath(process.cwd()) == str(checkout)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _is_hub(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    module = command[command.index("-m") + 1 :][:1] if "-m" in command else [""]
+    return module[0].startswith(_HUB)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,176 @@
+"""`hub openalgo check` and `install`, beside a miniature of a checkout and a made-up system."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.install import Systemctl
+from hub.core.errors import StartError
+from tests.openalgo import Checkout
+
+PYTHON = ("--openalgo-python", sys.executable)
+FILES = 7
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, free: None) -> Checkout:
+    made = Checkout(tmp_path)
+    made.key("anita", "a hash")
+    made.login("anita", "angel")
+    return made
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ports that nobody listens on, whatever runs on this machine."""
+    monkeypatch.setenv("HUB_WEBSOCKET_PORT", "1")
+    monkeypatch.setenv("HUB_BUS_PORT", "2")
+    monkeypatch.setenv("HUB_PROGRAM", "./scripts/hub")
+
+
+@pytest.fixture
+def system(tmp_path: Path, checkout: Checkout) -> Path:
+    """The root of a file system where OpenAlgo is a service."""
+    root = tmp_path / "system"
+    unit = root / "etc/systemd/system/openalgo.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(f"[Service]\nWorkingDirectory={checkout.root}\n")
+    return root
+
+
+def files(root: Path) -> dict[str, str]:
+    return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+
+
+def test_check_says_what_is_found_and_what_comes_next(hub: Any, checkout: Checkout) -> None:
+    lines = hub("openalgo", "check", checkout.root, *PYTHON).stdout.splitlines()
+    assert lines[0].startswith("✓ checkout")
+    assert any("anita at angel" in line for line in lines)
+    start = f"./scripts/hub start --openalgo {checkout.root} --openalgo-python {sys.executable}"
+    assert lines[-1] == f"Next: {start} --shards {os.cpu_count()}"
+
+
+def test_check_tells_a_script_the_same(hub: Any, checkout: Checkout) -> None:
+    said = json.loads(hub("openalgo", "check", checkout.root, *PYTHON, "--json").stdout)
+    assert said["next"].startswith("./scripts/hub start --openalgo ")
+    assert {tuple(finding) for finding in said["findings"]} == {
+        ("what", "state", "found", "advice")
+    }
+    assert {finding["state"] for finding in said["findings"]} <= {"fine", "look"}
+
+
+def test_check_of_what_will_not_do_ends_with_1(hub: Any, checkout: Checkout) -> None:
+    checkout.database.unlink()
+    lines = hub("openalgo", "check", checkout.root, *PYTHON, rc=1).stdout.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("✗ database")]
+    assert "→ start OpenAlgo once" in lines[at + 1]
+    assert lines[-1].startswith("Next: mend")
+
+
+def test_check_of_no_checkout_says_why(hub: Any, tmp_path: Path) -> None:
+    out = hub("openalgo", "check", tmp_path / "nowhere", rc=1).stdout
+    assert out.startswith("✗ settings")
+    (tmp_path / "other").mkdir()
+    said = json.loads(hub("openalgo", "check", tmp_path / "other", "--json", rc=1).stdout)
+    assert any("no checkout of OpenAlgo" in finding["found"] for finding in said["findings"])
+
+
+def test_install_shows_the_diff_writes_and_takes_it_all_away_again(
+    hub: Any, checkout: Checkout, system: Path
+) -> None:
+    before = files(system)
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system)
+    shown = hub(*install, "--shards", "3", "--dry-run").stdout
+    assert "+Environment=APP_MODE=standalone" in shown
+    assert "+shards = 3" in shown
+    assert files(system) == before
+    out = hub(*install, "--shards", "3", "--yes").stdout
+    assert out.startswith(shown)
+    assert "sudo systemctl restart openalgo\n" in out
+    assert "sudo systemctl enable --now openalgo-hub.target\n" in out
+    assert "--undo\n" in out
+    assert len(files(system)) == len(before) + FILES
+    assert "Nothing is to be changed" in hub(*install, "--shards", "3", "--yes").stdout
+    changed = hub(*install, "--shards", "2", "--dry-run").stdout
+    assert "-shards = 3" in changed
+    assert "+shards = 2" in changed
+    undo = ("openalgo", "install", checkout.root, "--root", system, "--undo")
+    hub(*undo, "--dry-run")
+    assert len(files(system)) == len(before) + FILES
+    assert "sudo systemctl restart openalgo" in hub(*undo, "--yes").stdout
+    assert files(system) == before
+    assert not (system / "etc/shardhub").exists()
+
+
+def test_install_asks_only_at_a_terminal(hub: Any, checkout: Checkout, system: Path) -> None:
+    before = files(system)
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system)
+    assert "add --yes" in hub(*install, rc=73).stderr
+    assert files(system) == before
+
+
+def test_install_needs_openalgos_service(hub: Any, checkout: Checkout, tmp_path: Path) -> None:
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", tmp_path / "other")
+    assert "WorkingDirectory" in hub(*install, "--yes", rc=78).stderr
+
+
+def test_of_several_services_one_is_named(hub: Any, checkout: Checkout, system: Path) -> None:
+    folder = system / "etc/systemd/system"
+    (folder / "beta.service").write_text((folder / "openalgo.service").read_text())
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system, "--yes")
+    assert "beta, openalgo" in hub(*install, rc=78).stderr
+    assert "nowhere" in hub(*install, "--service", "nowhere", rc=78).stderr
+    hub(*install, "--service", "beta.service")
+    assert (folder / "beta-hub.target").exists()
+    assert not (folder / "openalgo-hub.target").exists()
+
+
+def test_install_writes_nothing_when_something_is_in_the_way(
+    hub: Any, checkout: Checkout, system: Path
+) -> None:
+    env = checkout.root / ".env"
+    env.write_text(f"{env.read_text()}\nAPP_MODE='integrated'\n")
+    checkout.database.unlink()
+    before = files(system)
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system, "--yes")
+    told = hub(*install, rc=73).stderr
+    assert "APP_MODE=integrated" in told
+    assert "start OpenAlgo once" in told
+    assert files(system) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at all folders")
+def test_install_sees_that_openalgos_user_gets_in(
+    hub: Any, checkout: Checkout, system: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shut"
+    folder.mkdir(mode=0o700)
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    unit = system / "etc/systemd/system/openalgo.service"
+    unit.write_text(unit.read_text() + "User=nobody\n")
+    install = ("openalgo", "install", checkout.root, "--openalgo-python", python)
+    told = hub(*install, "--root", system, "--yes", rc=73).stderr
+    assert "nobody may not enter" in told
+
+
+def test_systemd_is_asked_on_the_real_system_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    Systemctl(real=False)("daemon-reload")
+    assert not (tmp_path / "asked").exists()
+    Systemctl(real=True)("enable", "openalgo-hub.target")
+    assert (tmp_path / "asked").read_text() == "enable openalgo-hub.target\n"
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho no such unit >&2; exit 5\n")
+    with pytest.raises(StartError, match="`systemctl restart openalgo`: no such unit"):
+        Systemctl(real=True)("restart", "openalgo")

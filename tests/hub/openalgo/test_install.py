@@ -1,0 +1,81 @@
+"""Files put in place of others, and taken away again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hub.core.errors import StartError
+from hub.openalgo.install import apply, changes
+from hub.openalgo.units import MARK
+
+A, B = Path("etc/systemd/system/a.target"), Path("etc/shardhub/b.toml")
+TEXTS: dict[Path, str | None] = {A: f"{MARK}\none\n", B: f"{MARK}\ntwo\n"}
+NONE: dict[Path, str | None] = {A: None, B: None}
+
+
+def files(root: Path) -> dict[str, str]:
+    return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+
+
+def test_what_is_written_is_taken_away_again_with_its_folders(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    other = tmp_path / "etc/systemd/system/other.service"
+    other.parent.mkdir(parents=True)
+    other.write_text("[Unit]\n")
+    before = files(tmp_path)
+    what = changes(TEXTS, tmp_path)
+    assert [change.path for change in what] == [tmp_path / A, tmp_path / B]
+    apply(what)
+    assert files(tmp_path) == before | {str(A): TEXTS[A], str(B): TEXTS[B]}
+    assert (tmp_path / A).stat().st_mode & 0o777 == 0o644
+    apply(changes(NONE, tmp_path))
+    assert files(tmp_path) == before
+    assert not (tmp_path / B).parent.exists()
+
+
+def test_what_is_so_already_is_no_change(tmp_path: Path) -> None:
+    apply(changes(TEXTS, tmp_path))
+    assert changes(TEXTS, tmp_path) == []
+    (change,) = changes({**TEXTS, B: f"{MARK}\nthree\n"}, tmp_path)
+    assert (change.before, change.after) == (TEXTS[B], f"{MARK}\nthree\n")
+    apply([change])
+    assert (tmp_path / B).read_text() == f"{MARK}\nthree\n"
+    assert changes(NONE, tmp_path / "elsewhere") == []
+
+
+def test_the_diff_shows_what_becomes_of_a_file(tmp_path: Path) -> None:
+    new, _ = changes(TEXTS, tmp_path)
+    assert list(new.diff())[:2] == ["--- /dev/null", f"+++ {tmp_path / A}"]
+    assert "+one" in list(new.diff())
+    apply(changes(TEXTS, tmp_path))
+    changed, _ = changes({A: f"{MARK}\n1\n", B: None}, tmp_path)
+    lines = list(changed.diff())
+    assert lines[:2] == [f"--- {tmp_path / A}", f"+++ {tmp_path / A}"]
+    assert {"-one", "+1"} <= set(lines)
+    _, gone = changes(NONE, tmp_path)
+    assert list(gone.diff())[1] == "+++ /dev/null"
+
+
+@pytest.mark.parametrize("wanted", [TEXTS, NONE])
+def test_a_file_that_somebody_else_made_stays(
+    tmp_path: Path, wanted: dict[Path, str | None]
+) -> None:
+    theirs = tmp_path / B
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("[hub]\n")
+    with pytest.raises(StartError, match=r"b\.toml is there.*move it away"):
+        changes(wanted, tmp_path)
+    assert files(tmp_path) == {str(B): "[hub]\n"}
+
+
+def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("a file in the way")
+    with pytest.raises(StartError, match="cannot be read"):
+        changes(TEXTS, tmp_path)
+    (tmp_path / "etc").unlink()
+    what = changes(TEXTS, tmp_path)
+    (tmp_path / "etc").write_text("a file in the way")
+    with pytest.raises(StartError, match=r"a\.target cannot be written.*with sudo"):
+        apply(what)
