@@ -174,7 +174,12 @@ class OpenAlgoFeed:
 
     def _note_ended(self) -> None:
         for _, code in self._processes.ended():
-            self._lost(f"the process of OpenAlgo's adapters (pid {self._pid}) ended with {code}")
+            if code == ConfigError.exit_code:
+                self._lost(f"{self._python} cannot run OpenAlgo's adapters; see the log")
+            else:
+                self._lost(
+                    f"the process of OpenAlgo's adapters (pid {self._pid}) ended with {code}"
+                )
 
     def _lost(self, what: str) -> None:
         """There is no worker any more; the next one comes after a pause."""

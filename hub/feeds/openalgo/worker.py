@@ -33,8 +33,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgpack
-import zmq
+try:
+    import msgpack
+    import zmq
+except ImportError as missing:
+    print(f"{sys.executable} cannot run OpenAlgo's adapters: {missing}", file=sys.stderr)  # noqa: T201
+    sys.exit(78)  # sysexits(3): a configuration error
 
 if not __package__:  # run by path
     __package__ = "shardhub_openalgo"
@@ -44,6 +48,7 @@ if not __package__:  # run by path
 from . import worker_checkout as checkout  # needs the package above
 from .worker_account import Account
 from .worker_publisher import Door
+from .worker_secrets import SECRETS, Discreet
 from .worker_wants import Want
 
 VERSION = 1
@@ -232,7 +237,8 @@ def main() -> None:
         parser.add_argument(name, required=True, help=what)
     arguments = parser.parse_args()
     os.dup2(2, 1)  # the checkout prints here and there
-    sys.stdout = sys.stderr
+    SECRETS.learn(checkout.secrets_of(os.environ))
+    sys.stdout = sys.stderr = Discreet(sys.stderr, SECRETS)
     logging.basicConfig(level=logging.INFO)
     checkout.enter(Path(arguments.root).resolve())
     worker = Worker(arguments.control, arguments.ingest)

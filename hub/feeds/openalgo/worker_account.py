@@ -20,6 +20,7 @@ from typing import Any
 from . import worker_checkout as checkout
 from .worker_connect import Line, Refused, connect, hang_up, said_error, with_call
 from .worker_publisher import Door, Publisher
+from .worker_secrets import SECRETS
 from .worker_wants import DEPTH, Held, Want, deeper, levels, modes_of, order
 
 RESULTS_AT_ONCE = 64
@@ -46,7 +47,6 @@ class Account:
         self._problem = "not connected"
         self._wanted: dict[bytes, Want] = {}
         self._held: dict[bytes, Held] = {}
-        self._secrets: list[str] = []
         self._abandoned = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"account-{name}", daemon=True).start()
@@ -130,10 +130,8 @@ class Account:
         try:
             self._adapter = connect(self.user, self.broker, self._publisher, self.line)
         except Refused as error:
-            self._secrets = with_call(self.line, "tokens", checkout.known_secrets, self.user)
-            self._tell("failed", error.code, self._text(str(error)))
+            self._tell("failed", error.code, SECRETS.hide(str(error)))
         else:
-            self._secrets = with_call(self.line, "tokens", checkout.known_secrets, self.user)
             self._tell("up")
         if self._wanted:
             self._settle(list(self._wanted.values()))
@@ -212,7 +210,7 @@ class Account:
             answer = self._call("subscribe", want.symbol, want.exchange, mode, want.depth)
             refusal = said_error(answer)
             if refusal:
-                error = error or self._text(refusal)
+                error = error or SECRETS.hide(refusal)
             else:
                 held = held.with_mode(mode, want.depth, levels(answer))
         return held, error
@@ -220,7 +218,7 @@ class Account:
     def _unsubscribe(self, want: Want, mode: int) -> None:
         refusal = said_error(self._call("unsubscribe", want.symbol, want.exchange, mode))
         if refusal:
-            _log.warning("%s: unsubscribe %r: %s", self.name, want.key, self._text(refusal))
+            _log.warning("%s: unsubscribe %r: %s", self.name, want.key, SECRETS.hide(refusal))
 
     def _unsubscribe_all(self) -> None:
         wanted, self._wanted = self._wanted, {}
@@ -234,7 +232,7 @@ class Account:
         self._held.clear()
         refusal = said_error(self._call("unsubscribe_all"))
         if refusal:
-            _log.warning("%s: unsubscribe_all: %s", self.name, self._text(refusal))
+            _log.warning("%s: unsubscribe_all: %s", self.name, SECRETS.hide(refusal))
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """What the adapter answers; what it raises, as the error it would have answered."""
@@ -251,12 +249,6 @@ class Account:
     def _report(self, message: dict[str, Any]) -> None:
         if not self._abandoned:
             self._door.report(message)
-
-    def _text(self, error: str) -> str:
-        """An error without the tokens that are known."""
-        for secret in self._secrets:
-            error = error.replace(secret, "***")
-        return error
 
 
 def _inside(adapter: Any) -> tuple[list[Any], int | None]:

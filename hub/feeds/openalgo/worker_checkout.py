@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -152,15 +152,19 @@ def refresh() -> None:
         session.remove()
 
 
-def known_secrets(user: str) -> list[str]:
-    """What no error text may show: the secrets of the environment, the user's tokens."""
-    found = [value for name, value in os.environ.items() if _SECRETS.search(name)]
+def secrets_of(environment: Mapping[str, str]) -> list[str]:
+    """What its .env keeps secret."""
+    return [value for name, value in environment.items() if _SECRETS.search(name)]
+
+
+def tokens_of(user: str) -> list[str]:
+    """The tokens of a user that the database has, empty before it was read."""
+    found = []
     auth = sys.modules.get("database.auth_db")
     for read in ("get_auth_token", "get_feed_token"):
         with contextlib.suppress(Exception):
             found.append(str(getattr(auth, read)(user)))
-    whole = {part for value in found for part in (value, *value.split(":"))}
-    return sorted((part for part in whole if len(part) >= 8), key=len, reverse=True)
+    return found
 
 
 def _module(name: str) -> Any:

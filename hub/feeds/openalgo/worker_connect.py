@@ -16,6 +16,7 @@ from typing import Any
 
 from . import worker_checkout as checkout
 from .worker_publisher import Publisher
+from .worker_secrets import SECRETS
 
 _log = logging.getLogger("shardhub.openalgo")
 
@@ -156,12 +157,18 @@ class _Attempt:
         return with_call(self._line, "create", checkout.make_adapter, found, self._publisher)
 
     def _initialize(self, *, force: bool = False) -> str:
-        """The sentence of what went wrong, or empty."""
+        """The sentence of what went wrong, or empty.
+
+        The adapter has read the user's tokens then, and they are known for what they are.
+        """
         call = self._adapter.initialize
         options = {"force": True} if force and checkout.accepts(call, "force") else {}
-        answer = with_call(
-            self._line, "initialize", lambda: call(self._broker, self._user, **options)
-        )
+        try:
+            answer = with_call(
+                self._line, "initialize", lambda: call(self._broker, self._user, **options)
+            )
+        finally:
+            SECRETS.learn(with_call(self._line, "tokens", checkout.tokens_of, self._user))
         return said_error(answer)
 
 

@@ -9,11 +9,13 @@ in it, read anew at each call:
     times    only the first so many times; then as if nothing had been said
     symbols  only for these symbols
     depth    answer this `actual_depth`
+    say      log and print this text
     die      the thread that publishes ends         threads publish from so many threads
     odd      publish what is no JSON                private publish account topics, too
 """
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -46,6 +48,9 @@ def meet(user, call, symbol="", **facts):
         _done[order["name"]] += 1
         if _done[order["name"]] > order.get("times", sys.maxsize):
             return None
+    if "say" in order:
+        logging.getLogger("broker").warning("%s, logged", order["say"])
+        print(f"{order['say']}, printed")
     while "until" in order and not (ROOT / order["until"]).exists():
         time.sleep(0.02)
     if order.get("exit"):

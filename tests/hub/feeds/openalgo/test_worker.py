@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import zmq
 from hub.core import codec
 from hub.feeds.openalgo import worker as module
 from hub.feeds.openalgo.worker import Worker
-from tests.hub.feeds.openalgo.kit import DEPTH, LTP, QUOTE, Parent, start, want
+from tests.hub.feeds.openalgo.kit import DEPTH, LTP, PROGRAM, QUOTE, Parent, start, want
 from tests.openalgo import Checkout
 
 
@@ -168,6 +169,30 @@ def test_no_secret_is_in_the_command_line(worker: Parent) -> None:
     line = [str(part) for part in worker.process.args]  # type: ignore[union-attr]  # a list
     assert line[1].endswith("worker.py")
     assert not [part for part in line if worker.checkout.environment()["API_KEY_PEPPER"] in part]
+
+
+def test_no_secret_that_is_known_is_in_the_log(worker: Parent) -> None:
+    worker.checkout.login("anita", "angel")
+    url = "wss://broker/?token=token-of-the-day&key=broker-key-of-the-miniature"
+    worker.checkout.mischief(connect={"say": url, "error": "no way"})
+    worker.on("anita")
+    assert worker.state("anita")["state"] == "failed"
+    worker.send("stop")
+    assert worker.end() == 0
+    hidden = "wss://broker/?token=***&key=***"
+    for said in (f"{hidden}, logged", f"{hidden}, printed"):
+        assert said in worker.log()
+    assert "token-of-the-day" not in worker.log()
+    assert "broker-key-of-the-miniature" not in worker.log()
+
+
+def test_a_python_that_lacks_what_it_needs_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", PROGRAM], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 78
+    assert f"{sys.executable} cannot run OpenAlgo's adapters: No module named" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture

@@ -86,21 +86,27 @@ def test_what_an_error_of_a_stale_token_looks_like(text: str, expected: bool) ->
     assert module.looks_like_auth(text) is expected
 
 
-def test_secrets_are_the_environments_and_the_users_with_their_parts(
+def test_secrets_are_the_environments_and_the_users(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     auth: Any = types.ModuleType("database.auth_db")
     auth.get_auth_token = lambda user: f"{user}-long-key:{user}-long-token"
     auth.get_feed_token = lambda _: None
     monkeypatch.setitem(sys.modules, "database.auth_db", auth)
-    monkeypatch.setenv("BROKER_API_SECRET_MARKET", "a-market-secret")
-    monkeypatch.setenv("BROKER_API_KEY", "short")
-    monkeypatch.setenv("HOST_SERVER", "http://127.0.0.1:5000")
-    found = module.known_secrets("anita")
-    assert {"a-market-secret", "anita-long-key", "anita-long-token"} <= set(found)
-    assert "anita-long-key:anita-long-token" in found
-    assert not {"short", "None", "http://127.0.0.1:5000"} & set(found)
-    assert found == sorted(found, key=len, reverse=True)
+    assert module.tokens_of("anita") == ["anita-long-key:anita-long-token", "None"]
+    environment = {
+        "BROKER_API_SECRET_MARKET": "a-market-secret",
+        "API_KEY_PEPPER": "a-pepper",
+        "HOST_SERVER": "http://127.0.0.1:5000",
+    }
+    assert module.secrets_of(environment) == ["a-market-secret", "a-pepper"]
+
+
+def test_before_the_checkouts_database_was_read_no_token_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "database.auth_db", raising=False)
+    assert module.tokens_of("anita") == []
 
 
 def test_kotaks_word_for_connected_is_understood() -> None:

@@ -1,0 +1,59 @@
+"""No secret that is known gets into what this process says: its log, its tracebacks, its errors.
+
+What was known once stays hidden. A line of a log is hidden in as it is written, whoever writes it:
+the checkout's code logs and prints what it likes, URLs with tokens among it.
+
+Runs in the checkout's interpreter: see `worker.py` for what may be imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+HIDDEN = "***"
+SHORTEST = 8
+"""What is shorter, in characters, would be found in innocent words."""
+
+
+class Secrets:
+    """What is known to be secret. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._known: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Secrets {len(self._known)}>"
+
+    def learn(self, values: Iterable[str]) -> None:
+        """More of them, and their parts: some are written as `client:::key`."""
+        parts = {part for value in values for part in (value, *value.split(":"))}
+        longer = {part for part in parts if len(part) >= SHORTEST}
+        self._known = tuple(sorted({*self._known, *longer}, key=len, reverse=True))
+
+    def hide(self, text: str) -> str:
+        """The text without them."""
+        for secret in self._known:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+class Discreet:
+    """A text stream that hides secrets in what is written to it."""
+
+    def __init__(self, stream: Any, secrets: Secrets) -> None:
+        self._stream = stream
+        self._secrets = secrets
+
+    def write(self, text: str) -> int:
+        """Write it without its secrets."""
+        self._stream.write(self._secrets.hide(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's."""
+        return getattr(self._stream, name)
+
+
+SECRETS = Secrets()
+"""Those of this process."""
