@@ -112,8 +112,8 @@ class OpenAlgoFeed:
 
     def health(self) -> FeedHealth:
         """Connected when some account is, or when none is wanted."""
-        accounts = self._book.accounts.values()
-        up = any(account.state == "up" for account in accounts)
+        accounts = self._book.accounts.values() if self._ready else ()
+        up = [account.identity.broker for account in accounts if account.state == "up"]
         if not self._ready or (accounts and not up):
             state = FeedState.CONNECTING if self._connecting() else FeedState.DISCONNECTED
         else:
@@ -126,7 +126,7 @@ class OpenAlgoFeed:
             self._problem(),
             topics=self._book.topics,
             connections=sum(row["connections"] for row in rows),
-            brokers=tuple(one.identity.broker for one in accounts if one.state == "up"),
+            brokers=tuple(up),
         )
 
     async def stop(self) -> None:
