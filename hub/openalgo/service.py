@@ -51,8 +51,9 @@ def services(checkout: Path, system: Path = Path("/")) -> list[Service]:
     found = []
     for name in sorted(units):
         settings = list(_settings(units[name], system))
-        place = dict(settings).get("WorkingDirectory", "").strip('"')
-        if place and "@" not in name and os.path.realpath(place) == os.path.realpath(checkout):
+        place = dict(settings).get("WorkingDirectory", "").strip('"').removeprefix("-")
+        named = place.startswith("/") and "@" not in name  # it may be `~`, a home, too
+        if named and os.path.realpath(place) == os.path.realpath(checkout):
             found.append(_service(name, settings))
     return found
 

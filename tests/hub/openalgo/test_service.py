@@ -53,6 +53,11 @@ def test_it_is_the_one_that_works_in_the_checkout(root: Path, system: Path) -> N
     assert services(root.parent, system) == []
 
 
+def test_a_working_directory_may_be_one_that_need_not_be_there(root: Path, system: Path) -> None:
+    put(system, "openalgo.service", UNIT.format(root=f"-{root}"))
+    assert [one.name for one in services(root, system)] == ["openalgo"]
+
+
 def test_links_on_either_side_do_not_hide_it(root: Path, system: Path) -> None:
     link = root.parent / "link"
     link.symlink_to(root)
@@ -75,6 +80,7 @@ def test_an_instance_of_a_template_is_not_looked_for(root: Path, system: Path) -
 
 def test_what_cannot_be_read_is_passed_over(root: Path, system: Path) -> None:
     put(system, "openalgo.service", UNIT.format(root=root))
+    put(system, "home.service", UNIT.format(root="~"))
     (system / "etc/systemd/system/gone.service").symlink_to(system / "nowhere")
     (system / "etc/systemd/system/bytes.service").write_bytes(b"\xff\xfe")
     put(system, "quotes.service", f"[Service]\nWorkingDirectory={root}\nEnvironment='A=b\n")
