@@ -134,7 +134,9 @@ def test_a_service_may_do_what_the_hub_needs_and_no_more(name: str) -> None:
         assert service[setting] == ["yes"], setting
     assert service["ProtectSystem"] == ["strict"]
     assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
-    assert words(service["RestrictAddressFamilies"]) == {"AF_UNIX", "AF_INET", "AF_INET6"}
+    assert words(service["RestrictAddressFamilies"]) == {
+        "AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK",
+    }  # fmt: skip
     assert words(service["SystemCallFilter"]) == {"@system-service", "~@privileged"}
 
 
