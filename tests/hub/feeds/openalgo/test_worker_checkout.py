@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 from typing import Any
@@ -12,6 +13,53 @@ from hub.feeds.openalgo import worker_checkout as module
 from tests.hub.feeds.openalgo.kit import Parent
 
 BROKERS = ("angel", "zerodha", "flattrade", "shoonya", "fyers", "dhan_sandbox")
+
+
+NAMES = [
+    "aliceblue", "angel", "arrow", "compositedge", "definedge", "deltaexchange", "dhan",
+    "dhan_sandbox", "firstock", "fivepaisa", "fivepaisaxts", "flattrade", "fyers", "groww",
+    "hdfcsecurities", "hdfcsky", "ibulls", "iifl", "iiflcapital", "indmoney", "jainamxts",
+    "kotak", "motilal", "mstock", "nubra", "paytm", "pocketful", "rmoney", "samco", "shoonya",
+    "tradejini", "tradesmart", "upstox", "wisdom", "zebu", "zerodha",
+]  # fmt: skip
+"""All of OpenAlgo's brokers that stream."""
+CLASSES = {
+    "deltaexchange": "Delta",
+    "fivepaisaxts": "FivepaisaXTS",
+    "hdfcsecurities": "HDFCSecurities",
+    "hdfcsky": "HDFCSky",
+    "jainamxts": "JainamXTS",
+    "rmoney": "RMoney",
+    "tradesmart": "TradeSmart",
+}
+"""Those whose class is not named by the rule: what stands before `WebSocketAdapter`."""
+MODULES = {"fyers": "fyers_websocket_adapter", "deltaexchange": "delta_adapter"}
+"""Those whose class is in a module that is not named by the rule."""
+ALIASES = {"deltaexchange"}
+"""Those of them where a module that is named by the rule has it, too."""
+
+
+def test_all_of_openalgos_brokers_are_found_whatever_their_classes_names(worker: Parent) -> None:
+    assert len(NAMES) == 36
+    for broker in NAMES:
+        folder = worker.checkout.root / "broker" / broker / "streaming"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        prefix = CLASSES.get(broker, broker.capitalize())
+        module_name = MODULES.get(broker, f"{broker}_adapter")
+        source = "from broker.market import MarketAdapter\n"
+        source += f"class {prefix}WebSocketAdapter(MarketAdapter): ...\n"
+        (folder / f"{module_name}.py").write_text(source)
+        order = source.replace("WebSocketAdapter", "OrderUpdateAdapter")
+        (folder / f"{broker}_order_adapter.py").write_text(order)
+        if broker in ALIASES:
+            alias = f"from broker.{broker}.streaming.{module_name} import {prefix}WebSocketAdapter"
+            alias += f" as {broker.capitalize()}WebSocketAdapter\n"
+            (folder / f"{broker}_adapter.py").write_text(alias)
+    for broker in NAMES:
+        worker.up(f"user of {broker}", broker)
+        (call,) = worker.called("initialize", broker=broker)
+        assert call["class"] == f"{CLASSES.get(broker, broker.capitalize())}WebSocketAdapter"
 
 
 @pytest.mark.parametrize("broker", BROKERS)

@@ -30,6 +30,7 @@ class MarketAdapter(BaseBrokerWebSocketAdapter):
         self.user = user_id
         token = get_auth_token(user_id)
         facts = {"broker": broker_name, "token": token, "feed_token": get_feed_token(user_id)}
+        facts["class"] = type(self).__name__
         answer = mischief.meet(user_id, "initialize", adapter=id(self), **facts)
         if answer is None and token is None:
             raise ValueError(f"no token for {user_id}")
