@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from cli.options import find_file, lines, whole
+from cli.options import find_file, lines, python_option, whole
 from cli.terminal import show_long
 from hub.core.errors import ConfigError, StartError
 from hub.openalgo import settings as sources
@@ -38,13 +38,7 @@ _SYSTEMCTL_S = 120.0
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--shards", type=click.IntRange(1), metavar="N", help="Shard processes.")
-@click.option(
-    "--openalgo-python",
-    "python",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python that OpenAlgo runs with.  [default: the one of the checkout's .venv]",
-)
+@python_option
 @click.option("--service", metavar="NAME", help="OpenAlgo's service.  [default: found by PATH]")
 @click.option("--undo", is_flag=True, help="Stop that hub and take all of it away again.")
 @click.option("--start", is_flag=True, help="Also restart OpenAlgo and start the hub.")
@@ -62,7 +56,7 @@ def install(
     *,
     path: Path,
     shards: int | None,
-    python: Path | None,
+    openalgo_python: Path | None,
     service: str | None,
     undo: bool,
     start: bool,
@@ -80,7 +74,7 @@ def install(
         plan = None
         wanted: dict[Path, str | None] = dict.fromkeys(units.paths(found.name))
     else:
-        plan = _plan(path, found, python, shards)
+        plan = _plan(path, found, openalgo_python, shards)
         wanted = dict(units.files(plan, _templates()))
     what = changes(wanted, system)
     show_long(Text("\n").join(_diff(what)) if what else Text("Nothing is to be changed."))

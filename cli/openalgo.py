@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli.install import install
-from cli.options import config_option, find_file, json_option, lines, whole
+from cli.options import config_option, find_file, json_option, lines, python_option, whole
 from cli.terminal import show_long
 from hub.core.errors import ConfigError
 from hub.openalgo import settings as sources
@@ -41,21 +41,17 @@ def openalgo() -> None:
     epilog=lines("Examples:", "hub openalgo check /opt/openalgo", "hub openalgo check . --json")
 )
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--openalgo-python",
-    "python",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python that OpenAlgo runs with.  [default: the one of the checkout's .venv]",
-)
+@python_option
 @json_option
 @config_option
-def check(*, path: Path, python: Path | None, as_json: bool, config_file: Path | None) -> None:
+def check(
+    *, path: Path, openalgo_python: Path | None, as_json: bool, config_file: Path | None
+) -> None:
     """Say line by line what is found in PATH, and what to do next.
 
     Nothing is changed. The exit code is 1 when something is in the way of a hub.
     """
-    findings, then = _look(path, python, config_file)
+    findings, then = _look(path, openalgo_python, config_file)
     if as_json:
         rows = [finding._asdict() for finding in findings]
         click.echo(json.dumps({"findings": rows, "next": then}, indent=2))

@@ -39,6 +39,13 @@ openalgo_option = click.option(
     "[default: $HUB_OPENALGO_PATH, else as the settings say]",
 )
 
+python_option = click.option(
+    "--openalgo-python",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Python that OpenAlgo runs with.  [default: the one of the checkout's .venv]",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 
 

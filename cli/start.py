@@ -22,6 +22,7 @@ from cli.options import (
     find_file,
     lines,
     load_settings,
+    python_option,
     runtime_option,
     whole,
 )
@@ -57,12 +58,7 @@ _DEMO_FEEDS = ["sim", "bus"]
     metavar="PATH",
     help="Serve the checkout of OpenAlgo in this folder, with the settings of its .env.",
 )
-@click.option(
-    "--openalgo-python",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Python that OpenAlgo runs with.  [default: the one of the checkout's .venv]",
-)
+@python_option
 @click.option(
     "--log-level",
     metavar="LEVEL",
