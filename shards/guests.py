@@ -91,6 +91,10 @@ class Guests:
         shown = f"id {id_of(api_key)}" if id_of(api_key) else "no id"
         self._seldom.warning(f"key {address}", "an API key of %s was refused: %s", address, shown)
 
+    def unchecked_key(self, problem: str) -> None:
+        """Someone came with a key while keys cannot be checked; why is logged seldom, too."""
+        self._seldom.warning(f"keys {problem}", "API keys: %s", problem)
+
     def _turn_away(self, address: str, problem: str, setting: str) -> str:
         self.turned_away += 1
         self._seldom.warning(

@@ -22,7 +22,6 @@ from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
 from hub.core.latest import Line
 from hub.core.model import Identity
-from hub.runtime.log import log
 from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame
@@ -360,7 +359,7 @@ class Session:
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
         except KeyStoreError as error:
-            log.error("API keys: %s", error)
+            self._guests.unchecked_key(str(error))
             self._reply(protocol.error(protocol.SERVER_ERROR, "API keys cannot be checked now"))
         self._busy = False
         self._work()

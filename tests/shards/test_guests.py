@@ -115,3 +115,17 @@ def test_a_refused_key_is_counted_and_named_by_its_id_alone(
         "an API key of 192.0.2.1 was refused: id 0123abcd",
         "an API key of 192.0.2.2 was refused: no id",
     ]
+
+
+def test_why_keys_cannot_be_checked_is_logged_once_however_many_come(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    guests = make_guests(make_settings())
+    with caplog.at_level(logging.WARNING, "hub"):
+        for _ in range(500):
+            guests.unchecked_key("too many different API keys at once")
+        guests.unchecked_key("the database cannot be read")
+    assert [record.message for record in caplog.records] == [
+        "API keys: too many different API keys at once",
+        "API keys: the database cannot be read",
+    ]

@@ -230,13 +230,18 @@ def test_a_bad_key_leaves_who_was_known_before(request_: dict[str, Any], code: s
     run(main)
 
 
-def test_keys_that_cannot_be_read_are_a_server_error_and_not_the_end() -> None:
+def test_keys_that_cannot_be_read_are_a_server_error_and_not_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         talk = Talk()
         talk.trouble = KeyStoreError("the file has gone")
-        talk.say({"action": "auth", "api_key": "alice's key"}, ping(1))
-        await talk.work()
-        assert talk.gist() == ["SERVER_ERROR", 1]
+        for n in (1, 2):
+            talk.say({"action": "auth", "api_key": "alice's key"}, ping(n))
+            await talk.work()
+            assert talk.gist() == ["SERVER_ERROR", n]
+        (record,) = caplog.records
+        assert record.message == "API keys: the file has gone"
         talk.trouble = None
         await talk.known()
         assert talk.session.identity == ALICE
