@@ -347,6 +347,7 @@ class Session:
 
     async def _check(self, request: protocol.Request, key: str) -> None:
         """Verify a key off the loop; the requests behind it wait meanwhile."""
+        asked_s = time.monotonic()
         try:
             grant = await self._verify(key)
             if grant is None:
@@ -355,7 +356,7 @@ class Session:
             self._become(grant.identity)
             self._grant = grant
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
-            self._let_in(self._served())
+            self._let_in(self._served(), asked_s)
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
         except KeyStoreError as error:
@@ -364,9 +365,10 @@ class Session:
         self._busy = False
         self._work()
 
-    def _let_in(self, identity: Identity) -> None:
-        """Answer an authenticate, as soon as it is known how the broker's login stands."""
-        ticket = self._desk.attend(self, identity, time.monotonic())
+    def _let_in(self, identity: Identity, asked_s: float) -> None:
+        """Answer an authenticate, as soon as it is known how the broker's login stands. Its client
+        waits since it asked: the time its key took counts, too."""
+        ticket = self._desk.attend(self, identity, asked_s)
         if ticket is None:
             self._reply(protocol.authenticated(identity))
         else:

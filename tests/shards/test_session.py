@@ -709,6 +709,21 @@ def test_who_cannot_wait_for_the_broker_is_let_in_and_what_it_asks_waits() -> No
     run(main)
 
 
+def test_the_time_its_key_takes_is_part_of_what_a_client_waits_for_its_broker() -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.may_answer.clear()
+        before_s = time.monotonic()
+        talk.say(AUTH)
+        asyncio.get_running_loop().call_later(0.2, talk.may_answer.set)
+        await talk.work()
+        assert talk.gist() == []
+        talk.desk.expire(before_s + talk.settings.upstream.login_s + 0.1)
+        assert talk.gist() == ["auth"]
+
+    run(main)
+
+
 def test_who_leaves_while_its_broker_connects_leaves_nothing() -> None:
     async def main() -> None:
         talk = logins()
