@@ -120,7 +120,7 @@ class _Attempt:
 
     def run(self, *, retried: bool = False) -> Any:
         """A connected adapter. Raises Refused, and whatever the adapter raises."""
-        checkout.refresh()
+        self.forget()  # not all adapters tell of a token that was refused
         self._adapter = self._make()
         error = self._initialize()
         if error and not retried and checkout.looks_like_auth(error):

@@ -308,10 +308,8 @@ def test_an_invalidation_connects_anew_with_what_is_written_now(worker: Parent, 
     assert worker.results("anita", 2) == [(INFY, LTP, *OK), (TCS, DEPTH, "gone", 0)]
     first, second = worker.called("initialize", user="anita")
     assert first["token"] == "token-of-the-day"
-    if kind != "FEED":
-        assert second["token"] == "token-of-tomorrow"
-    if kind != "AUTH":
-        assert second["feed_token"] == "token-of-tomorrow-feed"
+    assert second["token"] == "token-of-tomorrow"
+    assert second["feed_token"] == "token-of-tomorrow-feed"
     asked = [(c["symbol"], c["mode"], c["depth"]) for c in worker.called("subscribe")]
     assert asked[-2:] == [("INFY", 1, 5), ("TCS", 3, 20)]
     assert {call["user"] for call in worker.called("disconnect")} == {"anita"}

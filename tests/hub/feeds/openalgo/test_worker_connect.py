@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.hub.feeds.openalgo.kit import Parent, start
+from tests.hub.feeds.openalgo.kit import start
 from tests.openalgo import Checkout
 
 INIT, CONNECTION, BROKER = "BROKER_INIT_ERROR", "BROKER_CONNECTION_ERROR", "BROKER_ERROR"
@@ -118,17 +118,17 @@ def test_a_second_initialise_that_fails_is_told_as_that(checkout: Checkout) -> N
     assert (told["code"], told["error"]) == (INIT, "locked")
 
 
-def test_a_stale_token_in_the_caches_is_not_used_again(worker: Parent) -> None:
-    worker.up("anita")
-    worker.off("anita")
-    worker.state("anita")
-    worker.checkout.login("anita", "angel", "token-of-tomorrow")
-    worker.checkout.mischief(initialize={"error": "token expired", "times": 1})
-    worker.on("anita")
-    assert worker.state("anita")["state"] == "up"
-    tokens = [call["token"] for call in worker.called("initialize")]
-    assert tokens[0] == "token-of-the-day"
-    assert tokens[-1] == "token-of-tomorrow"
+@pytest.mark.parametrize("pooling", [POOLED, SINGLE])
+def test_a_stale_token_in_the_caches_is_not_used_again(checkout: Checkout, pooling: str) -> None:
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.up("anita")
+        worker.off("anita")
+        worker.state("anita")
+        worker.checkout.login("anita", "angel", "token-of-tomorrow")  # and nobody says so
+        worker.on("anita")
+        assert worker.state("anita")["state"] == "up"
+        (_, last) = worker.called("initialize")
+    assert (last["token"], last["feed_token"]) == ("token-of-tomorrow", "token-of-tomorrow-feed")
 
 
 @pytest.mark.parametrize("pooling", [POOLED, SINGLE])
