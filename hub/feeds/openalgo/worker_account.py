@@ -44,7 +44,7 @@ class Account:
         self._door = door
         self._adapter: Any = None
         self._state = "down"
-        self._problem = "not connected"
+        self._problem = ""
         self._wanted: dict[bytes, Want] = {}
         self._held: dict[bytes, Held] = {}
         self._abandoned = False
@@ -95,7 +95,7 @@ class Account:
         adapters, symbols = _inside(self._adapter)
         up = sum(map(checkout.is_up, adapters))
         problem = self._problem
-        if not problem and up < len(adapters):
+        if not problem and up < len(adapters) and self._held:  # some hang up when it is empty
             problem = f"{len(adapters) - up} of {len(adapters)} connections are down"
         return {
             "state": self._state,

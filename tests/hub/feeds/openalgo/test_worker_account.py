@@ -386,11 +386,27 @@ def test_no_token_that_is_known_is_in_an_error(worker: Parent, secret: str) -> N
 
 def test_a_connection_that_dies_is_seen_in_health(worker: Parent) -> None:
     worker.up("anita")
-    assert worker.account("anita")["connected"]
+    worker.want("anita", want("INFY"))
+    assert worker.account("anita", lambda row: row["symbols"])["connected"]
     worker.checkout.mischief(publish={"die": True})
     row = worker.account("anita", lambda row: not row["connected"])
     assert row["problem"] == "1 of 1 connections are down"
     assert row["state"] == "up"
+
+
+def test_a_connection_that_carries_nothing_may_be_down(worker: Parent) -> None:
+    worker.up("anita")
+    worker.checkout.mischief(publish={"die": True})
+    row = worker.account("anita", lambda row: not row["connected"])
+    assert (row["state"], row["problem"]) == ("up", "")
+
+
+def test_an_account_that_connects_has_no_problem_yet(worker: Parent) -> None:
+    worker.checkout.mischief(connect={"until": "morning"})
+    worker.checkout.login("anita", "angel")
+    worker.on("anita")
+    row = worker.account("anita", lambda row: row["call"] == "connect")
+    assert row["problem"] == ""
 
 
 def test_an_adapter_without_a_pool_publishes_through_the_worker(single: Parent) -> None:
