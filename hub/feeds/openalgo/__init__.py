@@ -40,6 +40,8 @@ _STOP_S = 4.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
 _BEARABLE_S = 1.0
 """When the next worker comes later than that, nobody waits for it."""
+_PROBLEMS = 3
+"""So many are told at once."""
 _STEADY_S = 10.0
 """A worker that lived so long begins with the first pause again."""
 
@@ -261,12 +263,15 @@ class OpenAlgoFeed:
         )
 
     def _problem(self) -> str:
-        """The first thing that is wrong, in words."""
+        """What is wrong, in words; who hangs is named first."""
         if not self._ready:
             return self._missing or "the process of OpenAlgo's adapters is starting"
+        hanging, others = [], []
         for name, row in self._health.get("accounts", {}).items():
             if name in self._hanging:
-                return f"{name}: hangs in {row['call']} since {row['busy_s']:.0f} s"
-            if row["problem"] and name in self._book.accounts:
-                return f"{name}: {row['problem']}"
-        return ""
+                hanging.append(f"{name}: hangs in {row['call']} since {row['busy_s']:.0f} s")
+            elif row["problem"] and name in self._book.accounts:
+                others.append(f"{name}: {row['problem']}")
+        found = hanging + others
+        more = len(found) - _PROBLEMS
+        return "; ".join(found[:_PROBLEMS] + [f"and {more} more"] * (more > 0))

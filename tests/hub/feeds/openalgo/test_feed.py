@@ -132,6 +132,29 @@ def test_who_waits_for_a_worker_that_ends_again_and_again_is_told_so(
     asyncio.run(main())
 
 
+def test_the_problem_names_who_hangs_before_others_and_not_too_many(
+    checkout: Checkout, runtime_dir: Path
+) -> None:
+    checkout.mischief(anita__connect={"until": "morning"}, connect={"error": "no"})
+    bench = Bench(checkout, runtime_dir, sys.executable)
+    feed = bench.feed
+    feed._max_hang_s = 0.5
+    users = ["bala", "chitra", "dev", "anita"]
+
+    async def main() -> None:
+        await feed.start(bench.sink)
+        for user in users:
+            checkout.login(user, "angel")
+        feed.apply([Want(topics.login(user, "angel"), 1, 5, "angel", user) for user in users])
+        await bench.until(lambda: "more" in feed.health().problem)
+        assert feed.health().problem.startswith("angel/anita: hangs in connect since ")
+        assert feed.health().problem.endswith("; angel/bala: no; angel/chitra: no; and 1 more")
+        checkout.let_go("morning")
+        await feed.stop()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("script", "problem"),
     [("exit 78", "cannot run OpenAlgo's adapters; see the log"), ("kill -9 $$", "ended with -9")],
