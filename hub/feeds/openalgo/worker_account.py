@@ -187,7 +187,7 @@ class Account:
         if pooled and deeper(want, held):  # a pool takes the same mode twice for the same thing
             self._unsubscribe(want, 3)
             held = held.without(DEPTH)
-        held, error = self._subscribe(want, held, order(want, held, pooled=pooled))
+        held, error = self._subscribe(want, held, order(want, held))
         dropped = modes_of(held.modes & ~want.modes)
         for mode in dropped:
             self._unsubscribe(want, mode)

@@ -53,13 +53,11 @@ def deeper(want: Want, held: Held) -> bool:
     return bool(want.modes & held.modes & DEPTH) and want.depth > held.depth
 
 
-def order(want: Want, held: Held, *, pooled: bool) -> list[int]:
-    """The modes to subscribe. A pool wants the highest first: it need not ask its broker for the
-    others. Without one the highest comes last: some adapters keep only the last one of a symbol.
-    """
+def order(want: Want, held: Held) -> list[int]:
+    """The modes to subscribe, lowest first: an adapter that keeps only the last one of a symbol has
+    the highest then; and a pool asks its adapter for each, as it does when they come one by one."""
     again = DEPTH if deeper(want, held) else 0
-    modes = modes_of(want.modes & ~held.modes | again)
-    return modes[::-1] if pooled else modes
+    return modes_of(want.modes & ~held.modes | again)
 
 
 def levels(answer: Any) -> int:

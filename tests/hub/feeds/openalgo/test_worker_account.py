@@ -25,11 +25,15 @@ def calls(worker: Parent) -> list[tuple[Any, ...]]:
         ([LTP], [("", 1)], [("", 1)]),
         ([LTP, LTP], [("", 1)], [("", 1)]),
         ([LTP, LTP | QUOTE], [("", 1), ("", 2)], [("", 1), ("", 2)]),
-        ([LTP | QUOTE | DEPTH], [("", 3)], [("", 1), ("", 2), ("", 3)]),
+        ([LTP | QUOTE | DEPTH], [("", 1), ("", 2), ("", 3)], [("", 1), ("", 2), ("", 3)]),
         ([LTP, 0], [("", 1), ("un", 1)], [("", 1), ("un", 1)]),
         ([LTP, 0, LTP], [("", 1), ("un", 1), ("", 1)], [("", 1), ("un", 1), ("", 1)]),
         ([LTP, QUOTE], [("", 1), ("", 2)], [("", 1), ("", 2), ("un", 1)]),
-        ([LTP | DEPTH, LTP], [("", 3), ("un", 3), ("", 1)], [("", 1), ("", 3), ("un", 3), ("", 1)]),
+        (
+            [LTP | DEPTH, LTP],
+            [("", 1), ("", 3), ("un", 3), ("", 1)],
+            [("", 1), ("", 3), ("un", 3), ("", 1)],
+        ),
         ([0, LTP], [("", 1)], [("", 1)]),
     ],
 )
@@ -314,6 +318,17 @@ def test_an_invalidation_connects_anew_with_what_is_written_now(worker: Parent, 
     assert asked[-2:] == [("INFY", 1, 5), ("TCS", 3, 20)]
     assert {call["user"] for call in worker.called("disconnect")} == {"anita"}
     worker.tick(b"NSE_INFY_LTP")
+
+
+def test_ticks_of_all_modes_come_again_after_an_invalidation(worker: Parent) -> None:
+    worker.up("anita")
+    worker.want("anita", want("INFY", QUOTE))
+    worker.want("anita", want("INFY", QUOTE | DEPTH))
+    worker.results("anita", 2)
+    worker.send("invalidate", user="anita", kind="ALL")
+    assert worker.results("anita", 1) == [(INFY, QUOTE | DEPTH, *OK)]
+    again = worker.tick(b"NSE_INFY_QUOTE")["adapter"]
+    assert worker.tick(b"NSE_INFY_DEPTH")["adapter"] == again
 
 
 def test_an_invalidation_counts_for_a_user_who_comes_later(worker: Parent) -> None:
