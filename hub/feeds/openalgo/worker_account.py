@@ -19,6 +19,7 @@ from typing import Any
 
 from . import worker_checkout as checkout
 from .worker_connect import Line, Refused, connect, hang_up, said_error, with_call
+from .worker_leftovers import Leftovers, holder
 from .worker_publisher import Door, Publisher
 from .worker_secrets import SECRETS
 from .worker_wants import DEPTH, Held, Want, deeper, levels, modes_of, order
@@ -47,6 +48,7 @@ class Account:
         self._problem = ""
         self._wanted: dict[bytes, Want] = {}
         self._held: dict[bytes, Held] = {}
+        self._leftovers = Leftovers()
         self._abandoned = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"account-{name}", daemon=True).start()
@@ -144,6 +146,7 @@ class Account:
     def _hang_up(self) -> None:
         adapter, self._adapter = self._adapter, None
         self._held.clear()
+        self._leftovers.clear()
         if adapter is not None:
             hang_up(adapter, self.line)
 
@@ -189,9 +192,13 @@ class Account:
             held = held.without(DEPTH)
         held, error = self._subscribe(want, held, order(want, held))
         dropped = modes_of(held.modes & ~want.modes)
+        inside = holder(self._adapter, want) if pooled and dropped else None
         for mode in dropped:
             self._unsubscribe(want, mode)
         held = held.without(~want.modes)
+        if inside is not None:
+            for mode in self._leftovers.left(want, held, dropped, inside):  # it may know of none
+                self._call("unsubscribe", want.symbol, want.exchange, mode, adapter=inside)
         left = modes_of(held.modes)[-1:]
         if not pooled and left and dropped and dropped[-1] > left[0]:
             # a pool says this, too: some adapters keep one mode of a symbol, the last
@@ -212,6 +219,8 @@ class Account:
             if refusal:
                 error = error or SECRETS.hide(refusal)
             else:
+                if hasattr(self._adapter, "subscription_map"):
+                    self._leftovers.went_up(want.key, held, mode)
                 held = held.with_mode(mode, want.depth, levels(answer))
         return held, error
 
@@ -230,14 +239,17 @@ class Account:
                 self._change(want._replace(modes=0))
             return
         self._held.clear()
+        self._leftovers.clear()
         refusal = said_error(self._call("unsubscribe_all"))
         if refusal:
             _log.warning("%s: unsubscribe_all: %s", self.name, SECRETS.hide(refusal))
 
-    def _call(self, name: str, *arguments: Any) -> Any:
-        """What the adapter answers; what it raises, as the error it would have answered."""
+    def _call(self, name: str, *arguments: Any, adapter: Any = None) -> Any:
+        """What the adapter, or one in the pool, answers; what it raises, as the error it would
+        have answered."""
         try:
-            return with_call(self.line, name, getattr(self._adapter, name), *arguments)
+            called = self._adapter if adapter is None else adapter
+            return with_call(self.line, name, getattr(called, name), *arguments)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the code of others: anything
             return {"status": "error", "message": str(error) or type(error).__name__}
 

@@ -35,6 +35,21 @@ def calls(worker: Parent) -> list[tuple[Any, ...]]:
             [("", 1), ("", 3), ("un", 3), ("", 1)],
         ),
         ([0, LTP], [("", 1)], [("", 1)]),
+        (
+            [LTP, LTP | DEPTH, DEPTH, 0],
+            [("", 1), ("", 3), ("un", 3), ("un", 1)],
+            [("", 1), ("", 3), ("un", 1), ("un", 3)],
+        ),
+        (
+            [LTP | QUOTE | DEPTH, 0],
+            [("", 1), ("", 2), ("", 3), ("un", 3), ("un", 1), ("un", 2)],
+            [("", 1), ("", 2), ("", 3), ("un", 1), ("un", 2), ("un", 3)],
+        ),
+        (
+            [LTP, LTP | DEPTH, LTP, 0],
+            [("", 1), ("", 3), ("un", 3), ("", 1), ("un", 1)],
+            [("", 1), ("", 3), ("un", 3), ("", 1), ("un", 1)],
+        ),
     ],
 )
 def test_wants_are_states_and_the_calls_are_their_differences(
@@ -54,6 +69,26 @@ def test_wants_are_states_and_the_calls_are_their_differences(
             found = calls(worker)
         assert told[:-1] == [(INFY, modes, *OK) for modes in steps if modes]
         assert found == [(name, "INFY", mode) for name, mode in expected] + [("", "TCS", 1)]
+
+
+def test_an_adapter_that_keeps_copies_is_left_with_one_and_with_none_in_the_end(
+    worker: Parent,
+) -> None:
+    worker.up("anita", "zebu")
+    for modes in (LTP, LTP | DEPTH, LTP, LTP | DEPTH, LTP):
+        worker.want("anita", want("INFY", modes))
+    worker.results("anita", 5)
+    worker.tick(b"NSE_INFY_LTP")
+    asked = [name for name, _, mode in calls(worker) if mode == 1]
+    assert asked.count("") - asked.count("un") == 1
+    worker.want("anita", want("INFY", LTP | DEPTH), want("INFY", 0), want("TCS"))
+    worker.results("anita", 2)
+    asked = [name for name, symbol, mode in calls(worker) if (symbol, mode) == ("INFY", 1)]
+    assert asked.count("") == asked.count("un")
+    worker.tick(b"NSE_TCS_LTP")
+    worker.ticks.clear()
+    worker.tick(b"NSE_TCS_LTP")
+    assert worker.topics() == {b"NSE_TCS_LTP"}
 
 
 def test_results_are_in_order_one_for_each_want_with_modes(worker: Parent) -> None:

@@ -71,13 +71,16 @@ class MarketAdapter(BaseBrokerWebSocketAdapter):
         self.subscriptions.pop((symbol, exchange, mode), None)
         return answer or {"status": "warning", "message": "unsubscribed"}
 
+    def subscribed(self):
+        return list(self.subscriptions)
+
     def _publish(self, number):
         while self.running:
             orders = mischief.told(self.user, "publish")
             if orders.get("die"):
                 self.connected = False
                 raise SystemExit
-            for symbol, exchange, mode in list(self.subscriptions):
+            for symbol, exchange, mode in self.subscribed():
                 data = {
                     "symbol": symbol,
                     "exchange": exchange,
@@ -102,3 +105,26 @@ class CoolingAdapter(MarketAdapter):
     def unsubscribe_all(self):
         mischief.meet(self.user, "unsubscribe_all", adapter=id(self))
         self.subscriptions.clear()
+
+
+class CopyingAdapter(MarketAdapter):
+    """Keeps every subscribe as an entry of its own, and ticks for each; unsubscribe takes one."""
+
+    def subscribe(self, symbol, exchange, mode=2, depth_level=5):
+        answer = super().subscribe(symbol, exchange, mode, depth_level)
+        if self.subscriptions.pop((symbol, exchange, mode), None) is not None:
+            entry = {"symbol": symbol, "exchange": exchange, "mode": mode}
+            self.subscriptions[f"{symbol}_{next(_born)}"] = entry
+        return answer
+
+    def unsubscribe(self, symbol, exchange, mode=2):
+        super().unsubscribe(symbol, exchange, mode)
+        entry = {"symbol": symbol, "exchange": exchange, "mode": mode}
+        for name, present in list(self.subscriptions.items()):
+            if present == entry:
+                del self.subscriptions[name]
+                return self._create_success_response("unsubscribed")
+        return self._create_error_response("NOT_SUBSCRIBED", "not subscribed")
+
+    def subscribed(self):
+        return [tuple(entry.values()) for entry in list(self.subscriptions.values())]
