@@ -263,7 +263,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             "let in, and what it subscribes waits.",
             extra={"unit": "s"},
         ),
-    ] = 4.0
+    ] = 3.5
     isolate: Annotated[
         str,
         Meta(

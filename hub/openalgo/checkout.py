@@ -27,6 +27,7 @@ from hub.core.errors import ConfigError
 _PACKAGE = "websocket_proxy"
 _DATABASE_URL = "sqlite:///db/openalgo.db"
 _STATS_FILE = "log/ws_proxy_stats.json"
+_ORIGIN = re.compile(r"https?://[^/\s]+|\*$")
 _NUMBERS = {
     "WEBSOCKET_PORT": 8765,
     "ZMQ_PORT": 5555,
@@ -95,6 +96,13 @@ class Checkout:
         return [name.strip() for name in names if name.strip()]
 
     @property
+    def origins(self) -> list[str]:
+        """The origins of OpenAlgo's own pages, and of those that may ask it; `*` is all."""
+        texts = (self.variables.get(name, "") for name in ("HOST_SERVER", "CORS_ALLOWED_ORIGINS"))
+        found = [_ORIGIN.match(name.strip()) for text in texts for name in text.split(",")]
+        return list(dict.fromkeys(match[0] for match in found if match))
+
+    @property
     def pooling(self) -> bool:
         """Whether adapters are pooled: only the word `true` says so."""
         return self.variables.get("ENABLE_CONNECTION_POOLING", "true").lower() == "true"
@@ -131,6 +139,8 @@ def settings_of(checkout: Checkout) -> dict[str, Given]:
             found[setting] = (name, said[name])
     if checkout.brokers:
         found["keys.brokers"] = ("VALID_BROKERS", checkout.brokers)
+    if checkout.origins:
+        found["websocket.origins"] = ("HOST_SERVER, CORS_ALLOWED_ORIGINS", checkout.origins)
     return {
         setting: Given(f"{checkout.root / '.env'}: {name}", value)
         for setting, (name, value) in found.items()

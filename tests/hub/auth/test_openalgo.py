@@ -62,8 +62,11 @@ class Bench:
         self.now += seconds
 
     def told(self) -> bool:
-        """Ask for changes, and let what was started by that come to its end."""
+        """Ask for changes, and let what was started by that come to its end, never before that."""
+        asked = threading.Event()
+        self.verifier._thread.submit(asked.wait, 10)
         changed = self.verifier.changed()
+        asked.set()
         self.settle()
         return changed
 

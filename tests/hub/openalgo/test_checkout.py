@@ -269,3 +269,24 @@ def test_a_python_that_is_not_there_or_cannot_be_run_is_told(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=f"is at {root}/mine;"):
         interpreter(root, root / "mine")
     assert os.access(interpreter(root), os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("", None),
+        ("HOST_SERVER = 'https://algo.example.com'", ["https://algo.example.com"]),
+        ("HOST_SERVER = 'http://10.0.0.5:5000/'", ["http://10.0.0.5:5000"]),
+        (
+            "HOST_SERVER='https://a.in'\nCORS_ALLOWED_ORIGINS='https://a.in, https://b.in/x,,c.in'",
+            ["https://a.in", "https://b.in"],
+        ),
+        ("CORS_ALLOWED_ORIGINS = '*'", ["*"]),
+    ],
+)
+def test_openalgos_own_pages_may_connect(
+    tmp_path: Path, text: str, origins: list[str] | None
+) -> None:
+    found = settings_of(Checkout.read(make_checkout(tmp_path / "checkout", text)))
+    given = found.get("websocket.origins")
+    assert (given.value if given else None) == origins

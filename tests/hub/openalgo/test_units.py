@@ -143,7 +143,7 @@ def test_rule_2_more_folders_that_openalgo_writes_may_be_written() -> None:
     "change",
     [
         {"checkout": Path("/home/trader/openalgo")},
-        {"python": Path("/root/venv/bin/python")},
+        {"python": Path("/run/user/1000/venv/bin/python")},
         {"repository": Path("/home/trader/hub")},
         {"touched": (Path("/home/trader/.local/share/python3.12"),)},
     ],
