@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hub.core import topics
 from hub.core.errors import RequestError
@@ -89,10 +89,10 @@ def read(text: str | bytes) -> Request:
     try:
         request = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     except RecursionError:
-        raise RequestError(INVALID_JSON, "the message is nested too deeply") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(SERVER_ERROR, "the message is nested too deeply") from None
+    except json.JSONDecodeError as error:
         raise RequestError(INVALID_JSON, f"the message is not JSON: {error}") from None
-    except ValueError as error:  # numbers of more digits than Python reads
+    except ValueError as error:  # what is not UTF-8, and numbers of more digits than Python reads
         raise RequestError(SERVER_ERROR, str(error)) from None
     if not isinstance(request, dict):
         raise RequestError(SERVER_ERROR, f"the message is a JSON {_kind(request)}, not an object")
@@ -128,13 +128,20 @@ def api_key(request: Request) -> str:
     return key
 
 
+def check_subscribe(request: Request) -> None:
+    """What is wrong with a subscribe whoever serves it: its mode, then whether it has symbols. The
+    symbols themselves are looked at when there is a broker for them. Raises RequestError."""
+    _mode(request.get("mode", "Quote"))
+    if not _symbols(request):
+        raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
+
+
 def subscribe(request: Request, *, snapshot: bool, scope: bytes = b"") -> Subscribe:
     """Read a subscribe; `snapshot` is the session's default, `scope` that of its keys. Raises
     RequestError."""
+    check_subscribe(request)
     symbols = _symbols(request)
     mode = _mode(request.get("mode", "Quote"))
-    if not symbols:
-        raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
     return Subscribe(
         _read_entries(_entries(symbols), scope),
         mode,
@@ -144,19 +151,28 @@ def subscribe(request: Request, *, snapshot: bool, scope: bytes = b"") -> Subscr
     )
 
 
+def check_unsubscribe(request: Request) -> None:
+    """The same for an unsubscribe: the mode when it is of one symbol, then whether it has any.
+    Raises RequestError."""
+    if _is_of_all(request) or request.get("symbols"):
+        return
+    if _instrument(request) is None:
+        raise RequestError(INVALID_PARAMETERS, "symbols or unsubscribe_all is required")
+    if "mode" in request:
+        _mode(request["mode"])
+
+
 def unsubscribe(request: Request) -> Iterable[Drop] | None:
     """Read an unsubscribe; None means everything. Entries are read as they are taken, once.
     Raises RequestError."""
-    if "unsubscribe_all" in (request.get("action"), request.get("type")):
+    check_unsubscribe(request)
+    if _is_of_all(request):
         return None
-    symbols = request.get("symbols")
-    if not symbols and request.get("symbol") and request.get("exchange"):
-        mode = _mode(request["mode"]) if "mode" in request else None
-        instrument = _instrument(request)
-        return [Drop(instrument, mode)] if instrument else []
-    if not symbols:
-        raise RequestError(INVALID_PARAMETERS, "symbols or unsubscribe_all is required")
-    return _read_drops(_entries(symbols), _mode_or_none(request.get("mode")))
+    mode, symbols = _mode_or_none(request.get("mode")), request.get("symbols")
+    if symbols:
+        return _read_drops(_entries(symbols), mode)
+    instrument = _instrument(request)
+    return [Drop(instrument, mode)] if instrument else []
 
 
 def wants_orders(request: Request) -> bool:
@@ -402,21 +418,31 @@ def _mode_or_none(value: Any) -> Mode | None:
         return None
 
 
+def _is_of_all(request: Request) -> bool:
+    return "unsubscribe_all" in (request.get("action"), request.get("type"))
+
+
 def _read_drops(entries: Iterable[Request], fallback: Mode | None) -> Iterator[Drop]:
+    """Entries as they are read. A mode that is none fails its entry, whatever that names; of the
+    others those that name no instrument are passed over in silence."""
     for entry in entries:
-        instrument = _instrument(entry)
-        if instrument is None:
-            continue
-        if "mode" not in entry:
-            yield Drop(instrument, fallback)
-            continue
-        try:
-            mode, problem = Mode.from_client(entry["mode"]), ""
-        except ValueError as error:
-            mode, problem = None, _shown(error)
-        except RecursionError:
-            mode, problem = None, "mode is nested too deeply"
-        yield Drop(instrument, mode, problem)
+        mode, problem = fallback, ""
+        if "mode" in entry:
+            mode, problem = _mode_or_problem(entry["mode"])
+        if problem:
+            exchange, symbol = entry.get("exchange"), entry.get("symbol")
+            yield Drop(Instrument(cast("str", exchange), cast("str", symbol)), None, problem)
+        elif instrument := _instrument(entry):
+            yield Drop(instrument, mode)
+
+
+def _mode_or_problem(value: Any) -> tuple[Mode | None, str]:
+    try:
+        return Mode.from_client(value), ""
+    except ValueError as error:
+        return None, _shown(error)
+    except RecursionError:
+        return None, "mode is nested too deeply"
 
 
 def _flag(request: Request, name: str, *, default: bool) -> bool:

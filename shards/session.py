@@ -402,8 +402,9 @@ class Session:
         self._scope = None
 
     def _subscribe(self, request: protocol.Request) -> None:
-        asked = protocol.subscribe(request, snapshot=self.snapshot, scope=self._entitled())
+        protocol.check_subscribe(request)
         identity = self._served_now()
+        asked = protocol.subscribe(request, snapshot=self.snapshot, scope=self._entitled())
         asked = self._reserve(identity.user, asked)
         echo = protocol.echoed(request)
         ticket = self._desk.subscribe(self, echo, identity, asked, time.monotonic())
@@ -445,8 +446,9 @@ class Session:
             self._counted = holds
 
     def _unsubscribe(self, request: protocol.Request) -> None:
-        drops = protocol.unsubscribe(request)
+        protocol.check_unsubscribe(request)
         broker, echo = self._served_now().broker, protocol.echoed(request)
+        drops = protocol.unsubscribe(request)
         scope = self._entitled()
         self._tickets.append(self._desk.unsubscribe(self, echo, drops, broker, scope))
         self._send_replies()

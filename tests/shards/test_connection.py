@@ -191,7 +191,7 @@ def test_invalid_utf8_in_a_binary_message_is_an_answer_not_the_end(uv: bool) -> 
             raw = await one.raw()
             raw.send(BINARY, b'"\xff"')
             raw.send(TEXT, PING_1)
-            assert json.loads((await raw.receive())[1])["code"] == "INVALID_JSON"
+            assert json.loads((await raw.receive())[1])["code"] == "SERVER_ERROR"
             assert json.loads((await raw.receive())[1])["_pingId"] == 1
             await raw.close()
 

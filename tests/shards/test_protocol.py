@@ -57,9 +57,7 @@ def drops(request: dict[str, Any]) -> list[Drop]:
 # Reading.
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "nonsense", b"\xff\xfe\x00", b"", "{'a': 1}", "\ufeff{}"]
-)
+@pytest.mark.parametrize("text", ["", "{", "nonsense", b"", "{'a': 1}", "\ufeff{}"])
 def test_what_is_not_json_is_invalid_json(text: str | bytes) -> None:
     assert code(protocol.read, text) == "INVALID_JSON"
 
@@ -71,7 +69,12 @@ def test_json_that_is_no_object_is_a_server_error(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
 def test_nesting_without_end_is_answered_not_fatal(text: str) -> None:
-    assert code(protocol.read, text) == "INVALID_JSON"
+    assert code(protocol.read, text) == "SERVER_ERROR"
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xff{}", b'"\xc3"'])
+def test_bytes_that_are_no_utf_8_are_a_server_error(data: bytes) -> None:
+    assert code(protocol.read, data) == "SERVER_ERROR"
 
 
 def test_text_and_binary_messages_are_read_alike() -> None:
@@ -385,6 +388,20 @@ def test_the_single_form_counts_only_without_a_list() -> None:
         {**ENTRY, "mode": 1, "symbols": [{"symbol": "NIFTY", "exchange": "NSE_INDEX", "mode": 3}]}
     )
     assert found == [Drop(NIFTY, Mode.DEPTH)]
+
+
+@pytest.mark.parametrize("names", [{}, {"symbol": "SBIN"}, {"exchange": "NSE"}])
+def test_a_mode_that_is_none_fails_its_entry_whatever_that_names(names: dict[str, str]) -> None:
+    (drop,) = drops({"symbols": [{**names, "mode": 9}]})
+    assert drop.problem
+    assert drop.instrument == (names.get("exchange"), names.get("symbol"))
+
+
+@pytest.mark.parametrize("symbols", [["SBIN"], [None], "SBIN", 5])
+def test_what_symbols_are_is_not_looked_at_before_there_is_a_broker(symbols: object) -> None:
+    protocol.check_subscribe({"symbols": symbols})
+    protocol.check_unsubscribe({"symbols": symbols, "mode": 9})
+    assert code(protocol.check_subscribe, {"symbols": symbols, "mode": 9}) == "INVALID_MODE"
 
 
 # Orders.

@@ -182,7 +182,7 @@ def test_what_is_no_request_is_answered_in_its_turn() -> None:
         talk = Talk()
         talk.say("", "[]", b"\xff", {"action": "pong"}, ping(1))
         assert talk.gist() == [
-            "INVALID_JSON", "SERVER_ERROR", "INVALID_JSON", "INVALID_ACTION", 1,
+            "INVALID_JSON", "SERVER_ERROR", "SERVER_ERROR", "INVALID_ACTION", 1,
         ]  # fmt: skip
 
     run(main)
@@ -257,6 +257,11 @@ def test_a_user_whom_no_feed_serves_is_known_but_gets_no_ticks() -> None:
         assert talk.gist() == ["BROKER_ERROR"]
         talk.say(sub(A), {"type": "unsubscribe_all"}, {"type": "get_broker_info"})
         assert talk.gist() == ["BROKER_ERROR"] * 3
+        malformed: list[Any] = ["SBIN", ["SBIN"], 5]
+        for symbols in malformed:
+            talk.say({"type": "subscribe", "symbols": symbols})
+            talk.say({"type": "unsubscribe", "symbols": symbols})
+        assert talk.gist() == ["BROKER_ERROR"] * 6
         talk.say({"type": "subscribe_orders", "request_id": 4})
         answer(talk.desk)
         assert talk.gist() == [4]
