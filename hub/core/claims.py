@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import NamedTuple
 
+from hub.core import topics
 from hub.core.model import Result, Want
 
 
@@ -137,6 +138,22 @@ class Claims:
         """Up to `most` keys that only linger, oldest first, to be released before their time."""
         unclaimed = (key for key in self._ending if not self._claims[key].shards)
         return [self._shrink(key, self._claims[key]) for key in list(islice(unclaimed, most))]
+
+    def make_room(self, refused: Iterable[Result]) -> list[Want]:
+        """What to tell a feed that has no room for new keys: to release as many of their scopes
+        that only linger, oldest first, and then what of the refused it is asked for once more."""
+        idle: dict[bytes, list[bytes]] = {}
+        for key in reversed(self._ending):
+            if not self._claims[key].shards:
+                idle.setdefault(topics.scope_of(key), []).append(key)
+        given_back, again = [], []
+        for result in refused:
+            claim, spare = self._claims.get(result.key), idle.get(topics.scope_of(result.key))
+            if spare and claim is not None and claim.waiting and not claim.live:
+                key = spare.pop()
+                given_back.append(self._shrink(key, self._claims[key]))
+                again.append(_want(result.key, claim, claim.asked))
+        return given_back + again
 
     def take_released(self) -> list[bytes]:
         """Keys that nobody claims any more and the feed has not, since this was last asked."""

@@ -86,12 +86,16 @@ class Want(NamedTuple):
     symbol: str = ""
 
 
+FULL = "MAX_CAPACITY_REACHED"
+"""The code of a result that is an error only because the feed's source takes no more keys."""
+
+
 class Result(NamedTuple):
     """A feed's answer for one key and one set of modes.
 
     `error` is empty on success, else a sentence for the client. `depth` is the number of levels
     the feed really delivers, 0 when it does not say. `code` is the error code clients read, where
-    the protocol leaves a choice.
+    the protocol leaves a choice, or FULL.
     """
 
     key: bytes

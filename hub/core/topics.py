@@ -95,6 +95,11 @@ def plain(key: bytes) -> bytes:
     return key[key.find(_SCOPE, 1) + 1 :] if key.startswith(_SCOPE) else key
 
 
+def scope_of(key: bytes) -> bytes:
+    """The scope that a key, or a topic, is in; nothing when it is in none."""
+    return key[: len(key) - len(plain(key))]
+
+
 def shown(key: bytes) -> str:
     """A key for people: `NSE_RELIANCE`, or `NSE_RELIANCE of angel` with its scope."""
     name = plain(key)

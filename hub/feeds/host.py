@@ -18,7 +18,7 @@ from hub.core.claims import Answer, Claims, Work
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.liveness import Awake
-from hub.core.model import Offer, Result, Want
+from hub.core.model import FULL, Offer, Result, Want
 from hub.core.names import INGEST
 from hub.feeds import catalogue
 from hub.feeds.base import LoginFeed
@@ -95,11 +95,16 @@ class FeedHost(Role):
                 )
 
     def answer(self, results: Sequence[Result]) -> None:
-        """The feed's answers, handed to the shards that wait for them."""
-        for result in results:
+        """The feed's answers, handed to the shards that wait for them. What it has no room for it
+        is asked for once more, as far as what only lingers makes room."""
+        asked_again = self._claims.make_room(one for one in results if one.code == FULL)
+        keys = {want.key for want in asked_again}
+        told = [result for result in results if result.key not in keys]
+        for result in told:
             if result.error:
                 self._seldom.warning("refused", "%s: %s", topics.shown(result.key), result.error)
-        self._send([answer for result in results for answer in self._claims.settle(result)])
+        self._send([answer for result in told for answer in self._claims.settle(result)])
+        self._apply(asked_again)
         self._tell_released()
 
     # What the router tells.

@@ -7,6 +7,7 @@
 3. What an account once had is asked for again by the worker when it is connected anew: nobody
    below hears of it, unless it is refused then.
 4. A worker that starts is told everything.
+5. Of a refusal for want of room the hub is told so: it may have something to give back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hub.core import topics
-from hub.core.model import Identity, Isolation, Result, Want
+from hub.core.model import FULL, Identity, Isolation, Result, Want
+from hub.feeds.openalgo import worker_wants
 
 KEPT = frozenset({"flattrade", "shoonya"})
 """Brokers whose sessions are kept when nobody is here: they refuse a new login for a while."""
@@ -29,7 +31,7 @@ _TRY_S = 60.0
 again and again, and a broker is not to be stormed with a token that has expired."""
 Command = dict[str, Any]
 Row = tuple[bytes, int, str, int]
-"""Of a worker's results: key, modes, error, levels."""
+"""Of a worker's results: key, modes, error, levels (worker_wants.FULL: there is no room)."""
 
 
 class Outcome(NamedTuple):
@@ -170,7 +172,7 @@ class Book:
                 entry.refused.clear()
                 self._answers.append(Result(key, modes, "", levels))
             elif not (entry.good and self.accounts[name].state != "up"):
-                self._refused(key, entry, modes, error)
+                self._refused(key, entry, modes, error, full=levels == worker_wants.FULL)
         return self._outcome()
 
     def absent(self, problem: str) -> Outcome:
@@ -268,7 +270,7 @@ class Book:
         may come up; the oldest first."""
         able = [
             account
-            for account in self._of_scope(_scope(key))
+            for account in self._of_scope(topics.scope_of(key))
             if account.name not in entry.refused and account.state in {"up", "connecting"}
         ]
         return min(able, key=lambda account: account.state != "up", default=None)
@@ -277,24 +279,23 @@ class Book:
         return [account for account in self.accounts.values() if account.scope == scope]
 
     def _why_not(self, key: bytes) -> str:
-        failed = [
-            account.error for account in self._of_scope(_scope(key)) if account.state == "failed"
-        ]
+        able = self._of_scope(topics.scope_of(key))
+        failed = [account.error for account in able if account.state == "failed"]
         return failed[0] if failed else "no broker login is there for it"
 
-    def _refused(self, key: bytes, entry: _Entry, modes: int, error: str) -> None:
+    def _refused(self, key: bytes, entry: _Entry, modes: int, error: str, *, full: bool) -> None:
         """An account does not give a key, or not in all modes: another may."""
         entry.refused.add(entry.owner)
         if not entry.good and self._next(key, entry):
             self._disown(key, entry)
             self._place(key, entry, error)
         else:
-            self._give_up(key, entry, modes, error)
+            self._give_up(key, entry, modes, error, FULL if full else "")
 
-    def _give_up(self, key: bytes, entry: _Entry, modes: int, problem: str) -> None:
+    def _give_up(self, key: bytes, entry: _Entry, modes: int, problem: str, code: str = "") -> None:
         """Tell that a key cannot be had in these modes. What it was there in stays, unless all
         that is asked for was there: then it is lost."""
-        self._answers.append(Result(key, modes, problem))
+        self._answers.append(Result(key, modes, problem, code=code))
         left = entry.good if entry.want.modes & ~entry.good else 0
         if left:
             entry.want = entry.want._replace(modes=left)
@@ -329,10 +330,6 @@ class Book:
             entry.refused = {account.name}
             self._disown(key, entry)
             self._place(key, entry, "the broker login has ended")
-
-
-def _scope(key: bytes) -> bytes:
-    return key[: len(key) - len(topics.plain(key))]
 
 
 def _account(account: Account, *, on: bool) -> Command:

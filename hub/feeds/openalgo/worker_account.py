@@ -22,7 +22,7 @@ from .worker_connect import Line, Refused, connect, hang_up, said_error, with_ca
 from .worker_leftovers import Leftovers, holder
 from .worker_publisher import Door, Publisher
 from .worker_secrets import SECRETS
-from .worker_wants import DEPTH, Held, Want, deeper, levels, modes_of, order
+from .worker_wants import DEPTH, FULL, Held, Want, deeper, is_full, levels, modes_of, order
 
 RESULTS_AT_ONCE = 64
 RESULTS_EVERY_S = 0.25
@@ -50,6 +50,7 @@ class Account:
         self._held: dict[bytes, Held] = {}
         self._leftovers = Leftovers()
         self._abandoned = False
+        self._full = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"account-{name}", daemon=True).start()
 
@@ -170,10 +171,12 @@ class Account:
         for want in wants:
             if self._abandoned:
                 return
+            self._full = False
             error = self._change(want)
             if want.modes:
                 actual = self._held.get(want.key, Held()).actual
-                rows.append([want.key, want.modes, error, 0 if error else actual])
+                said = FULL if self._full else 0
+                rows.append([want.key, want.modes, error, said if error else actual])
             now = time.monotonic()
             if rows and (len(rows) >= RESULTS_AT_ONCE or now - since >= RESULTS_EVERY_S):
                 self._report({"t": "results", "account": self.name, "results": rows})
@@ -218,6 +221,7 @@ class Account:
             refusal = said_error(answer)
             if refusal:
                 error = error or SECRETS.hide(refusal)
+                self._full = is_full(answer)
             else:
                 if hasattr(self._adapter, "subscription_map"):
                     self._leftovers.went_up(want.key, held, mode)

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 DEPTH = 4
 """The bit of Depth mode; LTP has 1, Quote 2."""
 
+FULL = -1
+"""Levels of a result that is an error: a pool has no room for another symbol."""
+
 
 class Want(NamedTuple):
     """All that is wanted of a key: modes as a set of bits, levels in Depth mode."""
@@ -58,6 +61,11 @@ def order(want: Want, held: Held) -> list[int]:
     the highest then; and a pool asks its adapter for each, as it does when they come one by one."""
     again = DEPTH if deeper(want, held) else 0
     return modes_of(want.modes & ~held.modes | again)
+
+
+def is_full(answer: Any) -> bool:
+    """Whether an answer to subscribe is a pool's, that all its connections are full."""
+    return isinstance(answer, dict) and answer.get("code") == "MAX_CAPACITY_REACHED"
 
 
 def levels(answer: Any) -> int:

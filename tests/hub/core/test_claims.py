@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from hub.core import topics
 from hub.core.claims import Answer, Claims, Work
 from hub.core.model import Result, Want
 
@@ -196,6 +197,33 @@ def test_rule_1_the_oldest_makes_room_first_and_what_is_claimed_does_not() -> No
     assert claims.give_back(1) == []
     assert sorted(claims.take_released()) == keys[:3]
     assert keys[3] in claims
+
+
+def test_rule_1_a_feed_that_is_full_is_asked_again_for_as_much_as_lingers_in_that_scope() -> None:
+    claims = Claims(LINGER_S)
+    mine, other = topics.scope("angel"), topics.scope("zerodha")
+    old = [Want(mine + b"NSE_A", 1), Want(other + b"NSE_B", 1), Want(mine + b"NSE_C", 1)]
+    new = [Want(mine + name, 1) for name in (b"NSE_D", b"NSE_E", b"NSE_F")]
+    claims.apply(0, old, replace=False, now=0.0)
+    for number in (2, 0, 1):
+        claims.apply(0, [old[number]._replace(modes=0)], replace=False, now=1.0)
+    claims.apply(0, new, replace=False, now=5.0)
+    refused = [Result(want.key, 1, "full") for want in new]
+    assert claims.make_room(refused) == [
+        old[2]._replace(modes=0), old[0]._replace(modes=0), *new[:2]
+    ], "the oldest first; what lingers in another scope is no room for the third"  # fmt: skip
+    assert claims.make_room(refused) == [], "each is given back once"
+    assert claims.take_released() == [old[2].key, old[0].key]
+    assert claims.settle(Result(new[0].key, 1)) == [Answer(0, Result(new[0].key, 1))]
+    assert claims.settle(refused[2]) == [Answer(0, refused[2])]
+
+
+def test_rule_1_nothing_is_given_back_for_what_nobody_waits_for() -> None:
+    claims = live(1, 0)
+    claims.apply(0, [Want(b"NSE_OLD", 1)], replace=False, now=0.0)
+    claims.settle(Result(b"NSE_OLD", 1))
+    claims.apply(0, [Want(b"NSE_OLD", 0)], replace=False, now=0.0)
+    assert claims.make_room([Result(KEY, 1, "full"), Result(b"NSE_GONE", 1, "full")]) == []
 
 
 def test_rule_1_who_comes_back_while_it_lingers_is_answered_at_once_and_keeps_it() -> None:

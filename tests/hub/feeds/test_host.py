@@ -14,7 +14,7 @@ import pytest
 from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Hub, Settings, Upstream
-from hub.core.model import Result, Want
+from hub.core.model import FULL, Result, Want
 from hub.feeds import host as module
 from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.feeds.host import FeedHost
@@ -246,6 +246,26 @@ def test_what_only_lingers_makes_room_before_anything_is_refused(directory: Path
     bench.wants(0, *new[2:])
     assert bench.feed.told[-2:] == [old[0]._replace(modes=0), new[2]]
     assert keys_of(bench.answers(), error=True) == [new[3].key]
+
+
+def test_a_feed_without_room_is_asked_once_more_when_something_lingers(directory: Path) -> None:
+    """Its limit may be that of one broker login, which the host does not know."""
+    bench = Bench(directory, linger_s=1000.0)
+    old, new, more = Want(b"NSE_OLD", 1), Want(b"NSE_NEW", 1), Want(b"NSE_MORE", 1)
+    bench.wants(0, old)
+    bench.host.answer([Result(old.key, 1)])
+    bench.wants(0, old._replace(modes=0))
+    bench.wants(0, new, more)
+    bench.answers()
+    bench.feed.told.clear()
+    full = [Result(want.key, 1, "no room", code=FULL) for want in (new, more)]
+    bench.host.answer(full)
+    assert bench.feed.told == [old._replace(modes=0), new]
+    assert sorted(bench.released()) == [more.key, old.key]
+    assert keys_of(bench.answers(), error=True) == [more.key]
+    bench.host.answer(full[:1])
+    assert keys_of(bench.answers(), error=True) == [new.key], "nothing is left to give back"
+    assert bench.feed.told[2:] == []
 
 
 def test_at_the_limit_a_new_key_is_refused_and_none_that_the_feed_was_asked_for(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hub.core import topics
-from hub.core.model import Identity, Isolation, Result, Want
+from hub.core.model import FULL, Identity, Isolation, Result, Want
+from hub.feeds.openalgo import worker_wants
 from hub.feeds.openalgo.book import Book, Outcome
 
 ANITA, RAVI = Identity("anita", "angel"), Identity("ravi", "angel")
@@ -183,6 +184,17 @@ def test_rule_2_what_one_account_refuses_another_may_have() -> None:
     assert asked(outcome) == {RAVIS: [("A", 0)]}
     assert len(book) == 0
     assert asked(book.apply([one], 0.0)) == {ANITAS: [("A", LTP)]}, "asked anew, all are tried"
+
+
+def test_rule_5_a_refusal_for_want_of_room_is_told_as_one() -> None:
+    book = make(Isolation.BROKER, ANITA, RAVI)
+    one, two = want("A"), want("B")
+    book.apply([one, two], 0.0)
+    full = [(one.key, LTP, "no room", worker_wants.FULL)]
+    assert book.results(ANITAS, full).answers == [], "another account may have it"
+    assert book.results(RAVIS, full).answers == [Result(one.key, LTP, "no room", code=FULL)]
+    book.results(ANITAS, no(two))
+    assert book.results(RAVIS, no(two)).answers == [Result(two.key, LTP, "unknown symbol")]
 
 
 def test_rule_2_without_a_login_a_key_is_refused_with_the_reason() -> None:

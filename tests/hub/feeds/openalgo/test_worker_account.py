@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hub.feeds.openalgo.worker_wants import FULL
 from tests.hub.feeds.openalgo.kit import DEPTH, LTP, QUOTE, Parent, start, want
 from tests.openalgo import Checkout
 
@@ -171,13 +172,17 @@ def test_a_full_connection_is_followed_by_another_until_there_are_all(checkout: 
         worker.up("anita", prefix=b"p\x1f")
         names = ("RELIANCE", "INFY", "TCS", "SBIN", "M&M")
         worker.want("anita", *map(want, names))
-        errors = [row[2] for row in worker.results("anita", 5)]
-        assert errors == [*[""] * 4, "Maximum capacity reached: 2 connections"]
+        said = [row[2:] for row in worker.results("anita", 5)]
+        assert said == [*[OK] * 4, ("Maximum capacity reached: 2 connections", FULL)]
         worker.until(lambda: len(worker.topics()) >= 4)
         assert worker.topics() == {f"p\x1fNSE_{name}_LTP".encode() for name in names[:4]}
         row = worker.account("anita")
         worker.want("anita", want("TCS", 0), want("M&M"))
         assert worker.results("anita", 1) == [(b"NSE_M&M", LTP, *OK)]
+        worker.want("anita", want("TCS"), want("M&M", 0), want("GHOST"))
+        said = [row[2:] for row in worker.results("anita", 2)]
+        assert said[0][1] == FULL
+        assert said[1] == ("no symbol GHOST", 0), "there is room, and no such symbol"
     assert (row["connections"], row["symbols"], row["connected"]) == (2, 4, True)
 
 
