@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hub.core.config import load
 from hub.core.errors import HubError
 from hub.core.supervision import Child
+from hub.openalgo.settings import load
 from hub.supervisor import Supervisor
 
 
