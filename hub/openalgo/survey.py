@@ -123,7 +123,11 @@ def _python(checkout: Checkout, settings: Settings) -> Finding:
         return Finding(what, State.BAD, *error.problems[0].split("; ", 1))
     advice = "name the one that OpenAlgo runs with by --openalgo-python"
     try:
-        said = json.loads(said_by([str(python), "-c", _PROBE, *_OURS, *_THEIRS], _PROBE_S))
+        owner = (
+            checkout.root.stat().st_uid
+        )  # what is in there is that user's, root shall not run it
+        command = [str(python), "-c", _PROBE, *_OURS, *_THEIRS]
+        said = json.loads(said_by(command, _PROBE_S, owner=owner))
         version = said["version"]
         missing = [(_OURS | _THEIRS)[name] for name in said["missing"]]
     except (StartError, ValueError, LookupError, TypeError) as error:

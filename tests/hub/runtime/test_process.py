@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hub.core.errors import StartError
-from hub.runtime.process import Notifications, Processes, free_port, reserve_port
+from hub.runtime.process import Notifications, Processes, free_port, reserve_port, said_by
 from hub.runtime.role import LEASH
 
 HOST = "127.0.0.1"
@@ -161,3 +161,37 @@ def test_a_child_that_was_killed_has_its_signal_as_code(tmp_path: Path) -> None:
     processes.signal("one", signal.SIGTERM)  # it is gone; nobody else is hit
     processes.signal("two", signal.SIGKILL)
     assert wait_for_end(processes) == [("two", -signal.SIGKILL)]
+
+
+def test_what_a_command_prints_is_told() -> None:
+    """It stands in no project's folder, and has nothing to read."""
+    code = "import os, sys; print(os.getcwd(), repr(sys.stdin.read()))"
+    assert said_by([sys.executable, "-c", code], 30) == "/ ''\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("import sys; sys.exit('no way')", "no way"),
+        ("import os; os._exit(3)", "it ends with 3"),
+        ("import time; time.sleep(60)", "it is not done after"),
+    ],
+)
+def test_a_command_that_fails_is_told_in_its_own_words(code: str, problem: str) -> None:
+    with pytest.raises(StartError, match=problem):
+        said_by([sys.executable, "-c", code], 0.5 if "sleep" in code else 30)
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    with pytest.raises(StartError, match="No such file"):
+        said_by(["/no/such/program"], 30)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as somebody else")
+def test_root_runs_what_is_another_users_as_that_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_API_KEY", "a secret of root's")
+    command = ["/bin/sh", "-c", "id -u; id -G; env | grep -c KEY"]
+    with pytest.raises(StartError):  # grep found none
+        said_by(command, 30, owner=12345)
+    assert said_by([*command[:2], "id -u; id -G"], 30, owner=12345).split() == ["12345", "12345"]
+    assert said_by([*command[:2], "id -u"], 30).split() == ["0"]
