@@ -141,7 +141,8 @@ class Claims:
 
     def make_room(self, refused: Iterable[Result]) -> list[Want]:
         """What to tell a feed that has no room for new keys: to release as many of their scopes
-        that only linger, oldest first, and then what of the refused it is asked for once more."""
+        that only linger, oldest first, and then what of the refused it is asked for once more.
+        This walks over all that linger."""
         idle: dict[bytes, list[bytes]] = {}
         for key in reversed(self._ending):
             if not self._claims[key].shards:

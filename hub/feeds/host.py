@@ -97,7 +97,8 @@ class FeedHost(Role):
     def answer(self, results: Sequence[Result]) -> None:
         """The feed's answers, handed to the shards that wait for them. What it has no room for it
         is asked for once more, as far as what only lingers makes room."""
-        asked_again = self._claims.make_room(one for one in results if one.code == FULL)
+        full = [result for result in results if result.code == FULL]
+        asked_again = self._claims.make_room(full) if full else []
         keys = {want.key for want in asked_again}
         told = [result for result in results if result.key not in keys]
         for result in told:
