@@ -39,13 +39,19 @@ def banner(start: Start) -> Text:
             "No API key exists yet, so no client can log in. Add one, in another terminal:",
             f"{start.program} keys add NAME{start.config_options}",
         )
+    if start.settings.openalgo.path:
+        text.append("\n# YOUR_API_KEY below is the one of OpenAlgo's page, under API Key.\n", "dim")
     key = start.demo_key or "YOUR_API_KEY"
     url = start.settings.ws_url()
     _paste(text, "Python, with OpenAlgo's SDK (pip install openalgo):", *python(url, key))
     given = "" if start.demo_key else "HUB_API_KEY=YOUR_API_KEY "
     symbols = ",".join(":".join(pair) for pair in _SYMBOLS)
     _paste(text, "A terminal:", f"{given}{start.program} tail {symbols}{start.hub_options}")
-    _paste(text, "A browser's console:", *browser(url, key))
+    _paste(
+        text,
+        "A browser's console, on a page of this machine, such as OpenAlgo's:",
+        *browser(url, key),
+    )
     return text.append("\n").append("Ctrl-C stops the hub.\n", "dim")
 
 
@@ -74,6 +80,7 @@ def browser(url: str, key: str) -> list[str]:
         '  if (d.type === "auth") ws.send(JSON.stringify({action: "subscribe", mode: "LTP",',
         f"    symbols: [{', '.join(pairs)}]",
         "  })); };",
+        'ws.onclose = e => console.log("closed:", e.code, e.reason);',
     ]
 
 

@@ -24,10 +24,10 @@ from cli.usage import Row
 _TOO_BUSY = 3
 _REST_COLUMNS = 84
 _COLUMNS = (
-    Column("process"),
-    Column("pid", right=True),
+    Column("process", whole=True),
+    Column("pid", right=True, whole=True),
     Column("cpu %", right=True),
-    Column(""),
+    Column("", spare=True),
     Column("share", right=True),
     Column("memory", right=True),
     Column("thr", right=True),
@@ -137,7 +137,7 @@ class Sample:
 
 def picture(sample: Sample, width: int) -> RenderableType:
     """A sample as a table; a full bar is one core, or the busiest process if that is more."""
-    length = min(24, max(4, width - _REST_COLUMNS))
+    length = min(24, max(0, width - _REST_COLUMNS))
     full = max(100.0, *(row.cpu_percent for row in sample.rows), 0.0)
     return Group(
         Text(),

@@ -67,9 +67,9 @@ def install(
     """Run a hub beside the systemd service of the OpenAlgo in PATH, instead of its own proxy.
 
     Shows the units, the settings and the drop-in for OpenAlgo's service as a diff, and asks before
-    it writes them. Nothing of OpenAlgo's is changed, and --undo leaves nothing behind.
+    it writes them. Nothing of OpenAlgo's is changed, and --undo takes all of it away again.
     """
-    found = _service(path, service, system)
+    found = _service(Path(whole(path) or "/"), service, system)
     if undo:
         plan = None
         wanted: dict[Path, str | None] = dict.fromkeys(units.paths(found.name))
@@ -78,22 +78,25 @@ def install(
         wanted = dict(units.files(plan, _templates()))
     what = changes(wanted, system)
     show_long(Text("\n").join(_diff(what)) if what else Text("Nothing is to be changed."))
-    if dry_run:
+    if dry_run or not (what or start):
         return
     if what:
-        _consent(yes=yes)
+        _consent(what, yes=yes)
     control = Systemctl(real=system == Path("/"))
     target = f"{found.name}-hub.target"
-    if undo and what:
+    was_there = (system / units.target_path(found.name)).exists()
+    if undo and was_there:
         control("disable", "--now", target)
     apply(what)
     control("daemon-reload")
-    if start:
+    if start and (undo or not found.standalone):
         control("restart", found.name)
-        if not undo:
-            control("enable", target)
-            control("restart", target)
-    show_long(Text("\n".join(_undone(found) if plan is None else _done(plan, started=start))))
+    if start and not undo:
+        control("enable", target)
+        control("stop", target)  # units that are no part of it any more stop, too
+        control("start", target)
+    told = _undone(found) if plan is None else _done(plan, start=start, again=was_there)
+    show_long(Text("\n".join(told)))
 
 
 class Systemctl:
@@ -122,7 +125,7 @@ def _service(path: Path, name: str | None, system: Path) -> Service:
         names = ", ".join(one.name for one in found)
         raise ConfigError([f"several services run {path}: {names}; name one by --service"])
     which = f"no systemd service {name} has" if name else "no systemd service has"
-    problem = f"{which} {path.absolute()} as its WorkingDirectory, so there is none to install "
+    problem = f"{which} {path} as its WorkingDirectory, so there is none to install "
     raise ConfigError([f"{problem}beside; without one, see docs/openalgo.md"])
 
 
@@ -180,20 +183,31 @@ def _diff(what: Sequence[Change]) -> Iterator[Text]:
             yield Text(line, _STYLES.get(line[:1], ""))
 
 
-def _consent(*, yes: bool) -> None:
+def _consent(what: Sequence[Change], *, yes: bool) -> None:
     if yes:
         return
+    written = [str(change.path) for change in what if change.after is not None]
+    removed = [str(change.path) for change in what if change.after is None]
+    for title, paths in (("To be written:", written), ("To be removed:", removed)):
+        if paths:
+            show_long(Text("\n".join(["", title, *(f"  {path}" for path in paths)])))
     if not sys.stdin.isatty():
         raise StartError("nothing is written without a terminal to ask at; add --yes")
-    click.confirm("\nWrite this?", abort=True)
+    click.confirm("\nDo it?", abort=True)
 
 
-def _done(plan: units.Plan, *, started: bool) -> list[str]:
-    """What to type then."""
+def _done(plan: units.Plan, *, start: bool, again: bool) -> list[str]:
+    """What to type then. `again`: the hub was installed before."""
     program, place = f"sudo {_REPOSITORY}/scripts/hub", shlex.quote(str(plan.checkout))
     user = plan.service.user or "root"
-    lines = ["\nWritten."]
-    if not started:
+    lines = ["\nDone."]
+    if not start and again:
+        lines += [
+            "To let it count, which leaves clients without ticks for some seconds:",
+            f"  sudo systemctl stop {plan.target}",
+            f"  sudo systemctl start {plan.target}",
+        ]
+    elif not start:
         lines += [
             "To change over, which leaves clients without ticks for some seconds:",
             f"  sudo systemctl restart {plan.service.name}",

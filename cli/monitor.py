@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from pathlib import Path
 
 from hub.core.codec import Message
 from hub.core.errors import NoAnswer, NotRunning
 from hub.core.names import CONTROL
+from hub.runtime import lock
 from hub.runtime.control import ask
 
 _PATIENCE_S = 3.0
@@ -18,7 +20,7 @@ def ask_monitor(runtime_dir: Path, question: Message, timeout_s: float = _PATIEN
     """The monitor's answer. Raises NotRunning at once when hub or monitor is not there, NoAnswer
     when it stays silent."""
     if not listening(runtime_dir):
-        raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
+        raise NotRunning(_absent(runtime_dir))
     try:
         return asyncio.run(ask(runtime_dir, "monitor", question, timeout_s))
     except NoAnswer as error:
@@ -28,6 +30,17 @@ def ask_monitor(runtime_dir: Path, question: Message, timeout_s: float = _PATIEN
             f"the hub at {runtime_dir} has no monitor just now; while it starts or stops, "
             "try again in a few seconds"
         ) from None
+
+
+def _absent(runtime_dir: Path) -> str:
+    """Why no router is there; a supervisor that holds the lock starts it again."""
+    with contextlib.suppress(OSError):
+        if lock.holder(runtime_dir) is not None:
+            return (
+                f"the hub at {runtime_dir} has no router just now; while it starts or stops, "
+                "try again in a few seconds"
+            )
+    return f"no hub runs at {runtime_dir}; start one with `hub start`"
 
 
 def listening(runtime_dir: Path) -> bool:

@@ -18,8 +18,9 @@ from cli.terminal import show_long
 from hub.core.errors import ConfigError
 from hub.openalgo import settings as sources
 from hub.openalgo.checkout import Checkout
+from hub.openalgo.ports import Holder, Kind, holder, user_name
 from hub.openalgo.service import services
-from hub.openalgo.survey import Finding, Scene, State, served, survey
+from hub.openalgo.survey import Finding, Scene, State, survey
 
 _SIGNS = {State.FINE: ("✓", "green"), State.LOOK: ("!", "yellow"), State.BAD: ("✗", "bold red")}
 
@@ -78,8 +79,8 @@ def picture(findings: Sequence[Finding], then: str) -> RenderableType:
 
 def _look(path: Path, python: Path | None, config_file: Path | None) -> tuple[list[Finding], str]:
     """All that can be found, and what comes next; of a folder that is no checkout, why."""
-    flags = {"openalgo.path": whole(path), "openalgo.python": whole(python)}
     try:
+        flags = {"openalgo.path": whole(path), "openalgo.python": whole(python)}
         checkout = Checkout.read(path)
         settings = sources.load(config_file or find_file(), os.environ, flags)
     except ConfigError as error:
@@ -87,14 +88,24 @@ def _look(path: Path, python: Path | None, config_file: Path | None) -> tuple[li
         return findings, _MEND
     options = f" --openalgo-python {shlex.quote(str(python.absolute()))}" if python else ""
     options += f" --shards {os.cpu_count() or 1}"
-    program, place = os.environ.get("HUB_PROGRAM", "hub"), shlex.quote(str(checkout.root))
+    program = shlex.quote(os.environ.get("HUB_PROGRAM", "hub"))
+    place = shlex.quote(str(checkout.root))
     install = f"sudo {program} openalgo install {place}{options}"
     scene = Scene(checkout, settings, services(checkout.root), install)
     findings = list(survey(scene))
     if any(finding.state is State.BAD for finding in findings):
         return findings, _MEND
-    if served(settings.websocket.port):
-        return findings, f"a hub is there; see {program} status"
+    running = holder(settings.websocket.port, checkout.root)
+    if running is not None and running.kind is Kind.HUB:
+        return findings, f"a hub is there; see {_status(program, running, place)}"
     if any(not service.standalone for service in scene.services):
         return findings, install
     return findings, f"{program} start --openalgo {place}{options}"
+
+
+def _status(program: str, running: Holder, place: str) -> str:
+    """How to look at the hub that runs, whoever started it."""
+    other = f"sudo -u {running.user} " * (running.user != user_name(os.geteuid()))
+    where = running.runtime_dir
+    option = f"--runtime-dir {shlex.quote(where)}" if where else f"--openalgo {place}"
+    return f"{other}{program} status {option}"

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hub.core.config import Settings
+from hub.core.errors import ConfigError
 from hub.openalgo import settings
 
 _MACHINE = Path("/etc/shardhub/hub.toml")
@@ -70,5 +71,9 @@ def load_settings(config_file: Path | None, flags: Mapping[str, Any] | None = No
 
 
 def whole(path: Path | None) -> str | None:
-    """A path from the command line as a setting; None is not given."""
-    return str(path.absolute()) if path else None
+    """A path from the command line as a setting; None is not given. Raises ConfigError."""
+    try:
+        return str(path.absolute()) if path else None
+    except FileNotFoundError:
+        problem = f"{path}: the folder you are in is gone; go to another, or write the whole path"
+        raise ConfigError([problem]) from None

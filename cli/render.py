@@ -28,11 +28,14 @@ _HOT, _WARM = 90.0, 60.0
 
 
 class Column(NamedTuple):
-    """A column: its title, on which side its cells stand, and whether it is cut first."""
+    """A column: its title, on which side its cells stand, whether it is cut first or never, and
+    whether it may be left out when it says nothing."""
 
     title: str
     right: bool = False
     wide: bool = False
+    whole: bool = False
+    spare: bool = False
 
 
 def table(
@@ -42,18 +45,31 @@ def table(
     made = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="bold dim")
     made.padding = (0, 1, 0, 0)
     made.show_footer = bool(totals)
-    for index, column in enumerate(columns):
+    lines = [[_unwrapped(cell) for cell in row] for row in rows]
+    foot = [_unwrapped(cell) for cell in totals] or [Text()] * len(columns)
+    kept = [
+        index
+        for index, column in enumerate(columns)
+        if not column.spare or not all(_says_nothing(line[index]) for line in [*lines, foot])
+    ]
+    for index in kept:
+        column = columns[index]
         made.add_column(
             column.title,
-            totals[index] if totals else "",
+            foot[index],
             justify="right" if column.right else "left",
             footer_style="bold",
             no_wrap=not column.wide,  # what may be wrapped is what rich makes narrow first
             overflow="ellipsis",
+            min_width=max((line[index].cell_len for line in lines), default=0) * column.whole,
         )
-    for row in rows:
-        made.add_row(*map(_unwrapped, row))
+    for line in lines:
+        made.add_row(*(line[index] for index in kept))
     return made
+
+
+def _says_nothing(cell: Text) -> bool:
+    return cell.plain.strip() in {"", ABSENT.plain, "0"}
 
 
 def _unwrapped(cell: Cell) -> Text:

@@ -31,7 +31,12 @@ from cli.progress import Progress
 from cli.terminal import show_long
 from hub.auth.sources import keys_of
 from hub.core.config import Settings
+from hub.core.errors import StartError
+from hub.core.names import OPENALGO
 from hub.feeds import catalogue
+from hub.openalgo.checkout import Checkout
+from hub.openalgo.service import services
+from hub.openalgo.survey import Finding, Scene, State, survey
 from hub.runtime.paths import make_runtime_dir
 from hub.supervisor import Supervisor
 
@@ -71,6 +76,8 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
 
     A process that ends is started again; clients of a shard that ended reconnect to the others.
     """
+    if given["openalgo_python"] and not (given["openalgo"] or os.environ.get("HUB_OPENALGO_PATH")):
+        raise click.UsageError("--openalgo-python is for --openalgo PATH, which is not given.")
     if demo and given["openalgo"]:
         raise click.UsageError("--demo has a market of its own; leave it out, or --openalgo.")
     file = config_file or find_file()
@@ -78,7 +85,29 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
-    sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
+    if not settings.openalgo.path:
+        sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
+    findings = _look(settings)
+    try:
+        sys.exit(_run(settings, demo=False, config_options=options))
+    except StartError as error:
+        ports = [one for one in findings if one.state is State.BAD and "port" in one.what]
+        raise StartError("; ".join([str(error), *(one.advice for one in ports[:1])])) from None
+
+
+def _look(settings: Settings) -> list[Finding]:
+    """What is found in the checkout; what is worth a look is told. Raises StartError when its
+    Python cannot run the adapters: they would be started again and again."""
+    checkout = Checkout.read(Path(settings.openalgo.path))
+    program = shlex.quote(os.environ.get("HUB_PROGRAM", "hub"))
+    install = f"sudo {program} openalgo install {shlex.quote(str(checkout.root))}"
+    findings = list(survey(Scene(checkout, settings, services(checkout.root), install)))
+    for what, state, found, advice in findings:
+        if state is State.BAD and what == "Python" and OPENALGO in settings.hub.feeds:
+            raise StartError(f"{found}; {advice}")
+        if state is not State.FINE and what in {".env", "Python", "database", "API keys", "user"}:
+            click.echo(f"{what}: {found}; {advice}", err=True)
+    return findings
 
 
 def flags(given: Mapping[str, Any], *, demo: bool, file: Path | None) -> dict[str, Any]:
@@ -124,7 +153,7 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
                     supervisor.settings,
                     demo_key=key,
                     has_keys=has_keys,
-                    hub_options=_hub_options(directory),
+                    hub_options=_hub_options(directory, settings.openalgo.path),
                     config_options=config_options,
                     program=os.environ.get("HUB_PROGRAM", "hub"),
                 )
@@ -139,8 +168,10 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
         return supervisor.run()
 
 
-def _hub_options(directory: Path) -> str:
+def _hub_options(directory: Path, openalgo: str) -> str:
     """How another command finds this hub, if not by itself."""
     if directory == usual_dir(None):
         return ""
+    if openalgo and directory == usual_dir(None, Path(openalgo)):
+        return f" --openalgo {shlex.quote(openalgo)}"
     return f" --runtime-dir {shlex.quote(str(directory))}"

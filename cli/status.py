@@ -21,8 +21,8 @@ from cli.terminal import show
 _SILENT_S = 3.0
 _NOTES = ("dropped", "malformed", "conflated", "behind")
 _COLUMNS = (
-    Column("process"),
-    Column("pid", right=True),
+    Column("process", whole=True),
+    Column("pid", right=True, whole=True),
     Column("state"),
     Column("uptime", right=True),
     Column("clients", right=True),
@@ -30,8 +30,8 @@ _COLUMNS = (
     Column("in/s", right=True),
     Column("out/s", right=True),
     Column("lag", right=True),
-    Column("restarts", right=True),
-    Column("notes", wide=True),
+    Column("restarts", right=True, spare=True),
+    Column("notes", wide=True, spare=True),
 )
 
 

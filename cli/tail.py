@@ -114,8 +114,8 @@ def read_key(key_file: Path | None, runtime_dir: Path) -> str:
     if key_file is not None:
         raise click.UsageError(f"{key_file} holds no API key that can be read.")
     raise click.UsageError(
-        f"There is no API key: give --key-file FILE or set ${_VARIABLE}. `hub keys add NAME` "
-        "makes one; `hub start --demo` needs none."
+        f"There is no API key: give --key-file FILE or set ${_VARIABLE}. It is the key of "
+        "OpenAlgo's page, or one that `hub keys add NAME` makes; `hub start --demo` needs none."
     )
 
 

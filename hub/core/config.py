@@ -435,7 +435,11 @@ def load(
     }
     if problems:
         raise ConfigError(problems)
-    return Settings(**built)
+    settings = Settings(**built)
+    if settings.websocket.port == settings.bus.port != 0:
+        port = settings.bus.port
+        raise ConfigError([f"websocket.port and bus.port are both {port}; each needs its own"])
+    return settings
 
 
 def said(

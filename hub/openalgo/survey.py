@@ -4,23 +4,19 @@ what to do. Only looks: nothing of the checkout is run but its Python, and nothi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import NamedTuple
-
-import psutil
 
 from hub.auth.database import Database, KeyRow
 from hub.auth.openalgo import MIN_PEPPER
 from hub.core.config import Settings
 from hub.core.errors import ConfigError, KeyStoreError, StartError
 from hub.openalgo.checkout import Checkout, interpreter
+from hub.openalgo.ports import Kind, holder, user_name
 from hub.openalgo.service import MODE, STANDALONE, Service
 from hub.runtime.process import said_by
 
@@ -46,7 +42,8 @@ for name in sys.argv[1:]:
 print(json.dumps({"version": sys.version.split()[0], "missing": missing}))
 """
 _PROBE_S = 30.0
-_HUB = ("hub.", "shards.")
+_PLACEHOLDER = "PLACEHOLDER"
+"""Stands in the secrets of OpenAlgo's .sample.env."""
 
 
 class State(StrEnum):
@@ -86,7 +83,7 @@ def survey(scene: Scene) -> Iterator[Finding]:
     yield _python(checkout, settings)
     yield from _database(checkout)
     yield _brokers(checkout)
-    yield _user(checkout)
+    yield _user(checkout, scene.services)
     yield _service(scene)
     for what, host, port in (
         ("clients' port", settings.websocket.host, settings.websocket.port),
@@ -95,16 +92,14 @@ def survey(scene: Scene) -> Iterator[Finding]:
         yield _port(scene, what, host, port)
 
 
-def served(port: int) -> bool:
-    """Whether a hub listens there, as far as this user may see."""
-    return any(holder is not None and _is_hub(holder) for holder in _listeners(port))
-
-
 def _variables(checkout: Checkout) -> Finding:
     what, found = ".env", f"{len(checkout.variables)} variables"
     if len(checkout.pepper) < MIN_PEPPER:
         advice = "let OpenAlgo make its .env, or put the one there that its API keys were made with"
         return Finding(what, State.BAD, f"{found}, but no API_KEY_PEPPER that is one", advice)
+    if _PLACEHOLDER in checkout.pepper:
+        advice = "let OpenAlgo start once: it makes a .env of its own from .sample.env"
+        return Finding(what, State.BAD, f"{found}, API_KEY_PEPPER is the sample's", advice)
     if not checkout.variables.get("FERNET_SALT"):
         advice = "let OpenAlgo of this version start once: it writes one"
         return Finding(what, State.LOOK, f"{found}, no FERNET_SALT", advice)
@@ -146,11 +141,20 @@ def _database(checkout: Checkout) -> Iterator[Finding]:
         rows = database.rows()
     except KeyStoreError as error:
         found, _, advice = str(error).partition("; ")
-        advice = advice or "run this as the user that OpenAlgo runs as"
-        yield Finding(what, State.BAD, found, advice)
+        yield Finding(what, State.BAD, found, advice or _database_advice(found))
         return
     yield Finding(what, State.FINE, f"{database.shown}, can be read")
     yield _logins(rows)
+
+
+def _database_advice(problem: str) -> str:
+    if "denied" in problem or "unable to open" in problem:
+        return "run this as the user that OpenAlgo runs as"
+    if "no such table" in problem or "no such column" in problem:
+        return "let OpenAlgo of this version start once: it makes its tables"
+    if "not a database" in problem or "malformed" in problem:
+        return "correct DATABASE_URL in the .env, or bring back a copy of the database"
+    return "see that OpenAlgo itself can use it"
 
 
 def _logins(rows: list[KeyRow]) -> Finding:
@@ -178,12 +182,14 @@ def _brokers(checkout: Checkout) -> Finding:
     return Finding(what, State.FINE, found)
 
 
-def _user(checkout: Checkout) -> Finding:
+def _user(checkout: Checkout, services: list[Service]) -> Finding:
     what, owner, own = "user", checkout.root.stat().st_uid, os.geteuid()
     if owner == own:
-        return Finding(what, State.FINE, f"{_name(own)}, whose OpenAlgo's files are")
-    found = f"{_name(own)}, but OpenAlgo's files are {_name(owner)}'s"
-    advice = f"start the hub as {_name(owner)}; `hub openalgo install` sees to it"
+        return Finding(what, State.FINE, f"{user_name(own)}, who owns OpenAlgo's files")
+    found = f"{user_name(own)}, but OpenAlgo's files are {user_name(owner)}'s"
+    advice = f"start the hub as {user_name(owner)}, for example with `sudo -u {user_name(owner)}`"
+    if services:
+        advice = f"start the hub as {user_name(owner)}; `hub openalgo install` sees to it"
     return Finding(what, State.LOOK, found, advice)
 
 
@@ -203,66 +209,31 @@ def _service(scene: Scene) -> Finding:
 
 def _port(scene: Scene, what: str, host: str, port: int) -> Finding:
     place = f"{host}:{port}"
-    holders = _listeners(port)
-    if not holders:
+    found = holder(port, scene.checkout.root)
+    if found is None:
         return Finding(what, State.FINE, f"{place} is free")
-    holder = holders[0]
-    if holder is None:
-        found = f"{place} is taken by a process that {_name(os.geteuid())} may not see"
-        return Finding(what, State.BAD, found, "run this as root to see which, and end it")
-    if _is_hub(holder):
-        return Finding(what, State.FINE, f"{place} is a hub's already (pid {holder.pid})")
-    if not _is_openalgo(holder, scene.checkout.root):
-        found = f"{place} is taken by {holder.name()} (pid {holder.pid})"
-        if holder.name() == "docker-proxy":
-            return Finding(what, State.BAD, found, "for OpenAlgo in Docker see docs/openalgo.md")
-        return Finding(what, State.BAD, found, "end it, or give the hub another port in the .env")
-    found = f"{place} is taken by OpenAlgo's own proxy (pid {holder.pid})"
-    if not scene.services:
-        advice = f"start OpenAlgo anew with {MODE}={STANDALONE} in its environment"
-    elif all(service.standalone for service in scene.services):
-        advice = f"sudo systemctl restart {scene.services[0].name}"
+    by = f"{found.name} (pid {found.pid})"
+    if found.kind is Kind.UNSEEN:
+        by = f"a process that {user_name(os.geteuid())} may not see"
+        advice = "run this as root to see which, and end it"
+    elif found.kind is Kind.HUB:
+        if found.checkout in {None, str(scene.checkout.root)}:
+            return Finding(what, State.FINE, f"{place} is the hub's that runs (pid {found.pid})")
+        by = f"the hub of {found.checkout or 'no checkout'} (pid {found.pid})"
+        advice = "give this instance a port of its own in its .env"
+    elif found.kind is Kind.OPENALGO:
+        by = f"OpenAlgo's own proxy (pid {found.pid})"
+        advice = _without_proxy(scene)
+    elif found.name == "docker-proxy":
+        advice = "for OpenAlgo in Docker see docs/openalgo.md"
     else:
-        advice = f"type: {scene.install}"
-    return Finding(what, State.BAD, found, advice)
+        advice = "end it, or give the hub another port in the .env"
+    return Finding(what, State.BAD, f"{place} is taken by {by}", advice)
 
 
-def _listeners(port: int) -> list[psutil.Process | None]:
-    """Who listens on a port, whatever the address; None for a process that cannot be seen."""
-    with contextlib.suppress(psutil.Error, OSError):
-        return [
-            _process(connection.pid)
-            for connection in psutil.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
-        ]
-    return []
-
-
-def _process(pid: int | None) -> psutil.Process | None:
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid) if pid else None
-    return None
-
-
-def _is_openalgo(process: psutil.Process, checkout: Path) -> bool:
-    """Its proxy, or its page's process that has it inside: both run in the checkout."""
-    try:
-        return os.path.realpath(process.cwd()) == str(checkout)
-    except (psutil.Error, OSError):
-        return False
-
-
-def _is_hub(process: psutil.Process) -> bool:
-    try:
-        command = process.cmdline()
-    except psutil.Error:
-        return False
-    module = command[command.index("-m") + 1 :][:1] if "-m" in command else [""]
-    return module[0].startswith(_HUB)
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
+def _without_proxy(scene: Scene) -> str:
+    if not scene.services:
+        return f"start OpenAlgo anew with {MODE}={STANDALONE} in its environment"
+    if all(service.standalone for service in scene.services):
+        return f"type: sudo systemctl restart {scene.services[0].name}"
+    return f"type: {scene.install}"

@@ -89,6 +89,11 @@ def paths(service: str) -> list[Path]:
     return list(files(plan, dict.fromkeys(UNITS, "")))
 
 
+def target_path(service: str) -> Path:
+    """Where the unit is that stands for all of them: whether it is there tells if they are."""
+    return _SYSTEM / f"{service}-hub.target"
+
+
 def _drop_in(service: str) -> Path:
     return _SYSTEM / f"{service}.service.d" / "50-shardhub.conf"
 

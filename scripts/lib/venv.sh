@@ -18,6 +18,9 @@ fail() {
 venv_ensure() {
     local lock=$1 guard
     venv_stamped "$lock" && return
+    [[ -w $root || ! -r $root/.venv/.stamp || -x $root/.venv/bin/python ]] ||
+        fail "you may not run $(readlink -m "$root/.venv/bin/python"), which .venv was made with; let who may" \
+            "write here type \`rm -r $root/.venv; PYTHON=/usr/bin/python3 $root/scripts/${0##*/} --version\`."
     [[ -w $root && (! -e $root/.venv || -w $root/.venv) ]] ||
         fail "you may not write to $root; type \`sudo $root/scripts/${0##*/}\` once to install there."
     exec {guard}<"$root"

@@ -53,7 +53,8 @@ def test_the_browser_lines_are_balanced() -> None:
 
 def test_lines_to_paste_stand_at_the_left_and_all_else_is_a_comment() -> None:
     text = banner(Start(Settings(), demo_key=KEY)).plain
-    assert "\n# A browser's console:\nws = new" in text
+    assert "\n# A browser's console, on a page of this machine," in text
+    assert "OpenAlgo's:\nws = new" in text
     assert "\n# Python, with OpenAlgo's SDK (pip install openalgo):\nfrom openalgo" in text
 
 

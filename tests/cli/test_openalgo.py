@@ -12,6 +12,7 @@ import pytest
 
 from cli.install import Systemctl
 from hub.core.errors import StartError
+from hub.openalgo.ports import Holder, Kind, user_name
 from tests.openalgo import Checkout
 
 PYTHON = ("--openalgo-python", sys.executable)
@@ -96,16 +97,66 @@ def test_install_shows_the_diff_writes_and_takes_it_all_away_again(
     assert "sudo systemctl enable --now openalgo-hub.target\n" in out
     assert "--undo\n" in out
     assert len(files(system)) == len(before) + FILES
-    assert "Nothing is to be changed" in hub(*install, "--shards", "3", "--yes").stdout
+    again = hub(*install, "--shards", "3", "--yes").stdout
+    assert again == "Nothing is to be changed.\n"
     changed = hub(*install, "--shards", "2", "--dry-run").stdout
     assert "-shards = 3" in changed
     assert "+shards = 2" in changed
+    told = hub(*install, "--shards", "2", "--yes").stdout
+    assert "sudo systemctl stop openalgo-hub.target\n" in told
+    assert "sudo systemctl start openalgo-hub.target\n" in told
     undo = ("openalgo", "install", checkout.root, "--root", system, "--undo")
     hub(*undo, "--dry-run")
     assert len(files(system)) == len(before) + FILES
     assert "sudo systemctl restart openalgo" in hub(*undo, "--yes").stdout
     assert files(system) == before
     assert not (system / "etc/shardhub").exists()
+    assert hub(*undo, "--yes").stdout == "Nothing is to be changed.\n"
+
+
+def test_install_starts_it_in_the_right_order(
+    hub: Any, checkout: Checkout, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(Systemctl, "__call__", lambda _, *words: asked.append(words))
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system, "--yes", "--start")
+    target = "openalgo-hub.target"
+    running = [("enable", target), ("stop", target), ("start", target)]
+    hub(*install)
+    assert asked == [("daemon-reload",), ("restart", "openalgo"), *running]
+    asked.clear()
+    hub(*install, "--shards", "2")  # OpenAlgo runs without its proxy already
+    assert asked == [("daemon-reload",), *running]
+    asked.clear()
+    hub(*install, "--undo")
+    assert asked == [("disable", "--now", target), ("daemon-reload",), ("restart", "openalgo")]
+
+
+@pytest.mark.parametrize("command", ["check", "install"])
+def test_in_a_folder_that_is_gone_a_short_path_is_an_error(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = hub("openalgo", command, "openalgo", rc=1 if command == "check" else 78)
+    assert "the folder you are in is gone" in result.output
+
+
+def test_check_says_how_to_look_at_the_hub_that_is_there(
+    hub: Any, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = user_name(os.geteuid())
+    running = Holder(Kind.HUB, 7, "python", me, str(checkout.root), "/run/a-hub")
+    monkeypatch.setattr("cli.openalgo.holder", lambda *_: running)
+    check = ("openalgo", "check", checkout.root, *PYTHON)
+    status = "./scripts/hub status --runtime-dir /run/a-hub\n"
+    assert hub(*check).stdout.endswith(f"Next: a hub is there; see {status}")
+    running = running._replace(user="trader")
+    assert hub(*check).stdout.endswith(f"see sudo -u trader {status}")
+    running = running._replace(user=me, runtime_dir=None)
+    assert hub(*check).stdout.endswith(f"see ./scripts/hub status --openalgo {checkout.root}\n")
 
 
 def test_install_asks_only_at_a_terminal(hub: Any, checkout: Checkout, system: Path) -> None:

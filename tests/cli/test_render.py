@@ -90,3 +90,25 @@ def test_no_table_is_wider_than_its_console_and_no_cell_is_wrapped(
     assert all(len(line) <= width for line in lines)
     assert sum(line.startswith("x") for line in lines) == len(notes)
     assert len(lines) == len(notes) + 4
+
+
+def test_what_is_whole_is_never_cut_and_what_says_nothing_may_be_left_out() -> None:
+    columns = (
+        Column("process", whole=True),
+        Column("words", wide=True),
+        Column("empty", spare=True),
+        Column("pid", right=True, whole=True),
+        Column("restarts", right=True, spare=True),
+    )
+    rows: list[tuple[render.Cell, ...]] = [("feed-openalgo", "x" * 60, "", "12345", render.ABSENT)]
+    out = io.StringIO()
+    Console(file=out, width=40).print(render.table(columns, rows, ("total", "", "", "", "0")))
+    text = out.getvalue()
+    assert "feed-openalgo" in text
+    assert "12345" in text
+    assert "empty" not in text
+    assert "restarts" not in text
+    rows.append(("router", "", "", "7", "2"))
+    out = io.StringIO()
+    Console(file=out, width=80).print(render.table(columns, rows, ("total", "", "", "", "2")))
+    assert "restarts" in out.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,12 +103,54 @@ def test_the_banner_names_the_place_of_a_hub_that_serves_a_checkout(
     hub: Any, runtime_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(runtime_dir))
-    at = runtime_dir / f"shardhub-{os.getuid()}"
     assert "--runtime-dir" not in hub("start").stdout
-    named = hub("start", "--openalgo", make_checkout(home / "oa"), "--feed", "bus").stdout
-    assert f" --runtime-dir {at}-" in named
+    root = make_checkout(home / "oa")
+    named = hub("start", "--openalgo", root, "--feed", "bus").stdout
+    assert f" --openalgo {root}\n" in named
+    assert "# YOUR_API_KEY below is the one of OpenAlgo's page" in named
     os.environ["HUB_OPENALGO_PATH"] = str(home / "oa")
-    assert "--runtime-dir" not in hub("start", "--feed", "bus").stdout
+    unnamed = hub("start", "--feed", "bus").stdout
+    assert "--runtime-dir" not in unnamed
+    assert "--openalgo" not in unnamed
+
+
+def test_what_is_worth_a_look_in_a_checkout_is_told(
+    hub: Any, runtime_dir: Path, home: Path
+) -> None:
+    root = make_checkout(home / "oa")
+    result = hub("start", "--openalgo", root, "--feed", "bus", "--runtime-dir", runtime_dir)
+    assert "database: there is no" in result.stderr
+    assert "start OpenAlgo once" in result.stderr
+
+
+def test_a_python_that_cannot_run_the_adapters_starts_nothing(hub: Any, home: Path) -> None:
+    root = make_checkout(home / "oa")
+    python = home / "python"
+    python.write_text("#!/bin/sh\nexit 3\n")
+    python.chmod(0o755)
+    told = hub("start", "--openalgo", root, "--openalgo-python", python, rc=73).stderr
+    assert "does not run: it ends with 3; name the one that OpenAlgo runs with" in told
+    assert made == []
+
+
+def test_a_python_of_openalgo_s_without_openalgo_is_an_error(hub: Any, home: Path) -> None:
+    assert "--openalgo PATH" in hub("start", "--openalgo-python", home / "python", rc=2).stderr
+
+
+def test_a_port_of_openalgo_s_own_proxy_is_told_with_what_to_do(
+    hub: Any, home: Path, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refused:
+        def __init__(self, *_: Any) -> None:
+            raise StartError("websocket.port cannot use it")
+
+    monkeypatch.setattr("cli.start.Supervisor", Refused)
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        monkeypatch.chdir(make_checkout(home / "oa"))  # so this process is OpenAlgo's
+        port = sock.getsockname()[1]
+        told = hub("start", "--openalgo", home / "oa", "--feed", "bus", "--port", port,
+                   "--runtime-dir", runtime_dir, rc=73).stderr  # fmt: skip
+    assert "cannot use it; start OpenAlgo anew with APP_MODE=standalone" in told
 
 
 def test_a_checkout_that_cannot_be_used_starts_nothing(hub: Any, home: Path) -> None:

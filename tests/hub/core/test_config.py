@@ -311,3 +311,13 @@ def test_types_are_told_in_words() -> None:
     assert words["flow.window_ms"] == "number"
     assert words["keys.file"] == "text"
     assert msgspec.json.encode(words)
+
+
+@pytest.mark.parametrize(("clients", "bus", "good"), [(9000, 9000, False), (0, 0, True)])
+def test_the_two_ports_are_two(clients: int, bus: int, good: bool) -> None:
+    flags = {"websocket.port": clients, "bus.port": bus}
+    if good:
+        assert config.load(None, {}, flags).bus.port == bus
+    else:
+        with pytest.raises(ConfigError, match="both 9000"):
+            config.load(None, {}, flags)

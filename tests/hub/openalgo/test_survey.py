@@ -14,8 +14,9 @@ import pytest
 
 from hub.core.config import Bus, OpenAlgo, Settings, Websocket
 from hub.openalgo.checkout import Checkout
+from hub.openalgo.ports import Kind, holder
 from hub.openalgo.service import Service
-from hub.openalgo.survey import Finding, Scene, State, served, survey
+from hub.openalgo.survey import Finding, Scene, State, survey
 from tests.openalgo import Checkout as Miniature
 
 LISTEN = """
@@ -123,6 +124,7 @@ def test_no_secret_is_told(checkout: Miniature) -> None:
     [
         ("API_KEY_PEPPER", "", State.BAD, "API_KEY_PEPPER"),
         ("API_KEY_PEPPER", "API_KEY_PEPPER=short", State.BAD, "API_KEY_PEPPER"),
+        ("API_KEY_PEPPER", f"API_KEY_PEPPER=A_{'PLACEHOLDER_' * 4}", State.BAD, "the sample's"),
         ("FERNET_SALT", "", State.LOOK, "FERNET_SALT"),
         ("", "APP_MODE = 'integrated'", State.BAD, "APP_MODE=integrated"),
         ("", "APP_MODE = 'standalone'", State.FINE, "variables"),
@@ -180,6 +182,19 @@ def test_a_database_that_is_not_there(checkout: Miniature) -> None:
     assert found["database"].state is State.BAD
     assert "start OpenAlgo once" in found["database"].advice
     assert "API keys" not in found
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [(b"not a database at all, but a text", "DATABASE_URL"), (b"", "start once")],
+)
+def test_a_database_that_is_none(checkout: Miniature, content: bytes, advice: str) -> None:
+    for path in checkout.database.parent.iterdir():
+        path.unlink()
+    checkout.database.write_bytes(content)
+    finding = look(checkout)["database"]
+    assert finding.state is State.BAD
+    assert advice in finding.advice
 
 
 def test_a_database_of_a_kind_that_needs_more(checkout: Miniature) -> None:
@@ -255,15 +270,35 @@ def test_openalgos_own_proxy_has_the_port(
     assert f"OpenAlgo's own proxy (pid {pid})" in finding.found
     assert advice in finding.advice
     assert found["bus's port"].state is State.FINE
-    assert not served(port)
 
 
-def test_a_hub_has_the_port(checkout: Miniature, listener: Listener, tmp_path: Path) -> None:
-    port, pid = listener(tmp_path, "-m", "hub.router")
+@pytest.mark.parametrize(
+    ("path", "state", "word"),
+    [
+        ("{root}", State.FINE, "is the hub's that runs"),
+        ("/opt/another", State.BAD, "taken by the hub of /opt/another"),
+        ("", State.BAD, "taken by the hub of no checkout"),
+    ],
+)
+def test_a_hub_has_the_port(
+    checkout: Miniature,
+    listener: Listener,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    state: State,
+    word: str,
+) -> None:
+    monkeypatch.setenv("HUB_OPENALGO_PATH", path.format(root=checkout.root))
+    monkeypatch.setenv("HUB_RUNTIME_DIR", "/run/a-hub")
+    port, pid = listener(checkout.root.parent, "-m", "hub.router")
     finding = look(checkout, bus=port)["bus's port"]
-    assert (finding.state, finding.advice) == (State.FINE, "")
-    assert f"a hub's already (pid {pid})" in finding.found
-    assert served(port)
+    assert finding.state is state
+    assert word in finding.found
+    assert f"(pid {pid})" in finding.found
+    assert bool(finding.advice) == (state is State.BAD)
+    found = holder(port, checkout.root)
+    assert found
+    assert (found.kind, found.runtime_dir) == (Kind.HUB, "/run/a-hub")
 
 
 def test_another_program_has_the_port(
@@ -281,8 +316,7 @@ def test_who_has_the_port_cannot_be_seen(
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
         unseen = [one._replace(pid=None) for one in psutil.net_connections("tcp")]
-        monkeypatch.setattr("hub.openalgo.survey.psutil.net_connections", lambda _: unseen)
+        monkeypatch.setattr("hub.openalgo.ports.psutil.net_connections", lambda _: unseen)
         finding = look(checkout, port=port)["clients' port"]
     assert finding.state is State.BAD
     assert "may not see" in finding.found
-    assert not served(port)
