@@ -7,6 +7,7 @@ of hub/core/errors.py, 130 after Ctrl-C, 141 when nobody reads the output any mo
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
@@ -96,6 +97,9 @@ class Hub(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what goes wrong ends in a message or an exit code, never a traceback."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError):  # not every stream that is put there has it
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # see above
         try:
             return super().invoke(ctx)
         except HubError as error:

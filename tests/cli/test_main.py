@@ -162,3 +162,14 @@ def test_a_real_interrupt_ends_a_command_with_130(tmp_path: Path) -> None:
             connection.close()
     assert stderr == b""
     assert process.returncode == 130
+
+
+def test_a_terminal_that_has_no_dots_gets_question_marks(runtime_dir: Path) -> None:
+    environment = os.environ | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "openalgo", "check", "/nowhere"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout.startswith("? settings")
+    assert "Traceback" not in done.stderr

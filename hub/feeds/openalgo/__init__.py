@@ -85,6 +85,7 @@ class OpenAlgoFeed:
         self._clock = Awake()
         self._sink: Sink
         self._runtime_dir: Path
+        self._socket: Path
         self._control: links.Pipe | None = None
         self._pump: links.Pump
         self._timer: asyncio.TimerHandle | None = None
@@ -102,6 +103,8 @@ class OpenAlgoFeed:
         """Start the worker; it need not be there yet when this returns."""
         self._sink = sink
         self._runtime_dir = make_runtime_dir(self._settings)
+        for left in self._runtime_dir.glob(f"{OPENALGO}-*"):  # of a host that was killed
+            left.unlink(missing_ok=True)
         self._step()
 
     def apply(self, wants: Sequence[Want]) -> None:
@@ -159,7 +162,9 @@ class OpenAlgoFeed:
 
     def _start(self) -> None:
         """A new worker, on sockets of its own: what the last one was told is not for it."""
-        address = links.ipc(self._runtime_dir, f"{OPENALGO}-{next(self._lives)}")
+        name = f"{OPENALGO}-{next(self._lives)}"
+        self._socket = self._runtime_dir / name
+        address = links.ipc(self._runtime_dir, name)
         sock = links.bind(links.PAIR, address, queue=0, what="feed openalgo")
         self._pump = links.Pump(lambda: None, Window(0.0))
         self._pump.add(sock, self._take)
@@ -204,6 +209,7 @@ class OpenAlgoFeed:
         if self._control is not None:
             self._pump.close()
             self._control = None
+            self._socket.unlink(missing_ok=True)
 
     # What it tells.
 

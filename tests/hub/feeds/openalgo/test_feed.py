@@ -89,6 +89,7 @@ def test_a_worker_that_is_killed_is_started_again_and_told_everything(
 ) -> None:
     checkout.login(*ANITA)
     bench = Bench(checkout, runtime_dir, sys.executable)
+    (runtime_dir / "openalgo-9").touch()
     feed = bench.feed
 
     async def main() -> None:
@@ -104,8 +105,13 @@ def test_a_worker_that_is_killed_is_started_again_and_told_everything(
         os.kill(before, signal.SIGKILL)
         await bench.until(lambda: feed._pid not in {0, before} and feed.health().brokers)
         assert len(checkout.calls("connect")) == 2
+        assert len(left()) == 1
         await feed.stop()
         assert feed._pid == 0
+        assert left() == []
+
+    def left() -> list[Path]:
+        return list(runtime_dir.glob("openalgo-*"))
 
     asyncio.run(main())
 
@@ -137,6 +143,7 @@ def test_the_problem_names_who_hangs_before_others_and_not_too_many(
 ) -> None:
     checkout.mischief(anita__connect={"until": "morning"}, connect={"error": "no"})
     bench = Bench(checkout, runtime_dir, sys.executable)
+    (runtime_dir / "openalgo-9").touch()
     feed = bench.feed
     feed._max_hang_s = 0.5
     users = ["bala", "chitra", "dev", "anita"]
