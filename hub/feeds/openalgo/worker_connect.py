@@ -159,17 +159,22 @@ class _Attempt:
     def _initialize(self, *, force: bool = False) -> str:
         """The sentence of what went wrong, or empty.
 
-        The adapter has read the user's tokens then, and they are known for what they are.
+        The user's tokens are known for what they are before the adapter can tell them; again when
+        it has read them, for before that the checkout's code may not have been there to ask.
         """
         call = self._adapter.initialize
         options = {"force": True} if force and checkout.accepts(call, "force") else {}
+        self._learn()
         try:
             answer = with_call(
                 self._line, "initialize", lambda: call(self._broker, self._user, **options)
             )
         finally:
-            SECRETS.learn(with_call(self._line, "tokens", checkout.tokens_of, self._user))
+            self._learn()
         return said_error(answer)
+
+    def _learn(self) -> None:
+        SECRETS.learn(with_call(self._line, "tokens", checkout.tokens_of, self._user))
 
 
 def _worth_a_retry(error: str, answer: Any) -> bool:

@@ -8,8 +8,10 @@ Runs in the checkout's interpreter: see `worker.py` for what may be imported.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
 SHORTEST = 8
@@ -21,15 +23,20 @@ class Secrets:
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Secrets {len(self._known)}>"
 
     def learn(self, values: Iterable[str]) -> None:
-        """More of them, and their parts: some are written as `client:::key`."""
+        """More of them, and their parts: some are written as `client:::key`. In URLs they are
+        written in other characters."""
         parts = {part for value in values for part in (value, *value.split(":"))}
         longer = {part for part in parts if len(part) >= SHORTEST}
-        self._known = tuple(sorted({*self._known, *longer}, key=len, reverse=True))
+        raw = [part.encode("utf-8", "surrogatepass") for part in longer]
+        forms = {*longer, *map(quote, raw), *map(quote_plus, raw)}
+        with self._lock:
+            self._known = tuple(sorted({*self._known, *forms}, key=len, reverse=True))
 
     def hide(self, text: str) -> str:
         """The text without them."""
@@ -49,6 +56,11 @@ class Discreet:
         """Write it without its secrets."""
         self._stream.write(self._secrets.hide(text))
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write all of them so."""
+        for line in lines:
+            self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         """All else is the stream's."""

@@ -171,10 +171,11 @@ def test_no_secret_is_in_the_command_line(worker: Parent) -> None:
     assert not [part for part in line if worker.checkout.environment()["API_KEY_PEPPER"] in part]
 
 
-def test_no_secret_that_is_known_is_in_the_log(worker: Parent) -> None:
+@pytest.mark.parametrize("call", ["initialize", "connect"])
+def test_no_secret_that_is_known_is_in_the_log(worker: Parent, call: str) -> None:
     worker.checkout.login("anita", "angel")
     url = "wss://broker/?token=token-of-the-day&key=broker-key-of-the-miniature"
-    worker.checkout.mischief(connect={"say": url, "error": "no way"})
+    worker.checkout.mischief(**{call: {"say": url, "error": "no way"}})
     worker.on("anita")
     assert worker.state("anita")["state"] == "failed"
     worker.send("stop")
