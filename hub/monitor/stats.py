@@ -15,6 +15,8 @@ EVERY_S = 10.0
 """Time between two writes; OpenAlgo believes a file for a minute."""
 
 _MODE = 0o644
+_HOW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+"""A link put there would make this overwrite, and open to all, what it leads to."""
 
 
 def stats(processes: Iterable[dict[str, Any]], now_epoch_s: float) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def write(file: Path, content: dict[str, Any]) -> None:
     Raises OSError: the folder is OpenAlgo's and is not made here.
     """
     new = file.with_name(f"{file.name}.tmp")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "w") as out:  # noqa: PTH123
+    with open(os.open(new, _HOW, _MODE), "w") as out:  # noqa: PTH123
         os.fchmod(out.fileno(), _MODE)  # whatever the umask says
         json.dump(content, out)
     new.replace(file)

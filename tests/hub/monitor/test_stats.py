@@ -60,3 +60,15 @@ def test_the_folder_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write(tmp_path / "log" / "stats.json", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_in_its_way_is_not_followed(tmp_path: Path) -> None:
+    """The folder is OpenAlgo's; what the hub's user alone may write is not overwritten."""
+    other = tmp_path / "other"
+    other.write_text("private")
+    other.chmod(0o600)
+    (tmp_path / "stats.json.tmp").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        write(tmp_path / "stats.json", {})
+    assert other.read_text() == "private"
+    assert other.stat().st_mode & 0o777 == 0o600
