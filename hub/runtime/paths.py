@@ -84,13 +84,15 @@ def make_runtime_dir(settings: Settings) -> Path:
 
 def shut(path: Path, user: str) -> Path | None:
     """The first folder on the way to `path` that this user may not enter, None when the way is
-    free. Only owner, groups and others are looked at, not what else a file system may say."""
+    free; a link's way is its own and that of what it leads to. Only owner, groups and others are
+    looked at, not what else a file system may say."""
     try:
         who = pwd.getpwnam(user)
     except KeyError:
         return None
     groups = set(os.getgrouplist(user, who.pw_gid))
-    for folder in reversed(Path(os.path.realpath(path)).parents):
+    ways = (path.absolute(), Path(os.path.realpath(path)))
+    for folder in dict.fromkeys(folder for way in ways for folder in reversed(way.parents)):
         found = folder.stat()
         if who.pw_uid in {0, found.st_uid}:
             needed = found.st_mode & stat.S_IXUSR or who.pw_uid == 0

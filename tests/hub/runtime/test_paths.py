@@ -12,7 +12,7 @@ import pytest
 
 from hub.core.config import Hub, OpenAlgo, Settings
 from hub.core.errors import StartError
-from hub.runtime.paths import instances, make_runtime_dir, runtime_dir
+from hub.runtime.paths import instances, make_runtime_dir, runtime_dir, shut
 
 
 def at(path: Path | str) -> Settings:
@@ -155,3 +155,21 @@ def test_one_that_may_not_be_written_is_refused(
 def test_one_with_too_long_a_name_for_a_socket_is_refused() -> None:
     assert "too long a name" in problem(Path("/tmp") / ("x" * 100))
     assert "too long a name" in problem(Path("/tmp") / ("é" * 45))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into all folders")
+def test_the_way_to_a_link_and_the_way_to_what_it_leads_to_are_both_looked_at() -> None:
+    """A Python of a virtual environment is a link out of it."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for folder, mode in (("open", 0o755), ("closed", 0o700)):
+            (root / folder).mkdir()
+            (root / folder).chmod(mode)
+        (root / "open" / "python").touch()
+        (root / "closed" / "python").symlink_to(root / "open" / "python")
+        (root / "open" / "link").symlink_to(root / "closed" / "python")
+        assert shut(root / "open" / "python", "nobody") is None
+        assert shut(root / "closed" / "python", "nobody") == root / "closed"
+        assert shut(root / "closed" / "python", "root") is None
+        assert shut(root / "closed" / "python", "no such user") is None
