@@ -145,7 +145,7 @@ class Claims:
         This walks over all that linger."""
         idle: dict[bytes, list[bytes]] = {}
         for key in reversed(self._ending):
-            if not self._claims[key].shards:
+            if not self._claims[key].shards and not topics.is_own(key):
                 idle.setdefault(topics.scope_of(key), []).append(key)
         given_back, again = [], []
         for result in refused:

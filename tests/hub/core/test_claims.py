@@ -226,6 +226,15 @@ def test_rule_1_nothing_is_given_back_for_what_nobody_waits_for() -> None:
     assert claims.make_room([Result(KEY, 1, "full"), Result(b"NSE_GONE", 1, "full")]) == []
 
 
+def test_rule_1_a_login_that_lingers_makes_no_room() -> None:
+    claims = Claims(LINGER_S)
+    login = Want(topics.login("anita", "angel"), 1)
+    claims.apply(0, [login, Want(KEY, 1)], replace=False, now=0.0)
+    claims.apply(0, [login._replace(modes=0)], replace=False, now=1.0)
+    assert claims.make_room([Result(KEY, 1, "full")]) == []
+    assert login.key in claims
+
+
 def test_rule_1_who_comes_back_while_it_lingers_is_answered_at_once_and_keeps_it() -> None:
     claims = live(1, 0)
     claims.drop([0], 10.0)
