@@ -16,6 +16,7 @@ from hub.core.errors import StartError
 from hub.openalgo.units import MARK
 
 _MODE = 0o644
+_FOLDER_MODE = 0o755
 
 
 class Change(NamedTuple):
@@ -54,7 +55,7 @@ def apply(what: Iterable[Change]) -> None:
                 with contextlib.suppress(OSError):  # not empty
                     change.path.parent.rmdir()
             else:
-                change.path.parent.mkdir(parents=True, exist_ok=True)
+                _make(change.path.parent)
                 new = change.path.with_name(f".{change.path.name}.new")
                 new.write_text(change.after, encoding="utf-8")
                 new.chmod(_MODE)
@@ -63,6 +64,13 @@ def apply(what: Iterable[Change]) -> None:
             raise StartError(
                 f"{change.path} cannot be written: {error.strerror}; type the same with sudo"
             ) from None
+
+
+def _make(folder: Path) -> None:
+    """A folder that all may enter, whatever root's umask says: the hub runs as another user."""
+    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+        missing.mkdir()
+        missing.chmod(_FOLDER_MODE)
 
 
 def _read(path: Path) -> str | None:

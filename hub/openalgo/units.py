@@ -61,14 +61,20 @@ class Plan:
 
 
 def problems(plan: Plan) -> list[str]:
-    """Why it cannot be: paths that a unit file cannot name."""
+    """Why it cannot be: names that a unit file cannot hold."""
     paths = (plan.checkout, plan.python, plan.repository, *plan.writable)
-    return [
+    found = [
         f"{path}: has characters in its name that a unit file cannot do with; move it, to /opt "
         "for example"
         for path in paths
         if not _PLAIN.fullmatch(str(path))
     ]
+    if not _PLAIN.fullmatch(plan.name):
+        found.append(
+            f"service {plan.service.name}: has characters in its name that a unit file cannot do "
+            "with; rename it"
+        )
+    return found
 
 
 def files(plan: Plan, templates: Mapping[str, str]) -> dict[Path, str]:
@@ -134,7 +140,7 @@ def _target(plan: Plan) -> str:
 
 
 def _renamed(plan: Plan, text: str) -> str:
-    return _OURS.sub(plan.name, text)
+    return _OURS.sub(lambda _: plan.name, text)
 
 
 def _unit(plan: Plan, name: str, text: str) -> str:

@@ -159,6 +159,25 @@ def test_check_says_how_to_look_at_the_hub_that_is_there(
     assert hub(*check).stdout.endswith(f"see ./scripts/hub status --openalgo {checkout.root}\n")
 
 
+def test_undo_stops_only_what_is_there(
+    hub: Any, checkout: Checkout, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an install that broke off, or whose target somebody has removed, the rest goes, too."""
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("cli.install.Systemctl", lambda **_: lambda *words: asked.append(words))
+    install = ("openalgo", "install", checkout.root, "--root", system, "--yes")
+    before = files(system)
+    for target_is_there in (True, False):
+        hub(*install, *PYTHON)
+        if not target_is_there:
+            (system / "etc/systemd/system/openalgo-hub.target").unlink()
+        asked.clear()
+        hub(*install, "--undo")
+        stop = [("disable", "--now", "openalgo-hub.target")] if target_is_there else []
+        assert asked == [*stop, ("daemon-reload",)]
+        assert files(system) == before
+
+
 def test_install_asks_only_at_a_terminal(hub: Any, checkout: Checkout, system: Path) -> None:
     before = files(system)
     install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,16 @@ def test_what_is_written_is_taken_away_again_with_its_folders(tmp_path: Path) ->
     apply(changes(NONE, tmp_path))
     assert files(tmp_path) == before
     assert not (tmp_path / B).parent.exists()
+
+
+def test_the_hub_s_user_may_enter_folders_that_are_made(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        apply(changes(TEXTS, tmp_path))
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / B).parent, (tmp_path / A).parent, tmp_path / "etc":
+        assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_what_is_so_already_is_no_change(tmp_path: Path) -> None:

@@ -160,6 +160,12 @@ def test_a_path_that_a_unit_cannot_name_is_refused() -> None:
     assert "/srv/open algo" in problem
 
 
+def test_a_service_whose_name_is_escaped_is_refused_and_can_be_looked_for() -> None:
+    (problem,) = problems(replace(PLAN, service=PLAN.service._replace(name=r"open\x2dalgo")))
+    assert r"service open\x2dalgo" in problem
+    assert Path(r"etc/systemd/system/open\x2dalgo-hub.target") in paths(r"open\x2dalgo")
+
+
 @pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not on this machine")
 def test_systemd_has_nothing_to_complain_about(tmp_path: Path) -> None:
     assert ANALYZE
