@@ -75,7 +75,13 @@ class Scene:
 
 
 def survey(scene: Scene) -> Iterator[Finding]:
-    """Everything that is found, in the order in which it is to be mended."""
+    """Everything that is found, in the order in which it is to be mended. What a checkout says
+    goes to a terminal, so it is shown and not obeyed."""
+    for what, state, found, advice in _look(scene):
+        yield Finding(what, state, _printable(found), _printable(advice))
+
+
+def _look(scene: Scene) -> Iterator[Finding]:
     checkout, settings = scene.checkout, scene.settings
     version = f"OpenAlgo {checkout.version}" if checkout.version else "OpenAlgo, unknown version"
     yield Finding("checkout", State.FINE, f"{checkout.root}, {version}")
@@ -90,6 +96,10 @@ def survey(scene: Scene) -> Iterator[Finding]:
         ("bus's port", settings.bus.host, settings.bus.port),
     ):
         yield _port(scene, what, host, port)
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _variables(checkout: Checkout) -> Finding:

@@ -111,6 +111,21 @@ def test_a_checkout_that_is_well_has_no_advice(checkout: Miniature) -> None:
     assert str(checkout.database) in found["database"].found
 
 
+def test_what_a_checkout_says_is_shown_and_not_obeyed(checkout: Miniature) -> None:
+    """Its version, its Python's version and why that does not run are printed for root."""
+    folder = checkout.root / "utils"
+    folder.mkdir(exist_ok=True)
+    (folder / "version.py").write_text('VERSION = "2\x1b]0;title\x07"\n')
+    for text in (
+        r"""echo '{"version": "3\u001b[2J", "missing": []}'""",
+        r"printf '\033[2J' >&2; false",
+    ):
+        python = str(program(checkout.root.parent, f"#!/bin/sh\n{text}\n"))
+        told = look(checkout, python=python)
+        assert told["checkout"].found.endswith("OpenAlgo 2?]0;title?")
+        assert "?[2J" in told["Python"].found
+
+
 def test_no_secret_is_told(checkout: Miniature) -> None:
     checkout.login("anita", "angel", "the-token")
     told = repr(look(checkout, PROXY))
