@@ -25,15 +25,17 @@ class Hub(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home without settings and an environment without the hub's variables."""
     for definition in config.definitions():
         monkeypatch.delenv(definition.variable, raising=False)
-    for name in ("HUB_CONFIG", "HUB_API_KEY", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR",
+    for name in ("HUB_CONFIG", "HUB_API_KEY", "XDG_CONFIG_HOME",
                  "CONFIGURATION_DIRECTORY", "RUNTIME_DIRECTORY", "COLUMNS"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
+    with tempfile.TemporaryDirectory(prefix="hub") as session:  # where no other hub runs
+        monkeypatch.setenv("XDG_RUNTIME_DIR", session)
+        yield tmp_path
 
 
 @pytest.fixture

@@ -99,10 +99,7 @@ def test_a_checkout_of_openalgo_gives_settings_that_options_overrule(
     assert config.load(None, child) == given
 
 
-def test_the_banner_names_the_place_of_a_hub_that_serves_a_checkout(
-    hub: Any, runtime_dir: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(runtime_dir))
+def test_the_banner_names_the_place_of_a_hub_that_serves_a_checkout(hub: Any, home: Path) -> None:
     assert "--runtime-dir" not in hub("start").stdout
     root = make_checkout(home / "oa")
     named = hub("start", "--openalgo", root, "--feed", "bus").stdout
