@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,6 +97,25 @@ def listener() -> Iterator[Listener]:
     yield start
     for process in made:
         process.communicate(timeout=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_root_runs_the_checkouts_python_as_its_owner_and_tells_it_nothing(
+    checkout: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write there could be root otherwise."""
+    nobody = pwd.getpwnam("nobody").pw_uid
+    monkeypatch.setenv("HUB_API_KEY", "root-alone-knows-this")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        words = """echo '{"version": "'$(id -u) $(id -ru) "$HUB_API_KEY"'", "missing": []}'"""
+        python = str(program(folder, f"#!/bin/sh\n{words}\n"))
+        for owner in (nobody, 54321, 0):
+            os.chown(checkout.root, owner, -1)
+            found = look(checkout, python=python)["Python"].found
+            told = "" if owner else "root-alone-knows-this"
+            assert f", {owner} {owner} {told}, has" in found
 
 
 def test_a_checkout_that_is_well_has_no_advice(checkout: Miniature) -> None:
