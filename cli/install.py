@@ -69,7 +69,10 @@ def install(
     Shows the units, the settings and the drop-in for OpenAlgo's service as a diff, and asks before
     it writes them. Nothing of OpenAlgo's is changed, and --undo takes all of it away again.
     """
-    found = _service(Path(whole(path) or "/"), service, system)
+    if undo and service:  # OpenAlgo's own unit may be gone
+        found = Service(service.removesuffix(".service"), "", "", {})
+    else:
+        found = _service(Path(whole(path) or "/"), service, system)
     if undo:
         plan = None
         wanted: dict[Path, str | None] = dict.fromkeys(units.paths(found.name))
@@ -150,13 +153,14 @@ def _plan(path: Path, service: Service, python: Path | None, shards: int | None)
         shards or settings.hub.shards,
         _REPOSITORY,
         touched=(own.resolve(), openalgo.resolve()),
+        writable=checkout.elsewhere,
     )
     problems = units.problems(plan)
     for file in (_REPOSITORY / "scripts" / "hub", own, openalgo):
         if folder := shut(file, service.user or "root"):
             problems.append(
-                f"{service.user} may not enter {folder}, where {file} is; move it to /opt, or "
-                f"type `sudo chmod o+x {folder}`"
+                f"{service.user} may not enter {folder}, where {file} is or leads to; have it "
+                "where that user may go, such as /opt, or made with /usr/bin/python3"
             )
     if problems:
         raise _refusal(problems)

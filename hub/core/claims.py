@@ -42,6 +42,7 @@ class _Claim:
         "exchange",
         "live",
         "live_depth",
+        "pressed",
         "release_at",
         "shards",
         "symbol",
@@ -57,6 +58,7 @@ class _Claim:
         self.live = 0
         self.live_depth = 0
         self.depth = 0
+        self.pressed = False  # room was made for it already
         self.release_at: float | None = None
         self.exchange = ""
         self.symbol = ""
@@ -123,6 +125,7 @@ class Claims:
             return self._failed(claim, result)
         claim.live |= result.modes & claim.asked
         claim.live_depth = claim.depth
+        claim.pressed = False
         return self._ready(claim, result) if claim.waiting else []
 
     def due(self, now: float) -> list[Want]:
@@ -150,7 +153,10 @@ class Claims:
         given_back, again = [], []
         for result in refused:
             claim, spare = self._claims.get(result.key), idle.get(topics.scope_of(result.key))
-            if spare and claim is not None and claim.waiting and not claim.live:
+            if claim is None or claim.pressed or claim.live or not claim.waiting:
+                continue
+            if spare:
+                claim.pressed = True  # or it would be given all the room there is, one by one
                 key = spare.pop()
                 given_back.append(self._shrink(key, self._claims[key]))
                 again.append(_want(result.key, claim, claim.asked))

@@ -27,6 +27,7 @@ from hub.core.errors import ConfigError
 _PACKAGE = "websocket_proxy"
 _DATABASE_URL = "sqlite:///db/openalgo.db"
 _STATS_FILE = "log/ws_proxy_stats.json"
+_SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///([^?]+)")
 _ORIGIN = re.compile(r"https?://[^/\s]+|\*$")
 _NUMBERS = {
     "WEBSOCKET_PORT": 8765,
@@ -88,6 +89,18 @@ class Checkout:
     def stats_file(self) -> Path:
         """Where OpenAlgo looks for the figures of its proxy; its folder need not exist."""
         return self.root / (self.variables.get("WS_PROXY_STATS_FILE") or _STATS_FILE)
+
+    @property
+    def elsewhere(self) -> tuple[Path, ...]:
+        """The folders outside of it that OpenAlgo writes: for figures, logs and its database."""
+        file = _SQLITE.match(self.database_url)
+        named = [
+            self.stats_file.parent,
+            self.root / self.variables.get("LOG_DIR", "log"),
+            (self.root / file[1]).parent if file else self.root,
+        ]
+        found = [Path(os.path.normpath(path)) for path in named]
+        return tuple(dict.fromkeys(path for path in found if not path.is_relative_to(self.root)))
 
     @property
     def brokers(self) -> list[str]:
@@ -169,6 +182,9 @@ def interpreter(root: Path, override: str | Path = "") -> Path:
 def _variables(file: Path, problems: list[str]) -> dict[str, str]:
     """What a .env sets; a name without `=` sets nothing."""
     try:
+        if file.exists() and not file.is_file():
+            problems.append(f"{file}: is no file; make it from .sample.env")
+            return {}
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         problems.append(

@@ -167,7 +167,8 @@ def _unit(plan: Plan, name: str, text: str) -> str:
             lines.append(f"{setting}={new}" if new else line)
         if line == "ProtectSystem=strict" and name.startswith(("hub-feed@", "hub-monitor")):
             # What OpenAlgo's adapters write, and the stats file.
-            lines += [f"ReadWritePaths={path}" for path in (plan.checkout, *plan.writable)]
+            lines.append(f"ReadWritePaths={plan.checkout}")
+            lines += [f"ReadWritePaths=-{path}" for path in plan.writable]  # - it may be missing
     return "\n".join(lines) + "\n"
 
 

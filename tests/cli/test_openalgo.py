@@ -201,6 +201,15 @@ def test_of_several_services_one_is_named(hub: Any, checkout: Checkout, system: 
     assert not (folder / "openalgo-hub.target").exists()
 
 
+def test_undo_does_without_openalgos_own_unit(hub: Any, checkout: Checkout, system: Path) -> None:
+    install = ("openalgo", "install", checkout.root, "--root", system, "--yes")
+    hub(*install, *PYTHON)
+    (system / "etc/systemd/system/openalgo.service").unlink()
+    assert "WorkingDirectory" in hub(*install, "--undo", rc=78).stderr
+    hub(*install, "--undo", "--service", "openalgo")
+    assert files(system) == {}
+
+
 def test_install_writes_nothing_when_something_is_in_the_way(
     hub: Any, checkout: Checkout, system: Path
 ) -> None:

@@ -226,6 +226,22 @@ def test_rule_1_nothing_is_given_back_for_what_nobody_waits_for() -> None:
     assert claims.make_room([Result(KEY, 1, "full"), Result(b"NSE_GONE", 1, "full")]) == []
 
 
+def test_rule_1_who_is_refused_again_is_given_no_more_room() -> None:
+    """Else one key that will never fit would cost all that linger."""
+    old = [Want(b"NSE_%d" % number, 1) for number in range(5)]
+    claims = Claims(LINGER_S)
+    claims.apply(0, [*old, Want(KEY, 1)], replace=False, now=0.0)
+    for want in old:
+        claims.settle(Result(want.key, 1))
+    claims.apply(0, [want._replace(modes=0) for want in old], replace=False, now=1.0)
+    refused = [Result(KEY, 1, "full")]
+    assert len(claims.make_room(refused)) == 2
+    assert claims.make_room(refused) == []
+    assert claims.settle(refused[0]) == [Answer(0, refused[0])]
+    claims.apply(0, [Want(KEY, 1)], replace=False, now=2.0)
+    assert len(claims.make_room(refused)) == 2, "whoever asks anew may have room made again"
+
+
 def test_rule_1_a_login_that_lingers_makes_no_room() -> None:
     claims = Claims(LINGER_S)
     login = Want(topics.login("anita", "angel"), 1)

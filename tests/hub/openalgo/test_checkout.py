@@ -290,3 +290,29 @@ def test_openalgos_own_pages_may_connect(
     found = settings_of(Checkout.read(make_checkout(tmp_path / "checkout", text)))
     given = found.get("websocket.origins")
     assert (given.value if given else None) == origins
+
+
+def test_an_env_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    root = make_checkout(tmp_path / "checkout")
+    (root / ".env").unlink()
+    os.mkfifo(root / ".env")
+    with pytest.raises(ConfigError, match="is no file"):
+        Checkout.read(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "folders"),
+    [
+        ("", []),
+        ("DATABASE_URL='sqlite:///db/openalgo.db'\nLOG_DIR=logs", []),
+        ("DATABASE_URL='postgresql://u:p@h/d'", []),
+        ("WS_PROXY_STATS_FILE=/var/log/algo/stats.json", ["/var/log/algo"]),
+        ("LOG_DIR=/var/log/algo\nWS_PROXY_STATS_FILE=/var/log/algo/s.json", ["/var/log/algo"]),
+        ("DATABASE_URL='sqlite:////var/lib/algo/main.db?timeout=3'", ["/var/lib/algo"]),
+    ],
+)
+def test_folders_outside_of_it_that_openalgo_writes(
+    tmp_path: Path, text: str, folders: list[str]
+) -> None:
+    checkout = Checkout.read(make_checkout(tmp_path / "checkout", text))
+    assert checkout.elsewhere == tuple(map(Path, folders))

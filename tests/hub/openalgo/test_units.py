@@ -136,7 +136,7 @@ def test_rule_2_only_who_must_may_do_more(name: str, changed: set[str]) -> None:
 
 def test_rule_2_more_folders_that_openalgo_writes_may_be_written() -> None:
     plan = replace(PLAN, writable=(Path("/var/lib/openalgo"),))
-    assert "ReadWritePaths=/var/lib/openalgo" in unit("openalgo-hub-feed@.service", plan)
+    assert "ReadWritePaths=-/var/lib/openalgo" in unit("openalgo-hub-feed@.service", plan)
 
 
 @pytest.mark.parametrize(
