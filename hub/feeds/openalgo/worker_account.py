@@ -19,7 +19,7 @@ from typing import Any
 
 from . import worker_checkout as checkout
 from .worker_connect import Line, Refused, connect, hang_up, said_error, with_call
-from .worker_leftovers import Leftovers, holder
+from .worker_leftovers import Leftovers, copies, holder
 from .worker_publisher import Door, Publisher
 from .worker_secrets import SECRETS
 from .worker_wants import DEPTH, FULL, Held, Want, deeper, is_full, levels, modes_of, order
@@ -207,6 +207,8 @@ class Account:
             # a pool says this, too: some adapters keep one mode of a symbol, the last
             held, refusal = self._subscribe(want, held.without(1 << (left[0] - 1)), left)
             error = error or refusal
+            for _ in range(copies(self._adapter, want, left[0]) - 1):  # and some keep all there are
+                self._call("unsubscribe", want.symbol, want.exchange, left[0])
         if held.modes:
             self._held[want.key] = held
         else:

@@ -1,9 +1,9 @@
-"""What a pool leaves subscribed in its adapters.
+"""What is left subscribed in an adapter when a symbol comes down to a lower mode.
 
 1. A pool that goes up to a higher mode of a symbol leaves the lower one subscribed in its adapter,
    and never releases it there.
-2. When it comes down it subscribes the lower one once more. Some adapters keep that as a second
-   subscription, and pass every tick on for each.
+2. When it comes down it subscribes the lower one once more, as the worker does without a pool. Some
+   adapters keep that as a second subscription, and pass every tick on for each.
 
 Runs in the checkout's interpreter: see `worker.py` for what may be imported.
 """
@@ -42,9 +42,9 @@ class Leftovers:
         if dropped[-1] > highest:
             modes.discard(dropped[-1])
         if highest:
-            return [highest] * (_copies(adapter, want, highest) - 1)
+            return [highest] * (copies(adapter, want, highest) - 1)
         del self._modes[want.key]
-        counts = {mode: max(mode in modes, _copies(adapter, want, mode)) for mode in (1, 2, 3)}
+        counts = {mode: max(mode in modes, copies(adapter, want, mode)) for mode in (1, 2, 3)}
         return [mode for mode, count in counts.items() for _ in range(count)]
 
     def clear(self) -> None:
@@ -61,7 +61,7 @@ def holder(pool: Any, want: Want) -> Any:
     return None
 
 
-def _copies(adapter: Any, want: Want, mode: int) -> int:
+def copies(adapter: Any, want: Want, mode: int) -> int:
     """How often an adapter has a mode of a symbol, as far as it can be seen."""
     entries = getattr(adapter, "subscriptions", None)
     if not isinstance(entries, dict):

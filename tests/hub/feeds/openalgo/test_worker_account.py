@@ -72,24 +72,26 @@ def test_wants_are_states_and_the_calls_are_their_differences(
         assert found == [(name, "INFY", mode) for name, mode in expected] + [("", "TCS", 1)]
 
 
+@pytest.mark.parametrize("pooling", ["true", "false"])
 def test_an_adapter_that_keeps_copies_is_left_with_one_and_with_none_in_the_end(
-    worker: Parent,
+    checkout: Checkout, pooling: str
 ) -> None:
-    worker.up("anita", "zebu")
-    for modes in (LTP, LTP | DEPTH, LTP, LTP | DEPTH, LTP):
-        worker.want("anita", want("INFY", modes))
-    worker.results("anita", 5)
-    worker.tick(b"NSE_INFY_LTP")
-    asked = [name for name, _, mode in calls(worker) if mode == 1]
-    assert asked.count("") - asked.count("un") == 1
-    worker.want("anita", want("INFY", LTP | DEPTH), want("INFY", 0), want("TCS"))
-    worker.results("anita", 2)
-    asked = [name for name, symbol, mode in calls(worker) if (symbol, mode) == ("INFY", 1)]
-    assert asked.count("") == asked.count("un")
-    worker.tick(b"NSE_TCS_LTP")
-    worker.ticks.clear()
-    worker.tick(b"NSE_TCS_LTP")
-    assert worker.topics() == {b"NSE_TCS_LTP"}
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.up("anita", "zebu")
+        for modes in (LTP, LTP | DEPTH, LTP, LTP | DEPTH, LTP):
+            worker.want("anita", want("INFY", modes))
+        worker.results("anita", 5)
+        worker.tick(b"NSE_INFY_LTP")
+        asked = [name for name, _, mode in calls(worker) if mode == 1]
+        assert asked.count("") - asked.count("un") == 1
+        worker.want("anita", want("INFY", LTP | DEPTH), want("INFY", 0), want("TCS"))
+        worker.results("anita", 2)
+        asked = [name for name, symbol, mode in calls(worker) if (symbol, mode) == ("INFY", 1)]
+        assert asked.count("") == asked.count("un")
+        worker.tick(b"NSE_TCS_LTP")
+        worker.ticks.clear()
+        worker.tick(b"NSE_TCS_LTP")
+        assert worker.topics() == {b"NSE_TCS_LTP"}
 
 
 def test_results_are_in_order_one_for_each_want_with_modes(worker: Parent) -> None:
