@@ -3,7 +3,9 @@
 1. What an account is told is done strictly in order; no account waits for another.
 2. Wants are states: the calls are the differences to what the adapter has said yes to.
 3. What is wanted is remembered while there is no connection, and asked for when there is one.
-4. An abandoned account says nothing more, whatever its adapter still does.
+4. An adapter that hangs up with its last symbol is not used again: Fyers' hears of the end of its
+   old connection seconds after it has made the next, takes that for lost, and makes one more.
+5. An abandoned account says nothing more, whatever its adapter still does.
 
 Runs in the checkout's interpreter: see `worker.py` for what may be imported.
 """
@@ -49,6 +51,7 @@ class Account:
         self._wanted: dict[bytes, Want] = {}
         self._held: dict[bytes, Held] = {}
         self._leftovers = Leftovers()
+        self._spent = False
         self._abandoned = False
         self._full = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -130,14 +133,22 @@ class Account:
 
     def _connect(self) -> None:
         """Connect and ask for everything that is wanted; tell the state, then the results."""
+        self._dial()
+        if self._wanted:
+            self._settle(list(self._wanted.values()))
+
+    def _dial(self) -> None:
+        """Connect, and tell the state."""
         try:
             self._adapter = connect(self.user, self.broker, self._publisher, self.line)
         except Refused as error:
             self._tell("failed", error.code, SECRETS.hide(str(error)))
         else:
             self._tell("up")
-        if self._wanted:
-            self._settle(list(self._wanted.values()))
+
+    def _any_up(self) -> bool:
+        """Whether one of the connections is up."""
+        return any(map(checkout.is_up, _inside(self._adapter)[0]))
 
     def _off(self) -> None:
         self._wanted.clear()
@@ -148,6 +159,7 @@ class Account:
         adapter, self._adapter = self._adapter, None
         self._held.clear()
         self._leftovers.clear()
+        self._spent = False
         if adapter is not None:
             hang_up(adapter, self.line)
 
@@ -186,8 +198,17 @@ class Account:
 
     def _change(self, want: Want) -> str:
         """Perform what one want changes; the sentence of the first new mode that was refused."""
+        if self._spent and want.modes:
+            self._hang_up()
+            self._dial()
         if self._adapter is None:
             return self._problem or "not connected"
+        last = not want.modes and self._held.keys() == {want.key} and self._any_up()
+        error = self._adjust(want)
+        self._spent = self._spent or (last and not self._any_up())
+        return error
+
+    def _adjust(self, want: Want) -> str:
         pooled = hasattr(self._adapter, "subscription_map")
         held = self._held.get(want.key, Held())
         if pooled and deeper(want, held):  # a pool takes the same mode twice for the same thing

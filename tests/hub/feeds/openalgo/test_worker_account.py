@@ -94,6 +94,33 @@ def test_an_adapter_that_keeps_copies_is_left_with_one_and_with_none_in_the_end(
         assert worker.topics() == {b"NSE_TCS_LTP"}
 
 
+@pytest.mark.parametrize("pooling", ["true", "false"])
+def test_an_adapter_that_hangs_up_with_its_last_symbol_is_not_used_again(
+    checkout: Checkout, pooling: str
+) -> None:
+    with start(checkout, ENABLE_CONNECTION_POOLING=pooling) as worker:
+        worker.up("anita", "fyers")
+        worker.want("anita", want("INFY"), want("TCS"))
+        worker.results("anita", 2)
+        first = worker.tick(b"NSE_INFY_LTP")["adapter"]
+        worker.want("anita", want("INFY", 0), want("INFY"), want("TCS", 0))
+        worker.results("anita", 1)
+        assert worker.tick(b"NSE_INFY_LTP")["adapter"] == first, "one symbol was always there"
+        worker.want("anita", want("INFY", 0), want("SBIN"), want("TCS"))
+        assert [row[2:] for row in worker.results("anita", 2)] == [OK, OK]
+        assert worker.state("anita")["state"] == "up"
+        second = worker.tick(b"NSE_SBIN_LTP")["adapter"]
+        assert worker.tick(b"NSE_TCS_LTP")["adapter"] == second != first
+        assert len(worker.called("disconnect")) == 1
+        worker.checkout.mischief(connect={"error": "not today"})
+        worker.want("anita", want("SBIN", 0), want("TCS", 0), want("INFY"))
+        assert worker.results("anita", 1) == [(INFY, LTP, "not today", 0)]
+        assert worker.state("anita")["error"] == "not today"
+        worker.checkout.mischief()
+        worker.on("anita", "fyers")
+        assert worker.results("anita", 1) == [(INFY, LTP, *OK)]
+
+
 def test_results_are_in_order_one_for_each_want_with_modes(worker: Parent) -> None:
     names = [f"S{number}" for number in range(150)]
     worker.checkout.symbols(names)

@@ -107,6 +107,21 @@ class CoolingAdapter(MarketAdapter):
         self.subscriptions.clear()
 
 
+class LeavingAdapter(MarketAdapter):
+    """Hangs up with its last symbol, and connects again by itself."""
+
+    def subscribe(self, symbol, exchange, mode=2, depth_level=5):
+        if not self.connected:
+            self.connect()
+        return super().subscribe(symbol, exchange, mode, depth_level)
+
+    def unsubscribe(self, symbol, exchange, mode=2):
+        answer = super().unsubscribe(symbol, exchange, mode)
+        if not self.subscriptions:
+            self.running = self.connected = False
+        return answer
+
+
 class CopyingAdapter(MarketAdapter):
     """Keeps every subscribe as an entry of its own, and ticks for each; unsubscribe takes one."""
 

@@ -1,7 +1,7 @@
 """The adapter is in a module that is not named by the rule."""
 
-from broker.market import MarketAdapter
+from broker.market import LeavingAdapter
 
 
-class FyersWebSocketAdapter(MarketAdapter):
+class FyersWebSocketAdapter(LeavingAdapter):
     pass
