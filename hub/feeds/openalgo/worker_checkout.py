@@ -40,6 +40,8 @@ _CACHES = {
         "invalid_api_key_cache",
     ),
 }
+_SINGLE = frozenset({"flattrade", "shoonya"})
+"""Brokers that end a session when its login connects once more."""
 _SECRETS = re.compile(r"KEY|SECRET|PEPPER|SALT|TOKEN|PASSWORD|PIN$")
 _log = logging.getLogger("shardhub.openalgo")
 
@@ -64,8 +66,13 @@ def is_pooled() -> bool:
 
 
 def make_pool(adapter: type[Any], broker: str, user: str, publisher: Any) -> Any:
-    """The checkout's pool of adapters; what they publish goes to our publisher."""
+    """The checkout's pool of adapters; what they publish goes to our publisher.
+
+    Where a second connection would end the first, the first has room for what all would hold.
+    """
     pool = _module("connection_manager").ConnectionPool(adapter, broker, user)
+    if broker in _SINGLE:
+        pool.max_symbols, pool.max_connections = pool.max_symbols * pool.max_connections, 1
     pool.shared_publisher = publisher
     return pool
 

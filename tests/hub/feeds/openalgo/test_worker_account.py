@@ -215,6 +215,21 @@ def test_a_full_connection_is_followed_by_another_until_there_are_all(checkout: 
     assert (row["connections"], row["symbols"], row["connected"]) == (2, 4, True)
 
 
+@pytest.mark.parametrize("broker", ["flattrade", "shoonya"])
+def test_a_broker_that_bears_one_connection_gets_one_with_room_for_all(
+    checkout: Checkout, broker: str
+) -> None:
+    limits = {"MAX_SYMBOLS_PER_WEBSOCKET": "2", "MAX_WEBSOCKET_CONNECTIONS": "2"}
+    with start(checkout, **limits) as worker:
+        worker.up("anita", broker)
+        worker.want("anita", *map(want, ("RELIANCE", "INFY", "TCS", "SBIN", "M&M")))
+        said = [row[2:] for row in worker.results("anita", 5)]
+        row = worker.account("anita")
+        assert len(worker.called("connect")) == 1
+    assert said == [*[OK] * 4, ("Maximum capacity reached: 1 connections", FULL)]
+    assert (row["connections"], row["symbols"], row["connected"]) == (1, 4, True)
+
+
 def test_no_account_waits_for_another_whose_adapter_hangs(worker: Parent) -> None:
     worker.checkout.mischief(anita__subscribe={"until": "morning"})
     worker.up("anita")
