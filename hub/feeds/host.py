@@ -202,7 +202,7 @@ class FeedHost(Role):
         health = self._feed.health()
         return self.common_figures() | {
             "out": health.ticks,
-            "dropped": self._dropped,
+            "dropped": self._dropped + health.dropped,
             "symbols": health.subscribed,
             "feed_state": health.state.value,
             "problem": health.problem,

@@ -80,6 +80,7 @@ class OpenAlgoFeed:
         self._stopping = False
         self._health: dict[str, Any] = {}
         self._ticks_before = 0
+        self._dropped_before = 0
         self._hanging: set[str] = set()
         self._seldom = Seldom()
         self._clock = Awake()
@@ -129,6 +130,7 @@ class OpenAlgoFeed:
             len(self._book),
             self._ticks_before + self._health.get("ticks", 0),
             self._problem(),
+            dropped=self._dropped_before + self._health.get("dropped", 0),
             topics=self._book.topics,
             connections=sum(row["connections"] for row in rows),
             brokers=tuple(up),
@@ -205,6 +207,7 @@ class OpenAlgoFeed:
     def _close(self) -> None:
         self._pid, self._ready = 0, False
         self._ticks_before += self._health.get("ticks", 0)
+        self._dropped_before += self._health.get("dropped", 0)
         self._health, self._hanging = {}, set()
         if self._control is not None:
             self._pump.close()

@@ -5,7 +5,9 @@
 3. What is wanted is remembered while there is no connection, and asked for when there is one.
 4. An adapter that hangs up with its last symbol is not used again: Fyers' hears of the end of its
    old connection seconds after it has made the next, takes that for lost, and makes one more.
-5. An abandoned account says nothing more, whatever its adapter still does.
+5. When all connections are down, and no tick comes, for RENEW_S, they are made anew: some adapters
+   give up and tell nobody, Angel's after one refused login. Each time it waits twice as long.
+6. An abandoned account says nothing more, whatever its adapter still does.
 
 Runs in the checkout's interpreter: see `worker.py` for what may be imported.
 """
@@ -28,6 +30,7 @@ from .worker_wants import DEPTH, FULL, Held, Want, deeper, is_full, levels, mode
 
 RESULTS_AT_ONCE = 64
 RESULTS_EVERY_S = 0.25
+RENEW_S, RENEW_MOST_S = 60.0, 3600.0
 _log = logging.getLogger("shardhub.openalgo")
 
 
@@ -52,6 +55,9 @@ class Account:
         self._held: dict[bytes, Held] = {}
         self._leftovers = Leftovers()
         self._spent = False
+        self._down_since = 0.0
+        self._ticks_then = 0
+        self._patience_s = RENEW_S
         self._abandoned = False
         self._full = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -103,6 +109,7 @@ class Account:
         problem = self._problem
         if not problem and up < len(adapters) and self._held:  # some hang up when it is empty
             problem = f"{len(adapters) - up} of {len(adapters)} connections are down"
+        self._mind(now, down=self._state == "up" and bool(adapters) and not up)
         return {
             "state": self._state,
             "connected": self._state == "up" and up > 0,
@@ -112,6 +119,23 @@ class Account:
             "call": call,
             "problem": problem,
         }
+
+    def _mind(self, now: float, *, down: bool) -> None:
+        """Rule 5, once a second."""
+        ticks = self._publisher.ticks
+        if ticks != self._ticks_then:
+            self._patience_s = RENEW_S
+        if not down or ticks != self._ticks_then or not self._held or self.line.call:
+            self._down_since, self._ticks_then = now, ticks
+        elif now - self._down_since >= self._patience_s:
+            self._down_since, self._patience_s = now, min(2 * self._patience_s, RENEW_MOST_S)
+            self._jobs.put(self._reconnect)
+
+    def _reconnect(self) -> None:
+        if self._adapter is not None and not self._any_up():
+            _log.warning("%s: its connections are down and stay so; connecting anew", self.name)
+            self._hang_up()
+            self._connect()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -102,7 +102,7 @@ class Door:
 class Publisher:
     """What adapters take for their ZMQ publisher: it has the same names, and no socket.
 
-    `prefix` stands before the topic of all market data.
+    `prefix` stands before the topic of all market data; `ticks` tells whether any came.
     """
 
     def __init__(self, door: Door, prefix: bytes) -> None:
@@ -110,6 +110,7 @@ class Publisher:
         self.socket: Any = _Socket(self)
         self.context: Any = _Nothing()
         self.zmq_port = _bus_port()
+        self.ticks = 0
         self._connected = True
         self._door = door
         self._closed = False
@@ -135,6 +136,7 @@ class Publisher:
         """Take a tick that is bytes already. From any thread."""
         if self._closed:
             return
+        self.ticks += 1
         if topic.endswith((b"_positions", b"_margins")):
             self._door.count("private")
         elif topic.endswith(b"_orders"):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import queue
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hub.feeds.openalgo.worker_wants import FULL
+from hub.feeds.openalgo import worker_account
+from hub.feeds.openalgo.worker_account import Account
+from hub.feeds.openalgo.worker_publisher import Door
+from hub.feeds.openalgo.worker_wants import FULL, Want
 from tests.hub.feeds.openalgo.kit import DEPTH, LTP, QUOTE, Parent, start, want
 from tests.openalgo import Checkout
 
@@ -529,3 +535,77 @@ def test_every_call_of_an_account_is_made_by_its_own_thread(worker: Parent) -> N
     for call in worker.called():
         threads[call["user"]].add(call["thread"])
     assert threads == {"anita": {"account-anita"}, "bala": {"account-bala"}}
+
+
+class Dead:
+    """An adapter whose connection is down, and that does nothing about it."""
+
+    def __init__(self, *, connected: bool = False) -> None:
+        self.connected = connected
+        self.calls: list[str] = []
+
+    def subscribe(self, *_: Any) -> dict[str, str]:
+        self.calls.append("subscribe")
+        return {"status": "success"}
+
+    def disconnect(self) -> None:
+        self.calls.append("disconnect")
+
+
+@pytest.fixture
+def dead() -> Iterator[Account]:
+    """An account that has a symbol, and whose adapter is down."""
+    door = Door()
+    account = Account("angel/anita", "anita", "angel", b"", door)
+    account._adapter, account._state = Dead(), "up"
+    account._wanted[INFY] = Want(*want("INFY"))
+    account._settle(list(account._wanted.values()))
+    yield account
+    account.abandon()
+    door.close()
+
+
+def renewals(account: Account, until_s: int, *, ticks: int = 0) -> list[int]:
+    """The seconds at which it is told to connect anew, of so many with so many ticks each."""
+    jobs: list[Any] = []
+    account._jobs = SimpleNamespace(put=jobs.append)  # type: ignore[assignment]  # nobody takes them
+    found = []
+    for now in range(until_s):
+        account._publisher.ticks += ticks
+        account.health(float(now))
+        found += [now] * len(jobs)
+        jobs.clear()
+    account._jobs = queue.SimpleQueue()
+    return found
+
+
+def test_rule_5_what_stays_down_is_connected_anew_ever_more_seldom(dead: Account) -> None:
+    assert renewals(dead, 1000) == [60, 180, 420, 900]
+
+
+@pytest.mark.parametrize("alive", ["up", "ticks", "empty", "busy", "failed"])
+def test_rule_5_what_lives_has_nothing_or_is_at_work_is_left_alone(
+    dead: Account, alive: str
+) -> None:
+    if alive == "up":
+        dead._adapter.connected = True
+    elif alive == "empty":
+        dead._held.clear()
+    elif alive == "busy":
+        dead.line.take("subscribe")
+    elif alive == "failed":
+        dead._state = "failed"
+    ticks = 1 if alive == "ticks" else 0  # it says that it is down, and is not
+    assert renewals(dead, 1000, ticks=ticks) == []
+
+
+def test_rule_5_it_gets_a_new_connection_and_everything_is_asked_for_again(
+    dead: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = dead._adapter, Dead(connected=True)
+    monkeypatch.setattr(worker_account, "connect", lambda *_: new)
+    dead._reconnect()
+    assert old.calls == ["subscribe", "disconnect"]
+    assert new.calls == ["subscribe"]
+    dead._reconnect()  # it came back by itself meanwhile
+    assert new.calls == ["subscribe"]
