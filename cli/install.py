@@ -86,19 +86,22 @@ def install(
     if what:
         _consent(what, yes=yes)
     control = Systemctl(real=system == Path("/"))
-    target = f"{found.name}-hub.target"
+    target, everything = f"{found.name}-hub.target", f"{found.name}-hub*"
     was_there = (system / units.target_path(found.name)).exists()
     if undo and was_there:
-        control("disable", "--now", target)
+        control("stop", everything)
+        control("disable", target)
     apply(what)
     control("daemon-reload")
     if start and (undo or not found.standalone):
         control("restart", found.name)
     if start and not undo:
         control("enable", target)
-        control("stop", target)  # units that are no part of it any more stop, too
+        control("stop", everything)  # not the target: nobody would wait for what that stops
         control("start", target)
-    told = _undone(found) if plan is None else _done(plan, start=start, again=was_there)
+    told = (
+        _undone(found, start=start) if plan is None else _done(plan, start=start, again=was_there)
+    )
     show_long(Text("\n".join(told)))
 
 
@@ -208,7 +211,7 @@ def _done(plan: units.Plan, *, start: bool, again: bool) -> list[str]:
     if not start and again:
         lines += [
             "To let it count, which leaves clients without ticks for some seconds:",
-            f"  sudo systemctl stop {plan.target}",
+            f"  sudo systemctl stop '{plan.name}*'",
             f"  sudo systemctl start {plan.target}",
         ]
     elif not start:
@@ -228,7 +231,9 @@ def _done(plan: units.Plan, *, start: bool, again: bool) -> list[str]:
     ]
 
 
-def _undone(service: Service) -> list[str]:
+def _undone(service: Service, *, start: bool) -> list[str]:
+    if start:
+        return [f"\nTaken away. {service.name} was restarted and has its own proxy again."]
     return [
         "\nTaken away. OpenAlgo starts its own proxy again when it is restarted:",
         f"  sudo systemctl restart {service.name}",

@@ -103,7 +103,7 @@ def test_install_shows_the_diff_writes_and_takes_it_all_away_again(
     assert "-shards = 3" in changed
     assert "+shards = 2" in changed
     told = hub(*install, "--shards", "2", "--yes").stdout
-    assert "sudo systemctl stop openalgo-hub.target\n" in told
+    assert "sudo systemctl stop 'openalgo-hub*'\n" in told
     assert "sudo systemctl start openalgo-hub.target\n" in told
     undo = ("openalgo", "install", checkout.root, "--root", system, "--undo")
     hub(*undo, "--dry-run")
@@ -121,7 +121,7 @@ def test_install_starts_it_in_the_right_order(
     monkeypatch.setattr(Systemctl, "__call__", lambda _, *words: asked.append(words))
     install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system, "--yes", "--start")
     target = "openalgo-hub.target"
-    running = [("enable", target), ("stop", target), ("start", target)]
+    running = [("enable", target), ("stop", "openalgo-hub*"), ("start", target)]
     hub(*install)
     assert asked == [("daemon-reload",), ("restart", "openalgo"), *running]
     asked.clear()
@@ -129,7 +129,8 @@ def test_install_starts_it_in_the_right_order(
     assert asked == [("daemon-reload",), *running]
     asked.clear()
     hub(*install, "--undo")
-    assert asked == [("disable", "--now", target), ("daemon-reload",), ("restart", "openalgo")]
+    stopped = [("stop", "openalgo-hub*"), ("disable", target)]
+    assert asked == [*stopped, ("daemon-reload",), ("restart", "openalgo")]
 
 
 @pytest.mark.parametrize("command", ["check", "install"])
@@ -173,7 +174,7 @@ def test_undo_stops_only_what_is_there(
             (system / "etc/systemd/system/openalgo-hub.target").unlink()
         asked.clear()
         hub(*install, "--undo")
-        stop = [("disable", "--now", "openalgo-hub.target")] if target_is_there else []
+        stop = [("stop", "openalgo-hub*"), ("disable", "openalgo-hub.target")] * target_is_there
         assert asked == [*stop, ("daemon-reload",)]
         assert files(system) == before
 
