@@ -85,23 +85,14 @@ def install(
         return
     if what:
         _consent(what, yes=yes)
+    again = (system / units.target_path(found.name)).exists()
     control = Systemctl(real=system == Path("/"))
-    target, everything = f"{found.name}-hub.target", f"{found.name}-hub*"
-    was_there = (system / units.target_path(found.name)).exists()
-    if undo and was_there:
-        control("stop", everything)
-        control("disable", target)
-    apply(what)
-    control("daemon-reload")
-    if start and (undo or not found.standalone):
-        control("restart", found.name)
-    if start and not undo:
-        control("enable", target)
-        control("stop", everything)  # not the target: nobody would wait for what that stops
-        control("start", target)
-    told = (
-        _undone(found, start=start) if plan is None else _done(plan, start=start, again=was_there)
-    )
+    if plan is None:
+        _take_away(what, found, control, there=again, start=start)
+        told = _undone(found, start=start)
+    else:
+        _put(what, found, control, start=start)
+        told = _done(plan, start=start, again=again)
     show_long(Text("\n".join(told)))
 
 
@@ -118,6 +109,30 @@ class Systemctl:
                 said_by(["systemctl", *words], _SYSTEMCTL_S)
             except StartError as error:
                 raise StartError(f"`systemctl {shlex.join(words)}`: {error}") from None
+
+
+def _put(what: Sequence[Change], found: Service, control: Systemctl, *, start: bool) -> None:
+    apply(what)
+    control("daemon-reload")
+    if not start:
+        return
+    if not found.standalone:
+        control("restart", found.name)
+    control("enable", f"{found.name}-hub.target")
+    control("stop", f"{found.name}-hub*")  # not the target: nobody would wait for what that stops
+    control("start", f"{found.name}-hub.target")
+
+
+def _take_away(
+    what: Sequence[Change], found: Service, control: Systemctl, *, there: bool, start: bool
+) -> None:
+    if there:
+        control("stop", f"{found.name}-hub*")
+        control("disable", f"{found.name}-hub.target")
+    apply(what)
+    control("daemon-reload")
+    if start:
+        control("restart", found.name)
 
 
 def _service(path: Path, name: str | None, system: Path) -> Service:
