@@ -385,6 +385,26 @@ def test_an_adapter_that_hangs_is_named_and_stops_nobody_else(make_house: MakeHo
     asyncio.run(main())
 
 
+def test_a_new_login_cures_an_adapter_that_hangs(make_house: MakeHouse) -> None:
+    house = make_house(start=False, openalgo__max_hang_s=1.0)
+    house.checkout.mischief(anita__subscribe={"until": "doomsday", "symbols": ["TCS"]})
+    house.hub.start()
+
+    async def main() -> None:
+        async with house.hub.client("anita") as anita:
+            await anita.subscribe("RELIANCE")
+            before = await anita.tick()
+            await anita.send({"action": "subscribe", "symbol": "TCS", "exchange": "NSE"})
+            await house.problem("angel/anita: hangs in subscribe")
+            house.checkout.mischief()
+            await asyncio.to_thread(invalidate, house, "anita")
+            await anita.until(partial(is_another, "RELIANCE", before))
+            await anita.subscribe("TCS")
+            await anita.until(partial(is_another, "TCS", before))
+
+    asyncio.run(main())
+
+
 def test_a_client_whose_broker_takes_long_is_let_in_and_served_later(
     make_house: MakeHouse,
 ) -> None:

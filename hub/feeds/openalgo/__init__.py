@@ -114,7 +114,7 @@ class OpenAlgoFeed:
 
     def invalidate(self, user: str, kind: str) -> None:
         """Credentials of a user have changed (kind AUTH, FEED or ALL)."""
-        self._do(self._book.invalidate(user, kind))
+        self._do(self._book.invalidate(user, kind, self._hanging))
 
     def health(self) -> FeedHealth:
         """Connected when some account is, or when none is wanted."""

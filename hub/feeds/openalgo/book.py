@@ -1,7 +1,7 @@
 """What is wanted of broker accounts, who has what, and what follows. Pure.
 
 1. An account is told to connect while its user is here, and `linger_s` longer. Those of brokers
-   that punish a new login are kept for good (KEPT).
+   that punish a new login are kept for good (worker_brokers.KEPT).
 2. A key belongs to one account of its scope, which is asked for it. When that one refuses it, or
    leaves, or fails, another of the same scope is asked.
 3. What an account once had is asked for again by the worker when it is connected anew: nobody
@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hub.core import topics
 from hub.core.model import FULL, Identity, Isolation, Result, Want
 from hub.feeds.openalgo import worker_wants
-
-KEPT = frozenset({"flattrade", "shoonya"})
-"""Brokers whose sessions are kept when nobody is here: they refuse a new login for a while."""
+from hub.feeds.openalgo.worker_brokers import KEPT
 
 _TRIES = 3
 _TRY_S = 60.0
@@ -114,12 +112,15 @@ class Book:
                 self._want(want)
         return self._outcome()
 
-    def invalidate(self, user: str, kind: str) -> Outcome:
-        """A user's credentials have changed: the worker connects anew, with fresh ones."""
+    def invalidate(self, user: str, kind: str, hanging: Collection[str] = ()) -> Outcome:
+        """A user's credentials have changed: the worker connects anew, with fresh ones. Accounts
+        that hang would never come to it, so others take their places."""
+        self._commands.append({"t": "invalidate", "user": user, "kind": kind})
         for account in self.accounts.values():
             if account.identity.user == user and account.state != "leaving":
                 account.state, account.tries = "connecting", _TRIES
-        self._commands.append({"t": "invalidate", "user": user, "kind": kind})
+                if account.name in hanging:
+                    self._begin(account, anew=True)
         return self._outcome()
 
     def sweep(self, now: float) -> Outcome:
@@ -140,8 +141,7 @@ class Book:
                 del self.accounts[account.name]
                 continue
             account.state = "connecting"
-            self._commands.append(_account(account, on=True))
-            self._asked[account.name] += [self._entries[key].want for key in account.keys]
+            self._begin(account)
         return self._outcome()
 
     def stands(self, name: str, state: str, code: str, error: str) -> Outcome:
@@ -197,6 +197,11 @@ class Book:
         return self._outcome()
 
     # Below: details.
+
+    def _begin(self, account: Account, *, anew: bool = False) -> None:
+        """Tell the worker of an account, and all that is wanted of it."""
+        self._commands.append(_account(account, on=True, anew=anew))
+        self._asked[account.name] += [self._entries[key].want for key in account.keys]
 
     def _outcome(self) -> Outcome:
         for name, wants in self._asked.items():
@@ -332,7 +337,7 @@ class Book:
             self._place(key, entry, "the broker login has ended")
 
 
-def _account(account: Account, *, on: bool) -> Command:
+def _account(account: Account, *, on: bool, anew: bool = False) -> Command:
     user, broker = account.identity
     return {
         "t": "account",
@@ -341,5 +346,5 @@ def _account(account: Account, *, on: bool) -> Command:
         "broker": broker,
         "prefix": account.scope,
         "on": on,
-        "forget": False,
+        "anew": anew,
     }

@@ -11,7 +11,8 @@
 
 The checkout's .env is the parent's matter: its values come as environment variables.
 
-Commands: `account` (account, user, broker, prefix, on, forget), `want` (account, wants: rows of
+Commands: `account` (account, user, broker, prefix, on,
+anew: whether another is to take the place of one that hangs), `want` (account, wants: rows of
 key, modes, depth, exchange, symbol), `unsubscribe_all` (account), `invalidate` (user, kind),
 `stop`.
 Answers: `ready` (version), `account` (account, state up | failed | down, code, error), `results`
@@ -190,17 +191,15 @@ class Worker:
         account = self._accounts.get(name)
         if message["on"]:
             user, broker, prefix = message["user"], message["broker"].lower(), message["prefix"]
-            if account and (account.user, account.broker) != (user, broker):
+            if account and message["anew"]:
                 self._accounts.pop(name).abandon()
                 account = None
             if account is None:
                 account = self._accounts[name] = Account(name, user, broker, prefix, self._door)
             account.on(prefix)
-        elif account and not message.get("forget"):
+        elif account:
             account.off()
         else:
-            if account:
-                self._accounts.pop(name).abandon()
             down = {"state": "down", "code": "", "error": "not connected"}
             self._send({"t": "account", "account": name} | down)
 

@@ -19,7 +19,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import worker_checkout as checkout
 from .worker_connect import Line, Refused, connect, hang_up, said_error, with_call
@@ -32,6 +32,13 @@ RESULTS_AT_ONCE = 64
 RESULTS_EVERY_S = 0.25
 RENEW_S, RENEW_MOST_S = 60.0, 3600.0
 _log = logging.getLogger("shardhub.openalgo")
+
+
+class Refusal(NamedTuple):
+    """An adapter's no: its sentence, and FULL when there is only no room."""
+
+    error: str
+    said: int = 0
 
 
 class Account:
@@ -59,7 +66,6 @@ class Account:
         self._ticks_then = 0
         self._patience_s = RENEW_S
         self._abandoned = False
-        self._full = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=f"account-{name}", daemon=True).start()
 
@@ -207,12 +213,11 @@ class Account:
         for want in wants:
             if self._abandoned:
                 return
-            self._full = False
-            error = self._change(want)
+            refusal = self._change(want)
             if want.modes:
                 actual = self._held.get(want.key, Held()).actual
-                said = FULL if self._full else 0
-                rows.append([want.key, want.modes, error, said if error else actual])
+                error, said = refusal or ("", actual)
+                rows.append([want.key, want.modes, error, said])
             now = time.monotonic()
             if rows and (len(rows) >= RESULTS_AT_ONCE or now - since >= RESULTS_EVERY_S):
                 self._report({"t": "results", "account": self.name, "results": rows})
@@ -220,25 +225,25 @@ class Account:
         if rows:
             self._report({"t": "results", "account": self.name, "results": rows})
 
-    def _change(self, want: Want) -> str:
-        """Perform what one want changes; the sentence of the first new mode that was refused."""
+    def _change(self, want: Want) -> Refusal | None:
+        """Perform what one want changes; how the first new mode was refused that was."""
         if self._spent and want.modes:
             self._hang_up()
             self._dial()
         if self._adapter is None:
-            return self._problem or "not connected"
+            return Refusal(self._problem or "not connected")
         last = not want.modes and self._held.keys() == {want.key} and self._any_up()
-        error = self._adjust(want)
+        refusal = self._adjust(want)
         self._spent = self._spent or (last and not self._any_up())
-        return error
+        return refusal
 
-    def _adjust(self, want: Want) -> str:
-        pooled = hasattr(self._adapter, "subscription_map")
+    def _adjust(self, want: Want) -> Refusal | None:
+        pooled = _is_pool(self._adapter)
         held = self._held.get(want.key, Held())
         if pooled and deeper(want, held):  # a pool takes the same mode twice for the same thing
             self._unsubscribe(want, 3)
             held = held.without(DEPTH)
-        held, error = self._subscribe(want, held, order(want, held))
+        held, refusal = self._subscribe(want, held, order(want, held))
         dropped = modes_of(held.modes & ~want.modes)
         inside = holder(self._adapter, want) if pooled and dropped else None
         for mode in dropped:
@@ -250,30 +255,31 @@ class Account:
         left = modes_of(held.modes)[-1:]
         if not pooled and left and dropped and dropped[-1] > left[0]:
             # a pool says this, too: some adapters keep one mode of a symbol, the last
-            held, refusal = self._subscribe(want, held.without(1 << (left[0] - 1)), left)
-            error = error or refusal
+            held, another = self._subscribe(want, held.without(1 << (left[0] - 1)), left)
+            refusal = refusal or another
             for _ in range(copies(self._adapter, want, left[0]) - 1):  # and some keep all there are
                 self._call("unsubscribe", want.symbol, want.exchange, left[0])
         if held.modes:
             self._held[want.key] = held
         else:
             self._held.pop(want.key, None)
-        return error
+        return refusal
 
-    def _subscribe(self, want: Want, held: Held, modes: Sequence[int]) -> tuple[Held, str]:
+    def _subscribe(
+        self, want: Want, held: Held, modes: Sequence[int]
+    ) -> tuple[Held, Refusal | None]:
         """Subscribe these modes: what is held then, and the first refusal."""
-        error = ""
+        refusal = None
         for mode in modes:
             answer = self._call("subscribe", want.symbol, want.exchange, mode, want.depth)
-            refusal = said_error(answer)
-            if refusal:
-                error = error or SECRETS.hide(refusal)
-                self._full = is_full(answer)
+            if error := said_error(answer):
+                said = FULL if is_full(answer) else 0
+                refusal = refusal or Refusal(SECRETS.hide(error), said)
             else:
-                if hasattr(self._adapter, "subscription_map"):
+                if _is_pool(self._adapter):
                     self._leftovers.went_up(want.key, held, mode)
                 held = held.with_mode(mode, want.depth, levels(answer))
-        return held, error
+        return held, refusal
 
     def _unsubscribe(self, want: Want, mode: int) -> None:
         refusal = said_error(self._call("unsubscribe", want.symbol, want.exchange, mode))
@@ -314,10 +320,14 @@ class Account:
             self._door.report(message)
 
 
+def _is_pool(adapter: Any) -> bool:
+    return hasattr(adapter, "subscription_map")
+
+
 def _inside(adapter: Any) -> tuple[list[Any], int | None]:
     """The adapters there are, and the symbols a pool counts, if it is one."""
     if adapter is None:
         return [], None
-    if not hasattr(adapter, "subscription_map"):
+    if not _is_pool(adapter):
         return [adapter], None
     return list(adapter.adapters), sum(adapter.adapter_symbol_counts)

@@ -23,6 +23,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+from .worker_brokers import SINGLE
+
 AUTH_SIGNS = frozenset(
     {"401", "403", "access denied", "access token has expired", "auth failed"}
     | {"authentication failed", "forbidden", "invalid credentials", "invalid token"}
@@ -40,8 +42,6 @@ _CACHES = {
         "invalid_api_key_cache",
     ),
 }
-_SINGLE = frozenset({"flattrade", "shoonya"})
-"""Brokers that end a session when its login connects once more."""
 _SECRETS = re.compile(r"KEY|SECRET|PEPPER|SALT|TOKEN|PASSWORD|PIN$")
 _log = logging.getLogger("shardhub.openalgo")
 
@@ -71,7 +71,7 @@ def make_pool(adapter: type[Any], broker: str, user: str, publisher: Any) -> Any
     Where a second connection would end the first, the first has room for what all would hold.
     """
     pool = _module("connection_manager").ConnectionPool(adapter, broker, user)
-    if broker in _SINGLE:
+    if broker in SINGLE:
         pool.max_symbols, pool.max_connections = pool.max_symbols * pool.max_connections, 1
     pool.shared_publisher = publisher
     return pool

@@ -69,12 +69,20 @@ class Parent:
     def raw(self, frame: bytes) -> None:
         self._control.send(frame)
 
-    def on(self, user: str, broker: str = "angel", prefix: bytes = b"", name: str = "") -> None:
-        fields = {"user": user, "broker": broker, "prefix": prefix, "forget": False}
+    def on(
+        self,
+        user: str,
+        broker: str = "angel",
+        prefix: bytes = b"",
+        name: str = "",
+        *,
+        anew: bool = False,
+    ) -> None:
+        fields = {"user": user, "broker": broker, "prefix": prefix, "anew": anew}
         self.send("account", account=name or user, on=True, **fields)
 
-    def off(self, name: str, *, forget: bool = False) -> None:
-        fields = {"user": name, "broker": "", "prefix": b"", "forget": forget}
+    def off(self, name: str) -> None:
+        fields = {"user": name, "broker": "", "prefix": b"", "anew": False}
         self.send("account", account=name, on=False, **fields)
 
     def want(self, name: str, *wants: list[Any]) -> None:

@@ -284,6 +284,16 @@ def test_rule_4_a_worker_that_starts_is_told_everything() -> None:
     assert told(book.began()) == [("on", ANITAS)], "who was leaving has left"
 
 
+def test_a_new_login_does_not_wait_for_an_adapter_that_hangs() -> None:
+    book = make(Isolation.BROKER, ANITA, RAVI)
+    book.apply([want("INFY"), want("TCS", DEPTH)], 0.0)
+    outcome = book.invalidate("anita", "ALL", {ANITAS, RAVIS})
+    assert told(outcome) == [("invalidate", None), ("on", ANITAS)]
+    assert [command["anew"] for command in outcome.commands if "anew" in command] == [True]
+    assert asked(outcome) == {ANITAS: [("INFY", LTP), ("TCS", DEPTH)]}
+    assert told(book.invalidate("anita", "ALL", {RAVIS})) == [("invalidate", None)]
+
+
 def test_who_waits_for_an_adapter_that_hangs_is_told_so() -> None:
     book, one, two = make(Isolation.BROKER, ANITA), want("A"), want("B")
     book.apply([one], 0.0)

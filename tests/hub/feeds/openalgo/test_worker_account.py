@@ -251,7 +251,7 @@ def test_no_account_waits_for_another_whose_adapter_hangs(worker: Parent) -> Non
     assert worker.account("anita", lambda row: row["busy_s"] == 0)["symbols"] == 1
 
 
-def test_a_hanging_account_can_be_forgotten_and_made_anew(worker: Parent) -> None:
+def test_rule_6_another_takes_the_place_of_an_account_that_hangs(worker: Parent) -> None:
     worker.checkout.mischief(anita__subscribe={"until": "morning", "symbols": ["INFY"]})
     worker.up("anita", prefix=b"old\x1f")
     worker.want("anita", want("TCS"))
@@ -260,9 +260,7 @@ def test_a_hanging_account_can_be_forgotten_and_made_anew(worker: Parent) -> Non
     worker.wait_called("subscribe", symbol="INFY")
     worker.want("anita", want("SBIN"))
     worker.send("invalidate", user="anita", kind="ALL")
-    worker.off("anita", forget=True)
-    assert worker.state("anita")["state"] == "down"
-    worker.on("anita", prefix=b"new\x1f")
+    worker.on("anita", prefix=b"new\x1f", anew=True)
     assert worker.state("anita")["state"] == "up"
     worker.want("anita", want("TCS"))
     assert worker.results("anita", 1) == [(TCS, LTP, *OK)]
@@ -312,15 +310,6 @@ def test_off_for_an_account_there_is_not_is_answered(worker: Parent) -> None:
     assert worker.state("ghost")["state"] == "down"
     worker.want("ghost", want("INFY"), want("TCS", 0))
     assert worker.results("ghost", 1) == [(INFY, LTP, "not connected", 0)]
-
-
-def test_an_account_of_another_broker_takes_the_place_of_the_one_before(worker: Parent) -> None:
-    worker.up("anita")
-    worker.checkout.login("anita", "zerodha")
-    worker.on("anita", "zerodha")
-    assert worker.state("anita")["state"] == "up"
-    assert [call["broker"] for call in worker.called("initialize")] == ["angel", "zerodha"]
-    worker.wait_called("disconnect")
 
 
 def test_on_for_one_that_is_up_says_so_and_does_nothing(worker: Parent) -> None:
