@@ -19,7 +19,7 @@ from hub.openalgo import units
 from hub.openalgo.checkout import Checkout, interpreter
 from hub.openalgo.install import Change, apply, changes
 from hub.openalgo.service import Service, services
-from hub.openalgo.survey import Scene, State, survey
+from hub.openalgo.survey import PORTS, Scene, State, survey
 from hub.runtime.paths import shut
 from hub.runtime.process import said_by
 
@@ -158,7 +158,7 @@ def _plan(path: Path, service: Service, python: Path | None, shards: int | None)
     bad = [
         f"{finding.what}: {finding.found}; {finding.advice}"
         for finding in survey(Scene(checkout, settings, [service], ""))
-        if finding.state is State.BAD and "port" not in finding.what
+        if finding.state is State.BAD and finding.what not in PORTS
     ]
     if bad:
         raise _refusal(bad)

@@ -36,7 +36,7 @@ from hub.core.names import OPENALGO
 from hub.feeds import catalogue
 from hub.openalgo.checkout import Checkout
 from hub.openalgo.service import services
-from hub.openalgo.survey import Finding, Scene, State, survey
+from hub.openalgo.survey import PORTS, PYTHON, Finding, Scene, State, survey
 from hub.runtime.paths import make_runtime_dir
 from hub.supervisor import Supervisor
 
@@ -91,7 +91,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     try:
         sys.exit(_run(settings, demo=False, config_options=options))
     except StartError as error:
-        ports = [one for one in findings if one.state is State.BAD and "port" in one.what]
+        ports = [one for one in findings if one.state is State.BAD and one.what in PORTS]
         raise StartError("; ".join([str(error), *(one.advice for one in ports[:1])])) from None
 
 
@@ -103,9 +103,9 @@ def _look(settings: Settings) -> list[Finding]:
     install = f"sudo {program} openalgo install {shlex.quote(str(checkout.root))}"
     findings = list(survey(Scene(checkout, settings, services(checkout.root), install)))
     for what, state, found, advice in findings:
-        if state is State.BAD and what == "Python" and OPENALGO in settings.hub.feeds:
+        if state is State.BAD and what == PYTHON and OPENALGO in settings.hub.feeds:
             raise StartError(f"{found}; {advice}")
-        if state is not State.FINE and what in {".env", "Python", "database", "API keys", "user"}:
+        if state is not State.FINE and what not in {"service", "brokers", *PORTS}:
             click.echo(f"{what}: {found}; {advice}", err=True)
     return findings
 

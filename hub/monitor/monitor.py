@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
 from pathlib import Path
@@ -25,10 +24,8 @@ from hub.monitor import stats
 from hub.monitor.record import Figures, Record
 from hub.openalgo.checkout import Checkout
 from hub.runtime.control import ControlLink
-from hub.runtime.log import Seldom
+from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role
-
-log = logging.getLogger(__name__)
 
 
 class Monitor(Role):

@@ -46,6 +46,11 @@ _PLACEHOLDER = "PLACEHOLDER"
 """Stands in the secrets of OpenAlgo's .sample.env."""
 
 
+PYTHON = "Python"
+PORTS = ("clients' port", "bus's port")
+"""What findings are about that others go by."""
+
+
 class State(StrEnum):
     """How it is: fine, worth a look, or in the way of a hub."""
 
@@ -91,11 +96,8 @@ def _look(scene: Scene) -> Iterator[Finding]:
     yield _brokers(checkout)
     yield _user(checkout, scene.services)
     yield _service(scene)
-    for what, host, port in (
-        ("clients' port", settings.websocket.host, settings.websocket.port),
-        ("bus's port", settings.bus.host, settings.bus.port),
-    ):
-        yield _port(scene, what, host, port)
+    yield _port(scene, PORTS[0], settings.websocket.host, settings.websocket.port)
+    yield _port(scene, PORTS[1], settings.bus.host, settings.bus.port)
 
 
 def _printable(text: str) -> str:
@@ -121,7 +123,7 @@ def _variables(checkout: Checkout) -> Finding:
 
 
 def _python(checkout: Checkout, settings: Settings) -> Finding:
-    what = "Python"
+    what = PYTHON
     try:
         python = interpreter(checkout.root, settings.openalgo.python)
     except ConfigError as error:

@@ -57,6 +57,14 @@ class Bench:
         grant = asyncio.run(self.verifier.grant(api_key))
         return grant.identity if grant else None
 
+    def log_in_before_trouble(self) -> Grant:
+        """A grant from before the database could not be read any more, which has been seen."""
+        self.add()
+        grant = self.log_in()
+        self.trouble()
+        self.look()
+        return grant
+
     def later(self, seconds: float = LOOK_S) -> None:
         """Let time pass."""
         self.now += seconds
@@ -680,10 +688,7 @@ def test_rule_5_a_login_that_appears_ends_no_grant_that_had_none(bench: Bench) -
 def test_rule_5_no_key_is_good_while_the_database_is_unusable_and_no_grant_ends(
     bench: Bench,
 ) -> None:
-    bench.add()
-    grant = bench.log_in()
-    bench.trouble()
-    bench.look()
+    grant = bench.log_in_before_trouble()
     assert bench.verifier.stands(grant)
     for _ in range(2):
         with pytest.raises(KeyStoreError, match="not a database"):
@@ -698,10 +703,7 @@ def test_rule_5_no_key_is_good_while_the_database_is_unusable_and_no_grant_ends(
 def test_rule_5_a_key_deleted_while_the_database_could_not_be_read_ends_after_it(
     bench: Bench,
 ) -> None:
-    bench.add()
-    grant = bench.log_in()
-    bench.trouble()
-    bench.look()
+    grant = bench.log_in_before_trouble()
     bench.repair()
     bench.tables.no_key("alice")
     assert bench.look()
