@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.options import find_file, lines, python_option, whole
 from cli.terminal import show_long
+from hub.auth.database import Database
 from hub.core.errors import ConfigError, StartError
 from hub.openalgo import settings as sources
 from hub.openalgo import units
@@ -171,7 +172,7 @@ def _plan(path: Path, service: Service, python: Path | None, shards: int | None)
         shards or settings.hub.shards,
         _REPOSITORY,
         touched=(own.resolve(), openalgo.resolve()),
-        writable=checkout.elsewhere,
+        writable=checkout.elsewhere(Database(checkout.database_url, checkout.root).file),
     )
     problems = units.problems(plan)
     for file in (_REPOSITORY / "scripts" / "hub", own, openalgo):

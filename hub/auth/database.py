@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from itertools import chain
@@ -85,6 +86,11 @@ class Database:
     def shown(self) -> str:
         """Where it is, without what may be secret."""
         return self._source.shown
+
+    @property
+    def file(self) -> Path | None:
+        """The file it is, if it is one."""
+        return self._source.path if isinstance(self._source, _File) else None
 
     def rows(self) -> list[KeyRow]:
         """Everyone's key. Blocks: a busy database for BUSY_S, another one's network for longer.
@@ -177,8 +183,8 @@ class _Server:
             import sqlalchemy  # noqa: F401, PLC0415
         except ModuleNotFoundError:
             raise KeyStoreError(
-                f"{self.shown} is not SQLite and needs SQLAlchemy with its driver; install them "
-                "with `pip install 'shardhub[sql]' DRIVER`, the driver that OpenAlgo uses"
+                f"{self.shown} is not SQLite and needs SQLAlchemy with the driver that "
+                f"OpenAlgo uses; type `{sys.executable} -m pip install SQLAlchemy DRIVER`"
             ) from None
         try:
             return self._select()

@@ -27,7 +27,6 @@ from hub.core.errors import ConfigError
 _PACKAGE = "websocket_proxy"
 _DATABASE_URL = "sqlite:///db/openalgo.db"
 _STATS_FILE = "log/ws_proxy_stats.json"
-_SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///([^?]+)")
 _ORIGIN = re.compile(r"https?://[^/\s]+|\*$")
 _NUMBERS = {
     "WEBSOCKET_PORT": 8765,
@@ -90,15 +89,11 @@ class Checkout:
         """Where OpenAlgo looks for the figures of its proxy; its folder need not exist."""
         return self.root / (self.variables.get("WS_PROXY_STATS_FILE") or _STATS_FILE)
 
-    @property
-    def elsewhere(self) -> tuple[Path, ...]:
-        """The folders outside of it that OpenAlgo writes: for figures, logs and its database."""
-        file = _SQLITE.match(self.database_url)
-        named = [
-            self.stats_file.parent,
-            self.root / self.variables.get("LOG_DIR", "log"),
-            (self.root / file[1]).parent if file else self.root,
-        ]
+    def elsewhere(self, database: Path | None) -> tuple[Path, ...]:
+        """The folders outside of it that OpenAlgo writes: for figures, logs and its database, if
+        that is a file."""
+        named = [self.stats_file.parent, self.root / self.variables.get("LOG_DIR", "log")]
+        named += [database.parent] if database else []
         found = [Path(os.path.normpath(path)) for path in named]
         return tuple(dict.fromkeys(path for path in found if not path.is_relative_to(self.root)))
 

@@ -371,7 +371,7 @@ def test_without_sqlalchemy_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     told = trouble(f"postgresql://openalgo:{SECRET}@db:5432/openalgo", tmp_path)
     assert "postgresql://db:5432/openalgo is not SQLite" in told
-    assert "pip install 'shardhub[sql]'" in told
+    assert f"type `{sys.executable} -m pip install SQLAlchemy" in told
     assert SECRET not in told
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.auth.database import Database
 from hub.core import config
 from hub.core.config import Given, Settings
 from hub.core.errors import ConfigError
@@ -315,4 +316,5 @@ def test_folders_outside_of_it_that_openalgo_writes(
     tmp_path: Path, text: str, folders: list[str]
 ) -> None:
     checkout = Checkout.read(make_checkout(tmp_path / "checkout", text))
-    assert checkout.elsewhere == tuple(map(Path, folders))
+    file = Database(checkout.database_url, checkout.root).file
+    assert checkout.elsewhere(file) == tuple(map(Path, folders))
