@@ -140,6 +140,37 @@ def test_rule_1_a_failed_login_is_not_tried_without_end() -> None:
     assert book.accounts[ANITAS].state == "connecting"
 
 
+def test_rule_1_tries_of_a_failed_login_are_not_saved_up() -> None:
+    book = make(Isolation.BROKER, ANITA)
+    tried = []
+    for _ in range(5):
+        book.stands(ANITAS, "failed", "BROKER_ERROR", "token expired")
+        tried += told(book.apply([login(ANITA)], 36_000.0))
+    assert tried == [("on", ANITAS)] * 3
+
+
+def test_an_invalidation_is_of_one_user_whose_login_has_all_its_tries_again() -> None:
+    book = make(Isolation.BROKER, ANITA, RAVI)
+    for _ in range(5):
+        book.stands(ANITAS, "failed", "BROKER_ERROR", "token expired")
+        book.apply([login(ANITA)], 0.0)
+    book.invalidate("anita", "ALL")
+    book.stands(ANITAS, "failed", "BROKER_ERROR", "token expired")
+    assert told(book.apply([login(ANITA)], 0.0)) == [("on", ANITAS)]
+    assert book.apply([login(RAVI)], 0.0).answers == [Result(topics.login(*RAVI), 1)]
+
+
+@pytest.mark.parametrize("state", ["up", "failed"])
+def test_rule_1_what_a_login_that_ends_says_before_its_end_does_not_keep_it(state: str) -> None:
+    """It was connected anew when it was told to leave."""
+    book = make(Isolation.BROKER, ANITA)
+    book.apply([login(ANITA, 0)], 0.0)
+    book.sweep(30.0)
+    book.stands(ANITAS, state, "", "")
+    book.stands(ANITAS, "down", "", "")
+    assert told(book.apply([login(ANITA)], 31.0)) == [("on", ANITAS)]
+
+
 def test_rule_2_a_key_is_asked_of_an_account_of_its_scope() -> None:
     book = make(Isolation.BROKER, ANITA, ZOE)
     one, other = want("A"), want("A", scope=topics.scope("zerodha"))
@@ -184,6 +215,17 @@ def test_rule_2_what_one_account_refuses_another_may_have() -> None:
     assert asked(outcome) == {RAVIS: [("A", 0)]}
     assert len(book) == 0
     assert asked(book.apply([one], 0.0)) == {ANITAS: [("A", LTP)]}, "asked anew, all are tried"
+
+
+def test_rule_2_who_has_refused_a_key_is_asked_again_when_more_of_it_is_wanted() -> None:
+    book = make(Isolation.BROKER, ANITA, RAVI)
+    one, more = want("A"), want("A", LTP | DEPTH)
+    book.apply([one], 0.0)
+    book.results(ANITAS, no(one))
+    book.apply([more], 0.0)
+    outcome = book.results(RAVIS, no(more))
+    assert asked(outcome)[ANITAS] == [("A", LTP | DEPTH)]
+    assert outcome.answers == []
 
 
 def test_rule_5_a_refusal_for_want_of_room_is_told_as_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hub.feeds.openalgo import worker_account
 from hub.feeds.openalgo.worker_account import Account
 from hub.feeds.openalgo.worker_publisher import Door
-from hub.feeds.openalgo.worker_wants import FULL, Want
+from hub.feeds.openalgo.worker_wants import FULL, Held, Want
 from tests.hub.feeds.openalgo.kit import DEPTH, LTP, QUOTE, Parent, start, want
 from tests.openalgo import Checkout
 
@@ -572,6 +573,15 @@ def test_rule_5_what_stays_down_is_connected_anew_ever_more_seldom(dead: Account
     assert renewals(dead, 1000) == [60, 180, 420, 900]
 
 
+def test_rule_5_it_waits_no_longer_than_an_hour_and_after_a_tick_as_at_first(dead: Account) -> None:
+    found = renewals(dead, 20_000)
+    waits = [after - before for before, after in pairwise(found)]
+    assert waits[-2:] == [3600, 3600]
+    dead._publisher.ticks += 1
+    dead._down_since = 0.0
+    assert renewals(dead, 200)[:2] == [60, 180]
+
+
 @pytest.mark.parametrize("alive", ["up", "ticks", "empty", "busy", "failed"])
 def test_rule_5_what_lives_has_nothing_or_is_at_work_is_left_alone(
     dead: Account, alive: str
@@ -598,3 +608,21 @@ def test_rule_5_it_gets_a_new_connection_and_everything_is_asked_for_again(
     assert new.calls == ["subscribe"]
     dead._reconnect()  # it came back by itself meanwhile
     assert new.calls == ["subscribe"]
+
+
+def test_rule_5_one_that_was_told_to_leave_meanwhile_is_not_connected_anew(
+    dead: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_account, "connect", lambda *_: Dead(connected=True))
+    dead._off()
+    dead._reconnect()
+    assert dead._adapter is None
+
+
+def test_nothing_is_left_of_a_connection_that_has_ended(dead: Account) -> None:
+    dead._leftovers.went_up(INFY, Held(LTP), 3)
+    dead._spent = True
+    dead._hang_up()
+    assert repr(dead._leftovers) == "<Leftovers of 0 keys>"
+    assert not dead._spent
+    assert not dead._held
