@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,9 +130,35 @@ def test_install_starts_it_in_the_right_order(
     hub(*install, "--shards", "2")  # OpenAlgo runs without its proxy already
     assert asked == [("daemon-reload",), *running]
     asked.clear()
+    hub(*install, "--shards", "2")  # all of it is there, and is to be started nevertheless
+    assert asked == [("daemon-reload",), *running]
+    asked.clear()
+    hub(*install, "--shards", "3", "--dry-run")
+    hub(*install, "--undo", "--dry-run")
+    assert asked == []
     hub(*install, "--undo")
     stopped = [("stop", "openalgo-hub*"), ("disable", target)]
     assert asked == [*stopped, ("daemon-reload",), ("restart", "openalgo")]
+
+
+def test_what_is_installed_fits_this_checkout_its_python_and_the_settings(
+    hub: Any, checkout: Checkout, system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = checkout.root / ".env"
+    env.write_text(f"{env.read_text()}\nLOG_DIR = '{tmp_path}/log'\n")
+    python, link = tmp_path / "home" / "python", tmp_path / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    link.symlink_to(python)
+    monkeypatch.setattr("hub.openalgo.units._HOMES", (str(python.parent),))
+    monkeypatch.setenv("HUB_SHARDS", "5")
+    install = ("openalgo", "install", checkout.root, "--openalgo-python", link, "--root", system)
+    shown = hub(*install, "--dry-run").stdout.splitlines()
+    assert "+shards = 5" in shown
+    assert f'+python = "{link}"' in shown
+    assert f"+ReadWritePaths=-{tmp_path}/log" in shown, "OpenAlgo's adapters log there"
+    assert "+ProtectHome=read-only" in shown, "that is where the link leads to"
 
 
 @pytest.mark.parametrize("command", ["check", "install"])
@@ -225,9 +253,20 @@ def test_install_writes_nothing_when_something_is_in_the_way(
     assert files(system) == before
 
 
+def test_a_proxy_that_runs_is_not_in_the_way_of_an_install(
+    hub: Any, checkout: Checkout, system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The install is what has it end."""
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system, "--dry-run")
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        monkeypatch.setenv("HUB_WEBSOCKET_PORT", str(sock.getsockname()[1]))
+        assert "✗ clients' port" in hub("openalgo", "check", checkout.root, *PYTHON, rc=1).stdout
+        assert "+Environment=APP_MODE=standalone" in hub(*install).stdout
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look at all folders")
 def test_install_sees_that_openalgos_user_gets_in(
-    hub: Any, checkout: Checkout, system: Path, tmp_path: Path
+    hub: Any, checkout: Checkout, system: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "shut"
     folder.mkdir(mode=0o700)
@@ -238,7 +277,12 @@ def test_install_sees_that_openalgos_user_gets_in(
     unit.write_text(unit.read_text() + "User=nobody\n")
     install = ("openalgo", "install", checkout.root, "--openalgo-python", python)
     told = hub(*install, "--root", system, "--yes", rc=73).stderr
-    assert "nobody may not enter" in told
+    assert re.search(f"nobody may not enter .*, where {python} is", told)
+    own = folder / "own"
+    own.symlink_to(sys.executable)
+    monkeypatch.setattr("cli.install.sys.executable", str(own))
+    told = hub("openalgo", "install", checkout.root, *PYTHON, "--root", system, rc=73).stderr
+    assert re.search(f"nobody may not enter .*, where {own} is", told)
 
 
 def test_systemd_is_asked_on_the_real_system_only(

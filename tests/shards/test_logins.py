@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from hub.core import topics
 from hub.core.errors import RequestError
 from hub.core.model import Mode, Offer, Result
+from hub.core.wants import Wants
 from shards.desk import Desk
-from shards.logins import LoginTicket
+from shards.logins import Logins, LoginTicket
 from tests.shards.kit import ALICE, BOB, Client, by_feed, make_settings, remains
 
 KEY = topics.login(*ALICE)
@@ -139,6 +141,26 @@ def test_when_the_feed_is_gone_nobody_knows_how_its_logins_stand() -> None:
     assert desk.connected(other, ALICE)
 
 
+def test_of_a_feed_that_is_gone_no_failure_is_told_any_more() -> None:
+    desk, client = make(), Client()
+    attend(desk, client)
+    stands(desk, "no token")
+    serve(desk, "another")
+    assert desk.logins.problem(client) is None
+
+
+def test_a_feed_that_is_gone_puts_no_other_feeds_logins_in_doubt() -> None:
+    wants: dict[str, Wants] = defaultdict(Wants)
+    logins, alice, bob = Logins(wants.__getitem__), Client(), Client()
+    logins.attend(alice, ALICE, "oa", 4.0)
+    logins.attend(bob, BOB, "another", 4.0)
+    for identity in (ALICE, BOB):
+        logins.settle(Result(topics.login(*identity), Mode.LTP.bit))
+    logins.doubt("another")
+    assert logins.up(alice)
+    assert not logins.up(bob)
+
+
 def test_a_feed_without_logins_wants_none() -> None:
     desk, client = make(), Client()
     desk.take_feeds([Offer("bus")], 0.0)
@@ -156,6 +178,15 @@ def test_who_becomes_another_user_leaves_the_first_ones_login() -> None:
     assert dict(told(desk)) == {KEY: 0, topics.login(*BOB): 1}
     stands(desk)
     assert not first.complete, "nobody waits for it any more"
+
+
+def test_who_leaves_waits_no_longer_for_a_login_that_others_wait_for() -> None:
+    desk, gone, other = make(), Client(), Client()
+    first, second = attend(desk, gone), attend(desk, other)
+    desk.leave(gone)
+    stands(desk)
+    assert (first.complete, second.complete) == (False, True)
+    assert (gone.answers, other.answers) == (0, 1)
 
 
 def test_two_users_and_two_brokers_have_logins_of_their_own() -> None:

@@ -224,6 +224,8 @@ def test_rule_1_nothing_is_given_back_for_what_nobody_waits_for() -> None:
     claims.settle(Result(b"NSE_OLD", 1))
     claims.apply(0, [Want(b"NSE_OLD", 0)], replace=False, now=0.0)
     assert claims.make_room([Result(KEY, 1, "full"), Result(b"NSE_GONE", 1, "full")]) == []
+    claims.apply(0, [Want(KEY, 5)], replace=False, now=0.0)
+    assert claims.make_room([Result(KEY, 5, "full")]) == [], "more of a key takes no more room"
 
 
 def test_rule_1_who_is_refused_again_is_given_no_more_room() -> None:
@@ -240,6 +242,18 @@ def test_rule_1_who_is_refused_again_is_given_no_more_room() -> None:
     assert claims.settle(refused[0]) == [Answer(0, refused[0])]
     claims.apply(0, [Want(KEY, 1)], replace=False, now=2.0)
     assert len(claims.make_room(refused)) == 2, "whoever asks anew may have room made again"
+
+
+def test_rule_1_for_what_was_there_and_is_lost_room_may_be_made_again() -> None:
+    old = [Want(b"NSE_1", 1), Want(b"NSE_2", 1)]
+    claims = Claims(LINGER_S)
+    claims.apply(0, [*old, Want(KEY, 1)], replace=False, now=0.0)
+    claims.apply(0, [want._replace(modes=0) for want in old], replace=False, now=1.0)
+    assert len(claims.make_room([Result(KEY, 1, "full")])) == 2
+    claims.settle(Result(KEY, 1))
+    claims.settle(Result(KEY, 1, "lost"))
+    claims.apply(0, [Want(KEY, 1)], replace=False, now=2.0)
+    assert len(claims.make_room([Result(KEY, 1, "full")])) == 2
 
 
 def test_rule_1_a_login_that_lingers_makes_no_room() -> None:

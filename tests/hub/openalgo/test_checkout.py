@@ -318,3 +318,8 @@ def test_folders_outside_of_it_that_openalgo_writes(
     checkout = Checkout.read(make_checkout(tmp_path / "checkout", text))
     file = Database(checkout.database_url, checkout.root).file
     assert checkout.elsewhere(file) == tuple(map(Path, folders))
+
+
+def test_a_folder_beside_it_is_outside_of_it(tmp_path: Path) -> None:
+    checkout = Checkout.read(make_checkout(tmp_path / "checkout", "LOG_DIR=../log"))
+    assert checkout.elsewhere(None) == (tmp_path / "log",)

@@ -56,6 +56,13 @@ def test_what_is_so_already_is_no_change(tmp_path: Path) -> None:
     assert changes(NONE, tmp_path / "elsewhere") == []
 
 
+def test_a_file_is_replaced_at_a_stroke_and_not_written_over(tmp_path: Path) -> None:
+    apply(changes(TEXTS, tmp_path))
+    (tmp_path / "same").hardlink_to(tmp_path / B)
+    apply(changes({B: f"{MARK}\nthree\n"}, tmp_path))
+    assert (tmp_path / "same").read_text() == TEXTS[B]
+
+
 def test_the_diff_shows_what_becomes_of_a_file(tmp_path: Path) -> None:
     new, _ = changes(TEXTS, tmp_path)
     assert list(new.diff())[:2] == ["--- /dev/null", f"+++ {tmp_path / A}"]

@@ -147,6 +147,14 @@ def test_what_a_checkout_says_is_shown_and_not_obeyed(checkout: Miniature) -> No
         assert "?[2J" in told["Python"].found
 
 
+def test_what_is_advised_is_shown_and_not_obeyed_either(
+    checkout: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.INSTALL", "hub openalgo install '/opt/\x1b]0;title\x07'")
+    advice = look(checkout, PROXY)["service"].advice
+    assert advice == "type: hub openalgo install '/opt/?]0;title?'"
+
+
 def test_no_secret_is_told(checkout: Miniature) -> None:
     checkout.login("anita", "angel", "the-token")
     told = repr(look(checkout, PROXY))
@@ -337,6 +345,19 @@ def test_a_hub_has_the_port(
     assert (found.kind, found.runtime_dir) == (Kind.HUB, "/run/a-hub")
 
 
+def test_a_hub_that_does_not_show_its_environment_may_be_this_checkouts(
+    checkout: Miniature, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    port, pid = listener(checkout.root.parent, "-m", "hub.router")
+    monkeypatch.setattr("hub.openalgo.ports.psutil.Process.environ", refuse)
+    finding = look(checkout, bus=port)["bus's port"]
+    assert finding.state is State.FINE
+    assert f"is the hub's that runs (pid {pid})" in finding.found
+
+
 def test_another_program_has_the_port(
     checkout: Miniature, listener: Listener, tmp_path: Path
 ) -> None:
@@ -344,6 +365,17 @@ def test_another_program_has_the_port(
     finding = look(checkout, port=port)["clients' port"]
     assert finding.state is State.BAD
     assert f"(pid {pid})" in finding.found
+
+
+def test_a_port_whose_listener_has_left_is_free_though_it_has_connections(
+    checkout: Miniature,
+) -> None:
+    """For a minute after OpenAlgo's proxy has ended, its clients' connections are still listed."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)), listening.accept()[0]:
+        listening.close()
+        assert look(checkout, port=port)["clients' port"].state is State.FINE
 
 
 def test_who_has_the_port_cannot_be_seen(

@@ -158,6 +158,8 @@ def test_a_path_that_a_unit_cannot_name_is_refused() -> None:
     assert problems(PLAN) == []
     (problem,) = problems(replace(PLAN, checkout=Path("/srv/open algo")))
     assert "/srv/open algo" in problem
+    (problem,) = problems(replace(PLAN, writable=(Path("/srv/my logs"),)))
+    assert "/srv/my logs" in problem
 
 
 def test_a_service_whose_name_is_escaped_is_refused_and_can_be_looked_for() -> None:

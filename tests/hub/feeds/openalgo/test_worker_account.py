@@ -626,3 +626,49 @@ def test_nothing_is_left_of_a_connection_that_has_ended(dead: Account) -> None:
     assert repr(dead._leftovers) == "<Leftovers of 0 keys>"
     assert not dead._spent
     assert not dead._held
+
+
+def test_who_is_not_connected_is_not_full(dead: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(dead._door, "report", told.append)
+    full = {"status": "error", "code": "MAX_CAPACITY_REACHED", "message": "no room"}
+    monkeypatch.setattr(dead._adapter, "subscribe", lambda *_: full)
+    for adapter in (dead._adapter, None):
+        dead._adapter = adapter
+        dead._settle([Want(*want("TCS"))])
+    assert [row["results"][0][3] for row in told] == [FULL, 0]
+
+
+def test_one_that_is_told_to_connect_leaves_a_connection_that_is_down(
+    dead: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = dead._adapter, Dead(connected=True)
+    monkeypatch.setattr(worker_account, "connect", lambda *_: new)
+    dead._on()
+    assert old.calls == ["subscribe", "disconnect"]
+    assert new.calls == ["subscribe"]
+
+
+def test_one_that_was_told_to_leave_wants_nothing_when_it_comes_back(
+    dead: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Dead(connected=True)
+    monkeypatch.setattr(worker_account, "connect", lambda *_: new)
+    dead._off()
+    dead._on()
+    assert dead._adapter is new
+    assert new.calls == []
+
+
+def test_rule_6_an_account_abandoned_amid_its_wants_asks_for_no_more(
+    dead: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def subscribe(symbol: str, *_: Any) -> None:
+        asked.append(symbol)
+        dead._abandoned = True  # while it hung there
+
+    monkeypatch.setattr(dead._adapter, "subscribe", subscribe)
+    dead._settle([Want(*want("TCS")), Want(*want("SBIN"))])
+    assert asked == ["TCS"]
