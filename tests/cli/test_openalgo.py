@@ -15,6 +15,7 @@ import pytest
 from cli.install import Systemctl
 from hub.core.errors import StartError
 from hub.openalgo.ports import Holder, Kind, user_name
+from hub.openalgo.service import Service
 from tests.openalgo import Checkout
 
 PYTHON = ("--openalgo-python", sys.executable)
@@ -57,6 +58,17 @@ def test_check_says_what_is_found_and_what_comes_next(hub: Any, checkout: Checko
     assert any("anita at angel" in line for line in lines)
     start = f"./scripts/hub start --openalgo {checkout.root} --openalgo-python {sys.executable}"
     assert lines[-1] == f"Next: {start} --shards {os.cpu_count()}"
+
+
+@pytest.mark.parametrize("standalone", [False, True])
+def test_check_of_a_service_with_its_own_proxy_leads_to_an_install(
+    hub: Any, checkout: Checkout, monkeypatch: pytest.MonkeyPatch, standalone: bool
+) -> None:
+    service = Service("openalgo", "", "", {"APP_MODE": "standalone"} if standalone else {})
+    monkeypatch.setattr("cli.openalgo.services", lambda _: [service])
+    last = hub("openalgo", "check", checkout.root, *PYTHON).stdout.splitlines()[-1]
+    then = "./scripts/hub start --openalgo" if standalone else "sudo ./scripts/hub openalgo install"
+    assert last.startswith(f"Next: {then} {checkout.root} --openalgo-python {sys.executable} ")
 
 
 def test_check_tells_a_script_the_same(hub: Any, checkout: Checkout) -> None:

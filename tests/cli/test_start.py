@@ -105,6 +105,7 @@ def test_the_banner_names_the_place_of_a_hub_that_serves_a_checkout(hub: Any, ho
     named = hub("start", "--openalgo", root, "--feed", "bus").stdout
     assert f" --openalgo {root}\n" in named
     assert "# YOUR_API_KEY below is the one of OpenAlgo's page" in named
+    assert "keys add" not in named, "the hub's own keys are not needed there"
     os.environ["HUB_OPENALGO_PATH"] = str(home / "oa")
     unnamed = hub("start", "--feed", "bus").stdout
     assert "--runtime-dir" not in unnamed

@@ -224,6 +224,9 @@ def test_rule_1_nothing_is_given_back_for_what_nobody_waits_for() -> None:
     claims.settle(Result(b"NSE_OLD", 1))
     claims.apply(0, [Want(b"NSE_OLD", 0)], replace=False, now=0.0)
     assert claims.make_room([Result(KEY, 1, "full"), Result(b"NSE_GONE", 1, "full")]) == []
+    claims.apply(0, [Want(b"NSE_NEW", 1)], replace=False, now=0.0)
+    claims.apply(0, [Want(b"NSE_NEW", 0)], replace=False, now=0.0)
+    assert claims.make_room([Result(b"NSE_NEW", 1, "full")]) == []
     claims.apply(0, [Want(KEY, 5)], replace=False, now=0.0)
     assert claims.make_room([Result(KEY, 5, "full")]) == [], "more of a key takes no more room"
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from hub.feeds.openalgo import worker_account
+from hub.feeds.openalgo import worker_account, worker_checkout
 from hub.feeds.openalgo.worker_account import Account
 from hub.feeds.openalgo.worker_publisher import Door
 from hub.feeds.openalgo.worker_wants import FULL, Held, Want
-from tests.hub.feeds.openalgo.kit import DEPTH, LTP, QUOTE, Parent, start, want
+from tests.hub.feeds.openalgo.kit import DEPTH, LTP, PATIENCE_S, QUOTE, Parent, start, want
 from tests.openalgo import Checkout
 
 OK = ("", 0)
@@ -672,3 +673,32 @@ def test_rule_6_an_account_abandoned_amid_its_wants_asks_for_no_more(
     monkeypatch.setattr(dead._adapter, "subscribe", subscribe)
     dead._settle([Want(*want("TCS")), Want(*want("SBIN"))])
     assert asked == ["TCS"]
+
+
+def test_rule_6_no_tick_of_an_abandoned_account_is_passed_on(dead: Account) -> None:
+    dead.abandon()
+    dead._publisher.publish("NSE_INFY_LTP", {"ltp": 1})
+    assert not dead._door.ticks
+
+
+@pytest.mark.parametrize("error", [SystemExit("out"), KeyError("gone")])
+def test_an_account_outlives_whatever_the_checkout_raises(
+    dead: Account, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+    monkeypatch.setattr(dead._door, "report", told.put)
+    monkeypatch.setattr(worker_checkout, "forget", Mock(side_effect=error))
+    dead.renew("ALL")
+    assert told.get(timeout=PATIENCE_S)["state"] == "failed"
+    dead.off()
+    assert told.get(timeout=PATIENCE_S)["state"] == "down"
+
+
+def test_rule_4_a_connection_that_was_down_before_its_last_symbol_went_is_kept(
+    dead: Account,
+) -> None:
+    """It has not hung up, and may come back by itself."""
+    dead._want([Want(*want("INFY", 0))])
+    assert not dead._held
+    dead._want([Want(*want("TCS"))])
+    assert dead._adapter.calls == ["subscribe", "subscribe"]

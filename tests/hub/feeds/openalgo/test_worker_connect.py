@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
+from hub.feeds.openalgo import worker_checkout
+from hub.feeds.openalgo.worker_connect import Line, Refused, connect, hang_up
+from hub.feeds.openalgo.worker_publisher import Door, Publisher
 from tests.hub.feeds.openalgo.kit import start
 from tests.openalgo import Checkout
 
@@ -138,3 +142,88 @@ def test_a_user_without_a_token_is_told_so(checkout: Checkout, pooling: str) -> 
         told = worker.state("anita")
     assert told["state"] == "failed"
     assert told["error"] == "no token for anita"
+
+
+class Fake:
+    """An adapter that answers its calls of connect with these, or raises them; a `refusal` is its
+    answer to the first initialize."""
+
+    def __init__(self, *answers: Any, refusal: str = "") -> None:
+        self.answers = list(answers)
+        self.refusal = refusal
+        self.calls: list[str] = []
+
+    def initialize(self, *_: Any) -> dict[str, str] | None:
+        self.calls.append("initialize")
+        refusal, self.refusal = self.refusal, ""
+        return {"status": "error", "message": refusal} if refusal else None
+
+    def connect(self) -> Any:
+        self.calls.append("connect")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def disconnect(self) -> None:
+        self.calls.append("disconnect")
+
+
+def connect_with(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Connect with this adapter; its calls have those that clear the caches among them."""
+    monkeypatch.setattr(worker_checkout, "is_pooled", lambda: False)
+    monkeypatch.setattr(worker_checkout, "adapter_class", lambda _: Fake)
+    monkeypatch.setattr(worker_checkout, "make_adapter", lambda *_: fake)
+    monkeypatch.setattr(worker_checkout, "forget", lambda *_: fake.calls.append("forget"))
+    door = Door()
+    try:
+        return connect("anita", "angel", Publisher(door, b""), Line())
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize(
+    "second", [{"status": "error", "message": "HTTP 401"}, ValueError("HTTP 401")]
+)
+def test_what_raised_is_tried_once_more_and_no_more_and_is_taken_down_each_time(
+    monkeypatch: pytest.MonkeyPatch, second: Any
+) -> None:
+    fake = Fake(ValueError("HTTP 401"), second, {"status": "success"})
+    with pytest.raises(Refused, match="HTTP 401"):
+        connect_with(fake, monkeypatch)
+    assert [one for one in fake.calls if one != "forget"] == [
+        "initialize", "connect", "disconnect"
+    ] * 2  # fmt: skip
+
+
+def test_the_caches_are_cleared_before_each_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first one has read is in them."""
+    fake = Fake(None, refusal="HTTP 401")
+    assert connect_with(fake, monkeypatch) is fake
+    assert fake.calls == ["forget", "initialize", "forget", "initialize", "connect"]
+    fake = Fake({"status": "error", "message": "failed to connect"}, None)
+    assert connect_with(fake, monkeypatch) is fake
+    assert fake.calls == ["forget", "initialize", "connect"] * 2
+
+
+def test_tokens_are_known_before_an_adapter_can_tell_them_and_again_when_it_has_read_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake(None)
+
+    def tokens_of(_: str) -> list[str]:
+        fake.calls.append("tokens")
+        return []
+
+    monkeypatch.setattr(worker_checkout, "tokens_of", tokens_of)
+    connect_with(fake, monkeypatch)
+    assert fake.calls == ["forget", "tokens", "initialize", "tokens", "connect"]
+
+
+def test_an_adapter_that_wants_to_leave_when_it_is_hung_up_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake, line = Fake(), Line()
+    monkeypatch.setattr(fake, "disconnect", sys.exit)
+    hang_up(fake, line)
+    assert not line.call
