@@ -702,3 +702,26 @@ def test_rule_4_a_connection_that_was_down_before_its_last_symbol_went_is_kept(
     assert not dead._held
     dead._want([Want(*want("TCS"))])
     assert dead._adapter.calls == ["subscribe", "subscribe"]
+
+
+def test_after_unsubscribe_all_a_later_connection_is_asked_for_nothing(
+    dead: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Dead(connected=True)
+    monkeypatch.setattr(worker_account, "connect", lambda *_: new)
+    monkeypatch.setattr(dead._adapter, "unsubscribe_all", lambda: None, raising=False)
+    dead._unsubscribe_all()
+    dead._reconnect()
+    assert dead._adapter is new
+    assert new.calls == []
+
+
+def test_rule_5_a_pool_with_one_connection_up_is_left_alone(dead: Account) -> None:
+    adapters = [Dead(), Dead(connected=True)]
+    dead._adapter = SimpleNamespace(
+        subscription_map={}, adapters=adapters, adapter_symbol_counts=[1, 1], disconnect=list
+    )
+    assert renewals(dead, 1000) == []
+    adapters[1].connected = False
+    dead._down_since = 0.0
+    assert renewals(dead, 100) == [60]
