@@ -4,7 +4,7 @@
 2. An authenticate is answered when the login is up or has failed. When it takes longer than its
    client may wait for it, that is a success too: what is subscribed then waits for the login.
 3. Why a login failed is told to all who ask for ticks, until it is up; each authenticate has it
-   tried again.
+   tried again. One that is up after all is claimed again: a refused claim is none.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from shards.tickets import Client
 class _Login:
     """One login: its feed, whose sessions want it, who waits for it."""
 
-    def __init__(self, feed: str) -> None:
+    def __init__(self, feed: str, identity: Identity) -> None:
         self.feed = feed
+        self.identity = identity
         self.clients: dict[Client, None] = {}
         self.waiting: dict[LoginTicket, None] = {}
         self.up = False
@@ -54,16 +55,15 @@ class Logins:
         if self._of.get(client) != key:
             self.leave(client)
             self._of[client] = key
-            login = self._logins.setdefault(key, _Login(feed))
+            login = self._logins.setdefault(key, _Login(feed, identity))
             login.clients[client] = None
-            self._add(key, login, identity)
+            self._add(key, login)
         login = self._logins[key]
         ticket = LoginTicket(self, client, key, identity, deadline_s)
         ticket.complete = login.up
         if not ticket.complete:
             login.waiting[ticket] = None
-            self._add(key, login, identity)  # once more and no more: it is told again if it failed
-            self._wants(login.feed).remove(key, Mode.LTP)
+            self._claim(key, login)
         return ticket
 
     def up(self, client: Client) -> bool:
@@ -94,6 +94,8 @@ class Logins:
         login = self._logins.get(result.key)
         if login is None:
             return []
+        if login.problem is not None and not result.error:
+            self._claim(result.key, login)
         login.up = not result.error
         login.problem = (
             RequestError(result.code or protocol.BROKER_ERROR, result.error)
@@ -124,8 +126,13 @@ class Logins:
             for ticket in login.waiting:
                 ticket.deadline_s += seconds
 
-    def _add(self, key: bytes, login: _Login, identity: Identity) -> None:
-        user, broker = identity
+    def _claim(self, key: bytes, login: _Login) -> None:
+        """Once more and no more: it is told again if it was refused."""
+        self._add(key, login)
+        self._wants(login.feed).remove(key, Mode.LTP)
+
+    def _add(self, key: bytes, login: _Login) -> None:
+        user, broker = login.identity
         self._wants(login.feed).add(key, Mode.LTP, exchange=broker, symbol=user)
 
     @staticmethod

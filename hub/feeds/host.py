@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from hub.core import codec, topics
@@ -105,6 +105,7 @@ class FeedHost(Role):
             if result.error:
                 self._seldom.warning("refused", "%s: %s", topics.shown(result.key), result.error)
         self._send([answer for result in told for answer in self._claims.settle(result)])
+        self._send(self._logins_up(told))
         self._apply(asked_again)
         self._tell_released()
 
@@ -159,6 +160,16 @@ class FeedHost(Role):
 
     def _refuse(self, wants: list[Want], reason: str) -> None:
         self.answer([Result(want.key, want.modes, reason) for want in wants if want.modes])
+
+    def _logins_up(self, results: Iterable[Result]) -> list[Answer]:
+        """Logins that are up are told to all shards: to some it was refused before, so that they
+        claim it no more, and their clients are told why not at everything they ask."""
+        return [
+            Answer(shard, result)
+            for result in results
+            if result.key.startswith(topics.LOGIN) and not result.error
+            for shard in range(self.settings.hub.shards)
+        ]
 
     def _send(self, answers: list[Answer]) -> None:
         by_shard: dict[int, list[Result]] = defaultdict(list)

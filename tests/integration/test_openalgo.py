@@ -405,6 +405,28 @@ def test_a_new_login_cures_an_adapter_that_hangs(make_house: MakeHouse) -> None:
     asyncio.run(main())
 
 
+def test_a_client_that_was_let_in_while_its_login_hung_is_served_after_the_next(
+    make_house: MakeHouse,
+) -> None:
+    house = make_house(start=False, openalgo__max_hang_s=1.0, upstream__login_s=0.3)
+    house.checkout.mischief(anita__connect={"until": "doomsday"})
+    house.hub.start()
+
+    async def main() -> None:
+        async with house.hub.client("anita") as anita:
+            await house.problem("angel/anita: hangs in connect")
+            await anita.send({"action": "subscribe", "symbol": "TCS", "exchange": "NSE"})
+            assert "does not return from connect" in (await anita.reply())["message"]
+            house.checkout.mischief()
+            await asyncio.to_thread(invalidate, house, "anita")
+            while (await anita.ask({"action": "get_broker_info"}))["adapter_status"] != "connected":
+                pass
+            await anita.subscribe("TCS")
+            await anita.tick()
+
+    asyncio.run(main())
+
+
 def test_a_client_whose_broker_takes_long_is_let_in_and_served_later(
     make_house: MakeHouse,
 ) -> None:

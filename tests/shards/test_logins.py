@@ -97,6 +97,19 @@ def test_rule_3_a_failed_login_tells_why_until_it_is_up() -> None:
     assert desk.connected(client, ALICE)
 
 
+def test_rule_3_one_that_is_up_after_all_is_claimed_again_and_no_more() -> None:
+    desk, client = make(), Client()
+    attend(desk, client)
+    told(desk)
+    stands(desk, "it hangs")
+    assert told(desk) == []
+    stands(desk)
+    assert told(desk) == [(KEY, Mode.LTP.bit)]
+    stands(desk)
+    assert told(desk) == []
+    assert len(desk.logins) == 1
+
+
 def test_rule_3_an_error_without_a_code_is_the_brokers() -> None:
     desk = make()
     ticket = attend(desk, Client())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hub.core import codec
+from hub.core import codec, topics
 from hub.core.codec import Message
 from hub.core.config import Hub, Settings, Upstream
 from hub.core.model import FULL, Result, Want
@@ -135,6 +135,18 @@ def test_an_answer_goes_to_each_shard_that_waits_and_to_no_other(bench: Bench) -
         ("shard-0", [Result(KEY, 1, "", 5)]),
         ("shard-2", [Result(KEY, 1, "", 5), Result(b"NSE_B", 1, "no such symbol")]),
     ]
+
+
+def test_a_login_that_is_up_is_told_to_those_who_were_refused_it(bench: Bench) -> None:
+    """Their claims ended with the refusal, and their clients are told why not until this comes."""
+    login = Want(topics.login("anita", "angel"), 1)
+    bench.wants(1, login)
+    refusal, up = Result(login.key, 1, "it hangs"), Result(login.key, 1)
+    bench.host.answer([refusal])
+    assert bench.answers() == [("shard-1", [refusal])]
+    bench.host.answer([up])
+    shards = bench.host.settings.hub.shards
+    assert bench.answers() == [(f"shard-{shard}", [up]) for shard in range(shards)]
 
 
 def test_what_the_feed_has_is_answered_at_once(bench: Bench) -> None:
