@@ -1,6 +1,12 @@
-"""The benchmark: a hub of its own under load, beside a plain loop of `send()`.
+"""The benchmark: a hub of its own under load, and others beside it.
 
-`loads` what is measured · `ticks`, `walk`, `ledger`, `histogram`, `pace` pure · `publisher`,
-`clients`, `peer`, `server` a process each · `children` starts and ends them · `usage` what they
-cost · `run` one load from start to end · `report` tables · `__main__` the command line.
+`loads` what is measured · `contenders` who is · `ticks`, `walk`, `ledger`, `histogram`, `pace`,
+`nats`, `mqtt`, `limit`, `result` pure, or nearly · `publisher`, `clients`, `server`, `peer`,
+`cloop`, `broadcast`, `keeper` a process each · `speech` and `outlets` what clients and publishers
+say to whom · `openalgo` a copy of it · `children` starts and ends them · `usage` what they cost ·
+`run` one load on one contender · `rounds` all of them in turn · `report` tables · `__main__` the
+command line.
+
+Instructions instead of time: `counted` the role under valgrind · `lockstep` what drives it ·
+`callgrind`, `gate` pure · `instructions` the command line, `instructions.json` the record.
 """

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,19 @@ _LAST_LINES = 8
 class Child:
     """One process of the benchmark; stdin is its leash, stdout what it says, stderr goes to `log`.
 
-    `beat` is called about ten times a second while something is waited for.
+    `beat` is called about ten times a second while something is waited for. `under` is a program
+    that runs it, `environ` what its environment holds besides ours.
     """
 
-    def __init__(self, log: Path, beat: Callable[[], None], module: str, *arguments: str) -> None:
+    def __init__(
+        self,
+        log: Path,
+        beat: Callable[[], None],
+        module: str,
+        *arguments: str,
+        under: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = module.rpartition(".")[2]
         self._log = log
         self._beat = beat
@@ -36,11 +45,11 @@ class Child:
         clean = {name: value for name, value in os.environ.items() if name[:4] != "HUB_"}
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(  # the command is our own
-                [sys.executable, "-m", module, *arguments],
+                [*under, sys.executable, "-m", module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=clean,
+                env=clean | dict(environ or {}),
                 start_new_session=True,
             )
         threading.Thread(target=self._listen, daemon=True).start()

@@ -11,36 +11,43 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from scripts.benchmark import leash, loads
-from scripts.benchmark.handshake import masked, shake_hands, subscribe
 from scripts.benchmark.histogram import Histogram
 from scripts.benchmark.ledger import Ledger
 from scripts.benchmark.loads import Load
+from scripts.benchmark.speech import SPEECHES, Cutter, Join, pong
 from scripts.benchmark.ticks import Layout, layout
-from scripts.benchmark.walk import CLOSE, PING, TEXT, Block, Walker
+from scripts.benchmark.walk import BINARY, CLOSE, PING, TEXT, Block
 
 _CHUNK_BYTES = 1 << 18
-_PONG = 0x8A
 _POLL_S = 0.05
 _TAIL_S = 1.5
 _LONGEST_TAIL_S = 20.0
 
 
+class Times(NamedTuple):
+    """How long ticks took, those of the warm-up apart."""
+
+    warm_up: Histogram
+    window: Histogram
+
+
 class Client:
     """One connection and what it has received."""
 
-    def __init__(self, sock: socket.socket, load: Load, latency: Histogram) -> None:
+    def __init__(self, sock: socket.socket, load: Load, cutter: Cutter, times: Times) -> None:
         self.sock = sock
         self.ledger = Ledger(load.symbols, load.first, load.last)
         self.probed = False
         self.closed = ""
         self.received_bytes = 0
         self._load = load
-        self._latency = latency
-        self._walker = Walker()
+        self._times = times
+        self._cutter = cutter
         self._layouts: dict[int, Layout | None] = {}
 
     def read(self) -> None:
@@ -56,11 +63,11 @@ class Client:
             return
         now_ns = time.monotonic_ns()
         self.received_bytes += len(chunk)
-        for block in self._walker.take(chunk):
+        for block in self._cutter.take(chunk):
             self._take(block, now_ns)
 
     def _take(self, block: Block, now_ns: int) -> None:
-        if block.kind != TEXT:
+        if block.kind not in {TEXT, BINARY}:
             self._take_control(block)
             return
         size = block.size
@@ -68,52 +75,50 @@ class Client:
             self._layouts[size] = layout(block.data[:size])
         found = self._layouts[size]
         if found is None:
-            self.probed = self.probed or b'"probe"' in block.data
+            self.probed = self.probed or b"probe" in block.data
             return
         numbers = found.read_numbers(block.data)
         self.ledger.take(numbers)
         self._time(found, block.data, numbers, now_ns)
 
     def _time(self, where: Layout, data: bytes, numbers: Sequence[int], now_ns: int) -> None:
-        load = self._load
-        every, first, last, add = load.every, load.first, load.last, self._latency.add
+        every, first, times = self._load.every, self._load.first, self._times
         for index, number in enumerate(numbers):
-            if number % every == 0 and first <= number < last:
-                add(now_ns - where.read_time_ns(data, index))
+            if number % every == 0:
+                kept = times.window if number >= first else times.warm_up
+                kept.add(now_ns - where.read_time_ns(data, index))
 
     def _take_control(self, block: Block) -> None:
         if block.kind == PING:
-            self.sock.send(masked(_PONG, block.payload))
+            self.sock.send(pong(block))
         elif block.kind == CLOSE:
-            self.closed = f"closed by the hub: {block.payload!r}"
+            self.closed = f"closed by the server: {block.payload!r}"
 
 
-def main(load: Load, port: int, key: str) -> None:
-    """Connect this process's share of clients and read until the load is over.
-
-    With a key the clients shake hands, authenticate and subscribe; without one they just read.
-    """
+def main(load: Load, join: Join) -> None:
+    """Connect this process's share of clients and read until the load is over."""
     heard = leash.hold()
-    latency = Histogram()
+    times = Times(Histogram(), Histogram())
+    speech = SPEECHES[join.speech]
     clients = {}
     for _ in range(load.clients):
-        sock = socket.create_connection(("127.0.0.1", port), timeout=20)
-        if key:
-            shake_hands(sock, port)
-            subscribe(sock, load, key)
+        sock = socket.create_connection(("127.0.0.1", join.port), timeout=20)
+        speech.join(sock, load, join)
         sock.setblocking(False)
-        clients[sock.fileno()] = Client(sock, load, latency)
+        clients[sock.fileno()] = Client(sock, load, speech.cutter(), times)
     leash.say("subscribed")
-    _read(clients, heard, probed=not key)
+    _read(clients, heard, probed=not join.probed)
     ledgers = [client.ledger for client in clients.values()]
     leash.say(
         "result",
-        delivered=[ledger.delivered for ledger in ledgers],
+        delivered=sum(ledger.delivered for ledger in ledgers),
+        early=sum(ledger.early for ledger in ledgers),
         duplicates=sum(ledger.duplicates for ledger in ledgers),
         disordered=sum(ledger.disordered for ledger in ledgers),
         received_bytes=sum(client.received_bytes for client in clients.values()),
         closed=[client.closed for client in clients.values() if client.closed],
-        latency=latency.as_json(),
+        latency=times.window.as_json(),
+        warm_up=times.warm_up.as_json(),
     )
     leash.wait_for("end", heard)
 
@@ -144,4 +149,4 @@ def _read(clients: dict[int, Client], heard: set[str], *, probed: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(loads.decode(sys.argv[1]), *msgspec.json.decode(sys.argv[2], type=tuple[int, str]))
+    main(loads.decode(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Join))

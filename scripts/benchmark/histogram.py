@@ -1,4 +1,9 @@
-"""A histogram of durations in logarithmic buckets, 1 % wide, that can be merged and sent on."""
+"""A histogram of durations with three significant digits, that can be merged and sent on.
+
+Buckets are those of HdrHistogram: 2048 of 1 ns, and from there on 1024 for each doubling. The
+package of that name takes half as long again for each value, which is too much for clients that
+are to cost little, and wants setuptools where it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,16 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-_SCALE = 1 / math.log(1.01)
+_BITS = 11  # 2^11 buckets for the first 2^11 ns: each is at most a 1024th of its value wide
 
 
 class Histogram:
-    """Durations in ns. Percentiles are right to within 1 %, count and maximum are exact."""
+    """Durations in ns. Percentiles are right to within 0.1 %, count and maximum are exact."""
 
     def __init__(self) -> None:
         self.count = 0
         self.max_ns = 0
-        self._buckets: Counter[int] = Counter()
+        self._buckets: Counter[int] = Counter()  # by the least duration in it
 
     def __repr__(self) -> str:
         return f"<Histogram of {self.count}, p50 {self.percentile_ns(50)} ns, max {self.max_ns} ns>"
@@ -24,7 +29,11 @@ class Histogram:
         """Count one duration; below 1 ns counts as 1 ns."""
         self.count += 1
         self.max_ns = max(self.max_ns, duration_ns)
-        self._buckets[int(math.log(max(duration_ns, 1)) * _SCALE)] += 1
+        shift = duration_ns.bit_length() - _BITS
+        if shift > 0:
+            self._buckets[duration_ns >> shift << shift] += 1
+        else:
+            self._buckets[max(duration_ns, 1)] += 1
 
     def merge(self, other: Histogram) -> None:
         """Count all that another one has counted."""
@@ -36,10 +45,10 @@ class Histogram:
         """The smallest duration that `percent` of all do not exceed; 0 when there are none."""
         wanted = math.ceil(self.count * percent / 100)
         seen = 0
-        for bucket, count in sorted(self._buckets.items()):
+        for least, count in sorted(self._buckets.items()):
             seen += count
             if seen >= wanted:
-                return min(self.max_ns, round(math.exp((bucket + 0.5) / _SCALE)))
+                return min(self.max_ns, least + (1 << max(0, least.bit_length() - _BITS)) // 2)
         return 0
 
     def as_json(self) -> dict[str, object]:

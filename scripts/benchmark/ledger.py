@@ -22,6 +22,7 @@ class Ledger:
         self._newest = list(range(-topics, 0))  # of each topic: the number that came last
         self._missing: set[int] = set()
         self.delivered = 0
+        self.early = 0  # of those before `first`: the warm-up's
         self.duplicates = 0
         self.disordered = 0
 
@@ -57,6 +58,7 @@ class Ledger:
             return False
         self._newest[at : at + size] = part
         self.delivered += max(0, min(part[-1] + 1, self._last) - max(first, self._first))
+        self.early += max(0, min(part[-1] + 1, self._first) - first)
         return True
 
     def _take_one(self, number: int) -> None:
@@ -73,3 +75,4 @@ class Ledger:
             self.duplicates += 1
             return
         self.delivered += self._first <= number < self._last
+        self.early += number < self._first

@@ -16,6 +16,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     warm_s: float = 2.0  # what is published before it
     payload_bytes: int = 305
     shards: int = 4
+    single: bool = False  # one tick at a time, evenly, instead of bursts of a millisecond
 
     @property
     def first(self) -> int:
@@ -47,6 +48,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 LOADS = (
     Load(name="1x5000", clients=1, symbols=1000, rate=5000),
     Load(name="10x5000", clients=10, symbols=1000, rate=5000),
+    Load(name="10x5000-single", clients=10, symbols=1000, rate=5000, single=True),
     Load(name="50x1000", clients=50, symbols=1000, rate=1000),
     Load(name="50x5000", clients=50, symbols=1000, rate=5000),
     Load(name="4x30000", clients=4, symbols=10_000, rate=30_000),

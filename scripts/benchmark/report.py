@@ -2,134 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmark.run import Pair, Result
+from scripts.benchmark.histogram import Histogram
+from scripts.benchmark.result import Result, Row, ratio
 
 _PERCENTILES = (50, 99, 99.9)
+_BEHIND = "did not keep up: it went on after the window, and its cost is higher than told here"
+_ROLES = ("router", "shard", "feed", "monitor", "supervisor")
 
 
-def show(console: Console, machine: str, pairs: Sequence[Pair]) -> None:
+def show(console: Console, machine: str, rows: Sequence[Row]) -> None:
     """Print everything."""
     console.print(machine, soft_wrap=True)
-    console.print(_delivery(pairs))
-    console.print(_cost(pairs))
-    for pair in pairs:
-        for result in _both(pair):
-            who = result.load.name if result is pair.hub else f"{result.load.name}, plain loop"
-            for note in result.notes:
-                console.print(f"{who}: does not count: {note}", soft_wrap=True)
+    console.print(_delivery(rows))
+    console.print(_cost(rows))
+    console.print(_roles(rows))
+    if any(_peers(row) for row in rows):
+        console.print(_compared(rows))
+    for row in rows:
+        for name, results in row.rounds.items():
+            for number, result in enumerate(results, 1):
+                who = f"{row.load.name}, {name}, round {number}"
+                for note in result.notes:
+                    console.print(f"{who}: does not count: {note}", soft_wrap=True)
+                if result.counts == "behind":
+                    console.print(f"{who}: {_BEHIND}", soft_wrap=True)
 
 
-def as_json(machine: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+def as_json(machine: str, rows: Sequence[Row]) -> dict[str, Any]:
     """Everything in figures; CPU in % of one core."""
     return {
         "machine": machine,
         "loads": [
             {
-                "load": {
-                    name: getattr(pair.hub.load, name) for name in pair.hub.load.__struct_fields__
+                "load": {name: getattr(row.load, name) for name in row.load.__struct_fields__},
+                "results": {
+                    name: {
+                        **figures(result),
+                        "rounds": [figures(one) for one in row.rounds[name]],
+                    }
+                    for name, result in row.results.items()
                 },
-                "hub": _figures(pair.hub),
-                "peer": _figures(pair.peer) if pair.peer else None,
-                "cpu_ratio": round(pair.ratio, 2) if pair.peer else None,
+                "ratios": {
+                    hub: {
+                        peer: {"cpu": round(cpu, 3), "p99": round(p99, 3)}
+                        for peer, cpu, p99 in ratios(row, hub)
+                    }
+                    for hub in row.hubs
+                },
             }
-            for pair in pairs
+            for row in rows
         ],
     }
 
 
-def _both(pair: Pair) -> list[Result]:
-    return [pair.hub, pair.peer] if pair.peer else [pair.hub]
-
-
-def _delivery(pairs: Sequence[Pair]) -> Table:
-    table = Table(
-        title="Delivery, from publish to read by the client; `loop`: from a plain loop of send()"
-    )
-    table.add_column("load")
-    for name in ("delivered", "p50", "p99", "p99.9", "max ms", "loop p50", "p99 ms", "frames/s"):
-        table.add_column(name, justify="right")
-    for name in ("MB/s", "twice", "disordered", "counts"):
-        table.add_column(name, justify="right")
-    for pair in pairs:
-        hub, peer = pair.hub, pair.peer
-        table.add_row(
-            hub.load.name,
-            f"{hub.ratio:.4%}",
-            *(_ms(hub.latency.percentile_ns(percent)) for percent in _PERCENTILES),
-            _ms(hub.latency.max_ns),
-            *(_ms(peer.latency.percentile_ns(percent)) if peer else "" for percent in (50, 99)),
-            f"{_frames_per_s(hub):,.0f}",
-            f"{_bytes_per_s(hub) / 1e6:.1f}",
-            str(hub.duplicates),
-            str(hub.disordered),
-            hub.counts,
+def ratios(row: Row, hub: str) -> Iterator[tuple[str, float, float]]:
+    """For each that is no hub: the CPU and the p99 of this hub as a multiple of its own."""
+    results = row.results
+    ours = results[hub]
+    for peer in _peers(row):
+        theirs = results[peer]
+        yield (
+            peer,
+            ratio(ours.us_per_frame, theirs.us_per_frame),
+            ratio(ours.latency.percentile_ns(99), theirs.latency.percentile_ns(99)),
         )
-    return table
-
-
-def _cost(pairs: Sequence[Pair]) -> Table:
-    table = Table(
-        title="Cost: CPU in % of one core; `loop`: a plain loop of send(), same frames and clients"
-    )
-    table.add_column("load")
-    names = ("router", "shards", "feed", "monitor", "superv.", "hub", "loop", "hub / loop")
-    units = ("us/frame", "us/tick", "RSS MB", "switch/s", "clients", "publ.", "others")
-    for name in (*names, *units):
-        table.add_column(name, justify="right")
-    for pair in pairs:
-        hub = pair.hub
-        roles = by_role(hub)
-        table.add_row(
-            hub.load.name,
-            *(
-                f"{roles[name]:.1f}"
-                for name in ("router", "shard", "feed", "monitor", "supervisor")
-            ),
-            f"{hub.server.total:.1f}",
-            f"{pair.peer.server.total:.1f}" if pair.peer else "",
-            f"{pair.ratio:.1f}" if pair.peer else "",
-            f"{_us(hub) / max(hub.delivered, 1):.2f}",
-            f"{_us(hub) / hub.load.ticks:.1f}",
-            f"{hub.server.rss_bytes / 1e6:.0f}",
-            f"{hub.server.switches:,.0f}",
-            "+".join(f"{hub.readers[n]:.0f}" for n in hub.readers if n.startswith("clients")),
-            f"{hub.readers.get('publisher', 0):.0f}",
-            f"{hub.others:.0f}",
-        )
-    return table
 
 
 def by_role(result: Result) -> dict[str, float]:
     """CPU by role, shards and feeds added up, in % of one core."""
-    roles = dict.fromkeys(("router", "shard", "feed", "monitor", "supervisor"), 0.0)
+    roles = dict.fromkeys(_ROLES, 0.0)
     for name, percent in result.server.cpu.items():
         role = name.partition("-")[0]
         roles[role] = roles.get(role, 0.0) + percent
     return roles
 
 
-def _figures(result: Result) -> dict[str, Any]:
+def figures(result: Result) -> dict[str, Any]:
+    """One result in figures."""
     return {
         "delivered_ratio": result.ratio,
         "delivered": result.delivered,
         "duplicates": result.duplicates,
         "disordered": result.disordered,
-        "latency_ms": {
-            **{f"p{p:g}": result.latency.percentile_ns(p) / 1e6 for p in _PERCENTILES},
-            "max": result.latency.max_ns / 1e6,
-            "samples": result.latency.count,
-        },
+        "latency_ms": _latency(result.latency),
+        "warm_up": {"delivered_ratio": result.early_ratio, **_latency(result.warm_up)},
         "cpu": {name: round(percent, 2) for name, percent in result.server.cpu.items()},
         "cpu_total": round(result.server.total, 2),
-        "cpu_us_per_delivery": _us(result) / max(result.delivered, 1),
-        "cpu_us_per_tick": _us(result) / result.load.ticks,
-        "bytes_per_s": round(_bytes_per_s(result)),
+        "cpu_us_per_delivery": result.us_per_frame,
+        "cpu_us_per_tick": result.us_per_tick,
+        "bytes_per_s": round(result.bytes_per_s),
         "rss_bytes": result.server.rss_bytes,
         "switches_per_s": round(result.server.switches),
         "cpu_around": {name: round(percent, 2) for name, percent in result.readers.items()},
@@ -139,20 +106,98 @@ def _figures(result: Result) -> dict[str, Any]:
     }
 
 
+def _delivery(rows: Sequence[Row]) -> Table:
+    table = _table("Delivery, from publish to read by the client, in ms; the warm-up apart")
+    for name in ("delivered", "p50", "p99", "p99.9", "max", "warm p50", "warm p99", "frames/s"):
+        table.add_column(name, justify="right")
+    for name in ("MB/s", "twice", "disordered", "counts"):
+        table.add_column(name, justify="right")
+    for row, name, result in _all(table, rows):
+        table.add_row(
+            *(row.load.name, name),
+            f"{result.ratio:.4%}",
+            *(_ms(result.latency.percentile_ns(percent)) for percent in _PERCENTILES),
+            _ms(result.latency.max_ns),
+            *(_ms(result.warm_up.percentile_ns(percent)) for percent in (50, 99)),
+            f"{result.frames_per_s:,.0f}",
+            f"{result.bytes_per_s / 1e6:.1f}",
+            str(result.duplicates),
+            str(result.disordered),
+            result.counts,
+        )
+    return table
+
+
+def _cost(rows: Sequence[Row]) -> Table:
+    table = _table("Cost of the server, CPU in % of one core; and of what is around it")
+    for name in ("CPU", "us/frame", "us/tick", "switch/s", "RSS MB", "clients", "publ.", "others"):
+        table.add_column(name, justify="right")
+    for row, name, result in _all(table, rows):
+        clients = [cpu for who, cpu in result.readers.items() if who.startswith("clients")]
+        table.add_row(
+            *(row.load.name, name),
+            f"{result.server.total:.1f}",
+            f"{result.us_per_frame:.2f}",
+            f"{result.us_per_tick:.1f}",
+            f"{result.server.switches:,.0f}",
+            f"{result.server.rss_bytes / 1e6:.0f}",
+            "+".join(f"{cpu:.0f}" for cpu in clients),
+            f"{result.readers.get('publisher', 0):.0f}",
+            f"{result.others:.0f}",
+        )
+    return table
+
+
+def _roles(rows: Sequence[Row]) -> Table:
+    table = _table("The hub's processes, CPU in % of one core")
+    for name in _ROLES:
+        table.add_column(name, justify="right")
+    for row, name, result in _all(table, rows):
+        if name in row.hubs:
+            table.add_row(row.load.name, name, *(f"{by_role(result)[role]:.1f}" for role in _ROLES))
+    return table
+
+
+def _compared(rows: Sequence[Row]) -> Table:
+    table = _table("The hub as a multiple of the others: CPU for a frame, and p99")
+    names = list(dict.fromkeys(peer for row in rows for peer in _peers(row)))
+    for peer in names:
+        table.add_column(f"CPU / {peer}", justify="right")
+        table.add_column(f"p99 / {peer}", justify="right")
+    for row in rows:
+        for hub in row.hubs:
+            found = {peer: (f"{cpu:.3g}", f"{p99:.3g}") for peer, cpu, p99 in ratios(row, hub)}
+            cells = [cell for peer in names for cell in found.get(peer, ("", ""))]
+            table.add_row(row.load.name, hub, *cells)
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("load", no_wrap=True)
+    table.add_column("who", no_wrap=True)
+    return table
+
+
+def _all(table: Table, rows: Sequence[Row]) -> Iterator[tuple[Row, str, Result]]:
+    """Every result, with a line between loads."""
+    for row in rows:
+        for name, result in row.results.items():
+            yield row, name, result
+        table.add_section()
+
+
+def _peers(row: Row) -> list[str]:
+    return [name for name in row.rounds if name not in row.hubs]
+
+
+def _latency(latency: Histogram) -> dict[str, float]:
+    return {
+        **{f"p{p:g}": latency.percentile_ns(p) / 1e6 for p in _PERCENTILES},
+        "max": latency.max_ns / 1e6,
+        "samples": latency.count,
+    }
+
+
 def _ms(duration_ns: int) -> str:
     return f"{duration_ns / 1e6:.3g}" if duration_ns < 10**8 else f"{duration_ns / 1e6:,.0f}"
-
-
-def _us(result: Result) -> float:
-    """CPU time of the server in the window."""
-    return result.server.total / 100 * result.server.seconds * 1e6
-
-
-def _frames_per_s(result: Result) -> float:
-    return result.delivered / result.server.seconds
-
-
-def _bytes_per_s(result: Result) -> float:
-    """Over warm-up and window, as bytes are counted."""
-    share = result.load.ticks / result.load.last
-    return result.received_bytes * share / result.server.seconds

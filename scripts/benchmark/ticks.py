@@ -24,8 +24,9 @@ PROBE_PAYLOAD = b'{"probe": true}'
 _MARK = b'{"number": "'
 _DIGITS = 12
 _BETWEEN = b'", "sent_ns": "'
-_TIME_AT = _DIGITS + len(_BETWEEN)
 _TIME_DIGITS = 19
+_PACKED_MARK = b"\xa6number\xac"  # in msgpack: the name, and the length of the digits
+_PACKED_BETWEEN = b"\xa7sent_ns\xb3"
 _FORMAT = _MARK + b"%012d" + _BETWEEN + b"%019d"
 _QUOTE = (
     '", "symbol": "%s", "exchange": "NSE", "mode": 2, "ltp": 2931.45, "open": 2905.0, '
@@ -37,7 +38,7 @@ class Ticks:
     """Makes the ticks of a load."""
 
     def __init__(self, load: Load) -> None:
-        names = symbols(load)
+        names = self.names = symbols(load)
         self._symbols = load.symbols
         self._topics = [f"{EXCHANGE}_{name}_QUOTE".encode() for name in names]
         self._tails = [_tail(name, load.payload_bytes) for name in names]
@@ -59,6 +60,7 @@ class Layout(NamedTuple):
     """Where the number and the time stand in frames of one size."""
 
     numbers: Struct
+    number_at: int  # where its digits begin
     time_at: int
 
     def read_numbers(self, block: bytes) -> list[int]:
@@ -72,13 +74,14 @@ class Layout(NamedTuple):
 
 
 def layout(frame: bytes) -> Layout | None:
-    """The layout of frames like this one; None when it is no tick of ours."""
-    mark = frame.find(_MARK)
-    if mark < 0:
-        return None
-    at = mark + len(_MARK)
-    rest = len(frame) - at - _DIGITS
-    return Layout(Struct(f"{at}x{_DIGITS}s{rest}x"), at + _TIME_AT)
+    """The layout of frames like this one, JSON or msgpack; None when it is no tick of ours."""
+    for mark, between in ((_MARK, _BETWEEN), (_PACKED_MARK, _PACKED_BETWEEN)):
+        found = frame.find(mark)
+        if found >= 0:
+            at = found + len(mark)
+            rest = len(frame) - at - _DIGITS
+            return Layout(Struct(f"{at}x{_DIGITS}s{rest}x"), at, at + _DIGITS + len(between))
+    return None
 
 
 def symbols(load: Load) -> list[str]:

@@ -6,9 +6,10 @@ seen from every size-th byte, so a thousand frames cost little more than one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-TEXT, CLOSE, PING = 0x81, 0x88, 0x89
+TEXT, BINARY, CLOSE, PING = 0x81, 0x82, 0x88, 0x89
 _SHORT, _MEDIUM = 126, 127
 
 
@@ -50,7 +51,7 @@ class Walker:
             most = (end - at) // size
             if not most:
                 break
-            count = _alike(data, at, size, header_bytes, most)
+            count = alike(data, at, size, range(header_bytes), most)
             after = at + count * size
             blocks.append(Block(data[at], count, header_bytes, data[at:after]))
             at = after
@@ -70,13 +71,14 @@ def _header(data: bytes, at: int) -> tuple[int, int] | None:
     return 2 + width + payload, 2 + width
 
 
-def _alike(data: bytes, at: int, size: int, header_bytes: int, most: int) -> int:
-    """How many frames in a row, `most` at the most, have the header of the one at `at`."""
+def alike(data: bytes, at: int, size: int, places: Sequence[int], most: int) -> int:
+    """How many pieces of `size` bytes in a row, `most` at the most, have the same bytes at these
+    places as the one at `at`; at least 1."""
     end = at + most * size
-    header = data[at : at + header_bytes]
-    if all(data[at + i : end : size] == header[i : i + 1] * most for i in range(header_bytes)):
+    if all(data[at + i : end : size] == data[at + i : at + i + 1] * most for i in places):
         return most
+    mark = [data[at + i] for i in places]
     count = 1
-    while data.startswith(header, at + count * size):
+    while count < most and [data[at + count * size + i] for i in places] == mark:
         count += 1
-    return min(count, most)
+    return count

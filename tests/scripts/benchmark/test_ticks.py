@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from hub.core import topics
+from hub.core import forms, topics
 from scripts.benchmark import loads
 from scripts.benchmark.loads import LOADS, Load
 from scripts.benchmark.pace import Pace
@@ -44,6 +44,19 @@ def test_numbers_and_times_are_found_by_slicing() -> None:
         10**12 + 1,
         10**12 + 49,
     ]
+
+
+def test_they_are_found_in_msgpack_too() -> None:
+    ticks = Ticks(LOAD)
+    packed = [
+        forms.message(b'{"data": %b}' % ticks.message(number, 10**18 + number)[1], forms.MSGPACK)
+        for number in range(50)
+    ]
+    found = layout(packed[0])
+    assert found is not None
+    block = b"".join(packed)
+    assert found.read_numbers(block) == list(range(50))
+    assert [found.read_time_ns(block, at) - 10**18 for at in (0, 49)] == [0, 49]
 
 
 def test_what_is_no_tick_has_no_layout() -> None:

@@ -1,0 +1,157 @@
+"""Who is measured: the hub, variants of it, and what it is compared with."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from hub.core.errors import HubError
+from scripts.benchmark import cloop, keeper, loads, mqtt, nats
+from scripts.benchmark import openalgo as proxy
+from scripts.benchmark.children import Child, Family
+from scripts.benchmark.loads import Load
+from scripts.benchmark.speech import Join
+
+_START_S = 40.0
+
+
+class Stage(NamedTuple):
+    """A server that is up."""
+
+    join: Join
+    pids: Mapping[str, int]  # of its processes, by name
+    outlet: tuple[str, str]  # how ticks are published and where; empty: `child` sends them itself
+    child: Child
+
+
+class Contender(NamedTuple):
+    """One that is measured: how it is called and started, in a folder of its own."""
+
+    name: str
+    start: Callable[[Family, Load, Path], Stage]
+    version: str = ""
+    is_hub: bool = False
+
+
+def hub(
+    name: str, flags: Mapping[str, object], outlet: str = "bus", speech: str = "hub"
+) -> Contender:
+    """The hub with these settings, which gets its ticks by the bus or by a feed's batches, and
+    whose clients speak its protocol in one of its forms."""
+
+    def start(started: Family, load: Load, folder: Path) -> Stage:
+        runtime_dir = folder / "run"
+        runtime_dir.mkdir(mode=0o700)
+        arguments = msgspec.json.encode({"hub.shards": load.shards, **flags}).decode()
+        child = started.start("server", str(runtime_dir), arguments)
+        ready = child.wait("ready", _START_S)
+        address = f"tcp://127.0.0.1:{ready['bus']}" if outlet == "bus" else str(runtime_dir)
+        join = Join(ready["ws"], speech, ready["key"])
+        return Stage(join, ready["pids"], (outlet, address), child)
+
+    return Contender(name, start, is_hub=True)
+
+
+def _loop() -> Contender:
+    def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
+        child = started.start("peer", loads.encode(load))
+        port = child.wait("ready", _START_S)["port"]
+        return Stage(Join(port, "nothing", probed=False), {"loop": child.pid}, ("", ""), child)
+
+    return Contender("loop", start)
+
+
+def _broadcast() -> Contender:
+    def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
+        child = started.start("broadcast")
+        ready = child.wait("ready", _START_S)
+        address = f"tcp://127.0.0.1:{ready['bus']}"
+        return Stage(
+            Join(ready["ws"], "hub", "any"), {"broadcast": child.pid}, ("bus", address), child
+        )
+
+    return Contender("broadcast", start)
+
+
+def _c_loop() -> Contender:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        raise HubError("there is no C compiler here")
+
+    def start(started: Family, load: Load, folder: Path) -> Stage:
+        child = started.start("cloop", loads.encode(load), str(cloop.build(compiler, folder)))
+        ready = child.wait("ready", _START_S)
+        join = Join(ready["port"], "nothing", probed=False)
+        return Stage(join, {"c-loop": ready["pid"]}, ("", ""), child)
+
+    said = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True, check=False)
+    return Contender("c-loop", start, f"{Path(compiler).name} {said.stdout.strip()}")
+
+
+def _nats() -> Contender:
+    program = nats.binary()
+    if program is None:
+        raise HubError("there is no nats-server here; scripts/bench installs it")
+
+    def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
+        port, ws_port = keeper.free_ports(2)
+        config = folder / "nats.conf"
+        config.write_text(nats.config(port, ws_port))
+        child, pid = _keep(
+            started, keeper.Program([str(program), "-c", str(config)], [port, ws_port])
+        )
+        return Stage(Join(ws_port, "nats"), {"nats": pid}, ("nats", str(port)), child)
+
+    return Contender("nats", start, nats.version(program))
+
+
+def _mosquitto() -> Contender:
+    program = mqtt.binary()
+    if program is None:
+        raise HubError("mosquitto is not installed here")
+
+    def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
+        port, ws_port = keeper.free_ports(2)
+        config = folder / "mosquitto.conf"
+        config.write_text(mqtt.config(port, ws_port))
+        command = [str(program), "-c", str(config)]
+        child, pid = _keep(started, keeper.Program(command, [port, ws_port]))
+        return Stage(Join(ws_port, "mqtt"), {"mosquitto": pid}, ("mqtt", str(port)), child)
+
+    return Contender("mosquitto", start, mqtt.version(program))
+
+
+def openalgo(checkout: Path, python: Path | None) -> Contender:
+    """The proxy of this checkout. Raises HubError when it is none or its Python is not found."""
+    python = (python or proxy.python_of(checkout)).absolute()
+    checkout = checkout.absolute()
+
+    def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
+        ws_port, bus_port = keeper.free_ports(2)
+        made = proxy.prepare(checkout, python, folder / "openalgo", ws_port, bus_port)
+        program = keeper.Program(made.command, [ws_port], str(made.folder), made.environ)
+        child, pid = _keep(started, program)
+        address = f"tcp://127.0.0.1:{bus_port}"
+        return Stage(Join(ws_port, "hub", proxy.KEY), {"openalgo": pid}, ("bus", address), child)
+
+    return Contender("openalgo", start, proxy.version(checkout))
+
+
+PEERS: dict[str, Callable[[], Contender]] = {
+    "c-loop": _c_loop,
+    "loop": _loop,
+    "nats": _nats,
+    "broadcast": _broadcast,
+    "mosquitto": _mosquitto,
+}
+"""What the hub can be compared with; each raises HubError where it cannot be had."""
+
+
+def _keep(started: Family, program: keeper.Program) -> tuple[Child, int]:
+    child = started.start("keeper", msgspec.json.encode(program).decode())
+    return child, int(child.wait("ready", _START_S)["pid"])
