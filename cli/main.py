@@ -38,6 +38,9 @@ COMMANDS = {
     "status": Entry("cli.status", "Look at it", "Show every process of the hub and how it is."),
     "cpu": Entry("cli.cpu", "Look at it", "Show what each process costs: CPU, memory, switches."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),
+    "bench": Entry(
+        "cli.bench", "Look at it", "Measure a hub of its own under load, beside others."
+    ),
     "openalgo": Entry(
         "cli.openalgo", "Set it up", "Check a checkout of OpenAlgo, and install a hub beside it."
     ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,7 @@ def picture(answer: Mapping[str, Any]) -> RenderableType:
         Text(),
         render.table(_COLUMNS, [_row(process) for process in processes], _totals(processes)),
         *_problems(processes),
+        *_uncompiled(processes),
     )
 
 
@@ -158,3 +161,13 @@ def _problems(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
              if process.get("problem")]  # fmt: skip
     sentences = [Text.assemble((f"{name}: ", "yellow"), str(problem)) for name, problem in found]
     return [Text(), *sentences] if sentences else []
+
+
+def _uncompiled(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
+    names = [str(process.get("name")) for process in processes if process.get("compiled") is False]
+    program = shlex.quote(os.environ.get("HUB_PROGRAM", "hub"))
+    sentence = (
+        "not compiled, which costs about a third more CPU; type `sudo apt install gcc python3-dev` "
+        f"and `{program} --version`, then start anew"
+    )
+    return [Text(), Text.assemble((f"{', '.join(names)}: ", "yellow"), sentence)] if names else []

@@ -19,29 +19,27 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from hub.core import codec, stream, topics
+from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
 from hub.core.model import Result
-from hub.core.names import CLI, INGEST, pipe_name
+from hub.core.names import CLI
 from hub.core.orders import Orders
 from hub.core.roster import FEED, SHARD, Roster
 from hub.core.routing import Routing
 from hub.core.topics import Kind
 from hub.core.window import Window
-from hub.runtime import links
+from hub.runtime import links, wire
 from hub.runtime.control import Switch
 from hub.runtime.log import Seldom, log
+from hub.runtime.pipe import Pipe
+from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
 
-_INGEST_QUEUE = 1000
 _QUESTIONS = frozenset({"status", "usage"})
-_CUT_OFF = 4
-"""A message so many times larger than the largest one accepted is not even received: ZMQ cuts its
-publisher off, who connects again."""
 
 
 class Router(Role):
@@ -50,9 +48,15 @@ class Router(Role):
     def __init__(self, name: str, settings: Settings) -> None:
         super().__init__(name, settings)
         self._legs = Legs(settings.hub.shards)
-        self._routing = Routing(settings.hub.shards, self._legs.interest, settings.bus.max_topics)
+        self._routing = Routing(
+            settings.hub.shards,
+            self._legs.interest,
+            self._legs.keepers,
+            settings.bus.max_topics,
+        )
         self._roster = Roster(time.time_ns())
         self._orders = Orders(time.monotonic())
+        self._tending: asyncio.TimerHandle | None = None
         self._counts: Counter[str] = Counter()
         self._seldom = Seldom()
 
@@ -60,42 +64,25 @@ class Router(Role):
         """Bind everything."""
         bus, flow = self.settings.bus, self.settings.flow
         self._window = Window(flow.window_ms)
-        self._pump = links.Pump(self._flush, self._window)
+        self._pump = Pump(self._flush, self._window)
         self._switch = Switch(self.runtime_dir, self._take_control)
-        ingest = links.bind(
-            links.PULL, links.ipc(self.runtime_dir, INGEST), queue=_INGEST_QUEUE, what="the router"
-        )
         self._pipes = [
-            links.Pipe(
-                links.bind(
-                    links.PUSH,
-                    links.ipc(self.runtime_dir, pipe_name(shard)),
-                    queue=flow.pipe,
-                    what="the router",
-                )
-            )
+            Pipe(wire.to_shard(self.settings, self.runtime_dir, shard))
             for shard in range(self.settings.hub.shards)
         ]
-        address = f"tcp://{bus.host}:{bus.port}"
-        sub = links.bind(
-            links.SUB,
-            address,
-            queue=bus.queue,
-            what="the bus",
-            most_bytes=_CUT_OFF * bus.max_message_bytes,
-        )
-        self._pump.add_pairs(sub, bus.max_message_bytes, self._take_bus)
-        self._pump.add(ingest, self._take_ingest)
+        self._pump.add(wire.bus(self.settings, self._take_bus))
+        self._pump.add(wire.ingest(self.settings, self.runtime_dir, self._take_ingest))
         self._switch.start()
-        self.background(self._tend())
         self.background(self._watch())
-        log.info("bus on %s, %d shards", address, len(self._pipes))
+        log.info("bus on tcp://%s:%d, %d shards", bus.host, bus.port, len(self._pipes))
 
     async def drain(self) -> None:
         """Send what is pending and close."""
         self._flush_all()
         self._pump.close()
         self._switch.close()
+        if self._tending is not None:
+            self._tending.cancel()
         for pipe in self._pipes:
             pipe.close()
 
@@ -106,10 +93,15 @@ class Router(Role):
         self._counts["in"] += len(pairs) // 2
         if bad:
             self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
-        self._take_others(self._routing.offer_shared(pairs))
+        strays = self._routing.offer_shared(pairs)
+        if strays or self._routing.malformed:
+            self._take_others(strays)
 
     def _take_others(self, strays: Iterable[tuple[bytes, bytes]]) -> None:
         """What is no tick; a fault in one of them costs none of the others."""
+        if self._routing.malformed:
+            self._malformed("ticks", "the JSON of a tick is no object", self._routing.malformed)
+            self._routing.malformed = 0
         for topic, payload in strays:
             self._pump.guarded(partial(self._take_other, topic, payload))
 
@@ -140,20 +132,25 @@ class Router(Role):
         for feed in self._roster.names(FEED):
             self._switch.send(feed, {"t": "invalidate", "user": user, "kind": kind})
 
-    def _take_ingest(self, parts: links.Parts) -> None:
-        """A batch of a feed, or a home's answer for another shard."""
+    def _take_ingest(self, parts: links.Parts) -> int:
+        """A batch of a feed, which counts as its ticks, or a keeper's answer for another shard."""
         try:
             if len(parts) == 1:
                 pairs = codec.unpack(parts[0])
-                self._counts["in"] += len(pairs) // 2
-                self._take_others(self._routing.offer(pairs))
-            else:
-                kind, stay, question, batch = parts
-                if kind != stream.VALUES:
-                    raise Malformed(f"a message of kind {kind[:10]!r}")
-                self._send_surely(self._legs.answered(stay, int(question), batch))
+                count = len(pairs) // 2
+                self._counts["in"] += count
+                strays = self._routing.offer(pairs)
+                if strays or self._routing.malformed:
+                    self._take_others(strays)
+                return count
+            kind, stay, question, batch = parts
+            if kind != stream.VALUES:
+                raise Malformed(f"a message of kind {kind[:10]!r}")
+            self._flush_all()
+            self._follow(self._legs.answered(stay, int(question), batch))
         except (Malformed, ValueError) as error:
             self._malformed("ingest", str(error))
+        return 1
 
     def _take_order(self, topic: bytes, payload: bytes) -> None:
         """An order update goes to its user's shards, in order, and is never dropped."""
@@ -169,18 +166,20 @@ class Router(Role):
         legs = self._legs.interest.legs(key)
         self._orders.offer(key, payload, legs, time.monotonic())
         for shard in legs:
-            self._pipes[shard].send_surely([stream.ACCOUNT, codec.pack([key, payload])])
+            self._surely(shard, [stream.ACCOUNT, codec.pack([key, payload])])
 
     def _flush(self) -> None:
         """Send what wants no delay: each group packed once, one message per shard."""
         if self._routing.pending_fast:
             self._send(stream.TICKS, self._routing.take_fast())
+        if self._routing.pending_slow:
+            self._tend_soon()
 
     def _flush_all(self) -> None:
-        """Leave nothing pending: interest is about to change."""
+        """Leave nothing pending: routes are about to change."""
         self._flush()
         if self._routing.pending_slow:
-            self._send(stream.HOME, self._routing.take_slow())
+            self._send(stream.KEEP, self._routing.take_slow())
 
     def _send(self, kind: bytes, frames: dict[int, list[bytes]]) -> None:
         counts = self._counts
@@ -198,7 +197,13 @@ class Router(Role):
         """Send what may not be lost, behind the ticks that came before it."""
         self._flush()
         for shard, parts in sends:
-            self._pipes[shard].send_surely(parts)
+            self._surely(shard, parts)
+
+    def _surely(self, shard: int, parts: list[bytes]) -> None:
+        pipe = self._pipes[shard]
+        pipe.send_surely(parts)
+        if pipe.waiting:
+            self._tend_soon()
 
     def _tell_all(self, parts: list[bytes]) -> None:
         self._send_surely(Send(shard, parts) for shard in range(len(self._pipes)))
@@ -207,16 +212,23 @@ class Router(Role):
         self._counts["malformed"] += count
         self._seldom.warning(source, "%s: dropped: %s", source, text)
 
-    async def _tend(self) -> None:
-        """The slow way home, and what waits for room."""
-        while True:
-            await asyncio.sleep(self.settings.flow.home_ms / 1000)
-            if self._routing.pending_slow:
-                self._flush_all()
-            for shard, pipe in enumerate(self._pipes):
-                pipe.retry()
-                if pipe.overrun:
-                    self._give_up(f"{SHARD}{shard}")
+    def _tend_soon(self) -> None:
+        """Something waits: on the slow way, or for room."""
+        if self._tending is None:
+            home_s = self.settings.flow.home_ms / 1000
+            self._tending = asyncio.get_running_loop().call_later(home_s, self._tend)
+
+    def _tend(self) -> None:
+        """The slow way, and what waits for room."""
+        self._tending = None
+        if self._routing.pending_slow:
+            self._flush_all()
+        for shard, pipe in enumerate(self._pipes):
+            pipe.retry()
+            if pipe.overrun:
+                self._give_up(f"{SHARD}{shard}")
+        if any(pipe.waiting for pipe in self._pipes):
+            self._tend_soon()
 
     def _give_up(self, name: str) -> None:
         """A shard takes nothing: it counts as gone until it says hello again."""
@@ -259,10 +271,10 @@ class Router(Role):
             shard = self._shard(sender)
             missed = self._orders.missed(shard, [result.key for result in results])
             if missed:
-                self._pipes[shard].send_surely([stream.ACCOUNT, codec.pack(missed)])
+                self._surely(shard, [stream.ACCOUNT, codec.pack(missed)])
 
     def _follow(self, outcome: Outcome) -> None:
-        """Let routes and streams follow a change of the legs; nothing may be pending."""
+        """Let routes and streams follow a change of legs or keepers; nothing may be pending."""
         self._routing.invalidate(outcome.changed)
         self._send_surely(outcome.sends)
 
@@ -403,6 +415,7 @@ class Router(Role):
                 "faults": self._pump.faults + self._switch.faults,
                 "orders_unclaimed": self._orders.unclaimed,
                 "window_ms": self._window.width_ms,
+                "compiled": hot.COMPILED,
             }
         )
 

@@ -3,7 +3,7 @@
 It compares what is wanted with what is there and does the difference (core/supervision). It
 carries no data, and no process outlives it.
 
-1. Signals are data: they only set what is wanted.
+1. Signals are data: they only set what is wanted, and end the wait for the next turn.
 2. Its time is time awake: children are not blamed for a pause of the supervisor, and what they
    said meanwhile is read before anything is planned.
 3. A process that cannot be started is one that ended young: it is tried again, the rest goes on.
@@ -15,6 +15,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -30,7 +31,10 @@ from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Notifications, Processes, free_port, reserve_port
 
 _STEP_S = 0.2
-_LONGEST_STEP_S = 1.0
+_CALM_STEP_S = 1.0
+"""Time between turns while all is well; what ends and what is said brings on the next at once."""
+
+_LONGEST_STEP_S = 1.5
 """A turn that comes later than this after the one before was a pause."""
 
 _PERHAPS = {-9: " (killed; perhaps out of memory?)"}
@@ -62,6 +66,7 @@ class Supervisor:
         self.children = supervision.wanted(self.settings)
         self._awake = Awake(_LONGEST_STEP_S)
         self._leaving = False
+        self._news = asyncio.Event()
         self._code = 0
         self._started_s = time.time()
         self._seen: list[object] = []
@@ -82,6 +87,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGCHLD, self._news.set)
         self._notifications = Notifications(self.runtime_dir)
         self._processes = Processes(
             config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)}
@@ -100,9 +106,16 @@ class Supervisor:
         """Turn until everybody has left; the exit code."""
         clock = asyncio.get_running_loop().time
         while True:
+            self._news.clear()
             if self._turn(clock()):
                 return self._code
-            await asyncio.sleep(_STEP_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._step_s())
+
+    def _step_s(self) -> float:
+        """How long the next turn may wait when nothing happens."""
+        calm = all(child.state is supervision.State.READY for child in self.children)
+        return _CALM_STEP_S if calm and not self._leaving else _STEP_S
 
     def _turn(self, monotonic_s: float) -> bool:
         """Look, plan, do; whether everybody has left."""
@@ -168,7 +181,8 @@ class Supervisor:
 
     def _read_notifications(self) -> None:
         self._hear(self._awake.look(asyncio.get_running_loop().time()))
-        self._tell()
+        if self._tell():
+            self._news.set()
 
     def _hear(self, now_s: float) -> None:
         """Take in what children have said of themselves."""
@@ -181,13 +195,16 @@ class Supervisor:
         if not self._leaving:
             log.info("%s: stopping", signal.Signals(number).name)
         self._leaving = True
+        self._news.set()
 
-    def _tell(self) -> None:
-        """Report if anything has changed."""
+    def _tell(self) -> bool:
+        """Report if anything has changed; whether it has."""
         seen: list[object] = [(child.name, child.state, child.pid) for child in self.children]
-        if seen != self._seen:
+        changed = seen != self._seen
+        if changed:
             self._seen = seen
             self._report(self.children)
+        return changed
 
     def _figures(self) -> dict[str, Any]:
         return {

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hub.core import frames, topics
+from hub.core import forms, topics
 from hub.core.errors import Malformed
 from hub.core.model import Mode
 from hub.core.orders import LOST
+from hub.core.payload import clean
 from hub.core.wants import Wants
 from shards import protocol
 from shards.tickets import Client, OrdersTicket
@@ -87,12 +88,25 @@ class Accounts:
                 self._cut(key)
                 continue
             try:
-                update = frames.text(frames.clean(payload))
+                self._deliver(key, clean(payload))
             except Malformed:
                 self.malformed += 1
-                continue
-            for client in list(self._followers.get(key, ())):
-                client.deliver_event(update)
+
+    def _deliver(self, key: bytes, payload: bytes) -> None:
+        """An update for all followers, written once for each form that one of them has. Raises
+        Malformed after it has gone to all that it could be written for."""
+        made: dict[int, bytes] = {}
+        problem: Malformed | None = None
+        for client in list(self._followers.get(key, ())):
+            try:
+                if client.form not in made:
+                    made[client.form] = forms.message(payload, client.form)
+                client.deliver_event(made[client.form])
+            except Malformed as error:
+                client.event_lost()
+                problem = error
+        if problem is not None:
+            raise problem
 
     def _cut(self, key: bytes) -> None:
         """Updates of this account were lost: whoever follows it has to know."""

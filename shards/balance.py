@@ -1,4 +1,4 @@
-"""Spreading clients evenly: a socket goes to the shard that has the fewest clients.
+"""Spreading clients: a socket goes to the shard that has the fewest, or to one that is packed.
 
 1. A socket is handed over before a byte of it is read; if that fails, it is kept.
 2. Who gives keeps the taker's end of the way as well. What nobody took, it takes back: the kernel
@@ -17,13 +17,14 @@ import array
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub.core.placement import least_loaded
+from hub.core.placement import Packing, taker
 from hub.runtime.log import log
-from shards.loads import BEAT_S, STALE_S, Loads
+from shards.loads import BEAT_S, STALE_S, Loads, Shares
 
 _HELLO = struct.Struct("<BQ")
 _BATCH = 100
@@ -53,7 +54,8 @@ class Balance:
 
     `adopt` is called with each socket that becomes this shard's, `accept` with a listener at which
     clients may wait and how many to take, `full` with the error when no descriptor is left;
-    `watch` and `unwatch` are the loop's add_reader and remove_reader. Call `tend` every BEAT_S.
+    `watch` and `unwatch` are the loop's add_reader and remove_reader; without `packing` clients are
+    spread evenly. Call `tend` every BEAT_S.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Balance:
         full: Callable[[OSError], None],
         watch: Callable[..., None],
         unwatch: Callable[..., object],
+        packing: Packing | None = None,
     ) -> None:
         self._dir = runtime_dir
         self._me = shard
@@ -80,9 +83,11 @@ class Balance:
         self._unwatch = unwatch
         self._peers: dict[int, _Peer] = {}
         self._ways: dict[socket.socket, tuple[int, int]] = {}
+        self._packing = packing
         self._paused = False
         self.lost = 0
         self.loads = Loads(runtime_dir / f"loads-{shards}", shard, shards)
+        self.shares = Shares(runtime_dir / f"shares-{shards}", shard, shards)
         self._post = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = self._path(shard)
         path.unlink(missing_ok=True)
@@ -92,10 +97,10 @@ class Balance:
         self.tend()
 
     def place(self, sock: socket.socket) -> None:
-        """Keep an accepted socket, or give it to the shard with the fewest clients."""
+        """Keep an accepted socket, or give it to the shard whose turn it is."""
         self.loads.beat()
-        taker = least_loaded(self.loads.all(), self._me)
-        if taker == self._me or not self._give(taker, sock):
+        whose = taker(self.loads.all(), self.shares.all(), self._me, self._packing)
+        if whose == self._me or not self._give(whose, sock):
             self._adopt(sock)
         else:
             sock.close()
@@ -103,6 +108,7 @@ class Balance:
     def tend(self) -> None:
         """Beat; take over from those who take nobody; meet those who have come."""
         self.loads.beat()
+        self.shares.measure(time.monotonic(), time.process_time())
         for other, load in enumerate(self.loads.all()):
             peer = self._peers.get(other)
             if other == self._me:
@@ -150,6 +156,7 @@ class Balance:
             sock.close()
         self._ways.clear()
         self.loads.close()
+        self.shares.close()
 
     # Meeting.
 

@@ -14,6 +14,7 @@ import asyncio
 import http
 import logging
 import math
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
@@ -111,6 +112,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         high = self._settings.outbox_bytes
         self._transport.set_write_buffer_limits(high=high, low=high // 4)
+        self._fd = int(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._house.joined(self)
@@ -169,10 +171,21 @@ class Connection(asyncio.Protocol):
 
     # From the session.
 
-    def write(self, data: bytes) -> None:
-        """Send whole frames."""
-        if self._open:
-            self._transport.write(data)
+    def write(self, data: bytes) -> int:
+        """Send whole frames; the descriptor that the next may be written to at once, -1 for none:
+        what the transport holds has to go first."""
+        if not self._open:
+            return -1
+        if not self._transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._fd, data)
+            except OSError:  # it is full, or gone: the transport knows what to do
+                sent = 0
+            if sent == len(data):
+                return self._fd
+            data = data[sent:]
+        self._transport.write(data)
+        return -1
 
     def close(self, code: int, reason: str) -> None:
         """Close with a code and a reason; by force when the client does not follow. One that has
@@ -181,6 +194,8 @@ class Connection(asyncio.Protocol):
             self._ws.send_close(code, reason)
             self._send_own()
         self._open = False
+        if self.session is not None:
+            self.session.fd = -1
         self._leave_within(_CLOSE_S / 2 if self._ws.state is State.CONNECTING else _CLOSE_S)
 
     def hold(self, *, reading: bool) -> None:
@@ -307,6 +322,7 @@ class Connection(asyncio.Protocol):
         else:
             response = self._ws.accept(request)
         self._ws.send_response(response)
+        request.headers.clear()  # the layer keeps them as long as the connection, cookies and all
         self._send_own()
         if response.status_code != _SWITCHING_PROTOCOLS:
             return
@@ -328,6 +344,7 @@ class Connection(asyncio.Protocol):
         if frame.opcode is not Opcode.CONT:
             self._text = frame.opcode is Opcode.TEXT
         self._parts.append(bytes(frame.data))
+        frame.data = b""  # the layer keeps its last frame until the next one comes
         if frame.fin:
             message, self._parts = b"".join(self._parts), []
             self._take_message(message)
@@ -356,6 +373,8 @@ class Connection(asyncio.Protocol):
                 self._transport.write(data)
             else:
                 self._transport.close()
+        if self.session is not None:
+            self.session.fd = -1
         if self._ws.state is not State.OPEN:
             self._open = False
         if self._ws.close_expected():

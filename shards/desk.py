@@ -9,15 +9,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from hub.core import topics
+from hub.core import forms, topics
 from hub.core.config import Settings
+from hub.core.hot import Line
 from hub.core.index import Index
-from hub.core.latest import Latest, Line
+from hub.core.latest import Latest
 from hub.core.model import Identity, Isolation, Mode, Offer, Result
 from hub.core.offers import Offers
-from hub.core.placement import home
 from shards import protocol
 from shards.accounts import Accounts
 from shards.fanout import Fanout, frame
@@ -35,18 +35,15 @@ _MOST_PREPARED = 100
 class Desk:
     """A shard's state between its clients and the router."""
 
-    def __init__(self, shard: int, settings: Settings) -> None:
-        self._shard = shard
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._isolation = Isolation(settings.upstream.isolate)
         self.index: Index[Client] = Index()
         self.latest = Latest()
-        self.fanout: Fanout[Client] = Fanout(
-            self.index, self.latest, self._concerns, settings.bus.max_topics
-        )
-        self.snapshots = Snapshots(self.index, self.latest, self.fanout, self._is_home)
+        self.fanout: Fanout[Client] = Fanout(self.index, self.latest, settings.bus.max_topics)
+        self.snapshots = Snapshots(self.index, self.latest, self.fanout)
         self.accounts = Accounts()
-        self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self._end)
+        self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self.snapshots.ended)
         self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
         self.slices = Slices()
@@ -193,8 +190,8 @@ class Desk:
         self.accounts.paused(seconds)
         self.logins.paused(seconds)
 
-    def offer_home(self, pairs: Sequence[bytes], now_s: float) -> None:
-        """Ticks the shard is only the home of; those of its legs go to the fan-out directly."""
+    def offer_kept(self, pairs: list[bytes], now_s: float) -> None:
+        """Ticks the shard only keeps; those of its legs go to the fan-out directly."""
         self.fanout.offer(pairs)
         lines = self.latest.lines
         for topic in pairs[::2]:
@@ -238,13 +235,6 @@ class Desk:
             if row.waiting:
                 problem = f"feed {row.feed} did not answer within {within_s:g} s"
                 yield ticket, row, Result(row.key, ticket.mode.bit, problem)
-
-    def _concerns(self, key: bytes) -> bool:
-        """Whether ticks of a key are taken: the router was told that they are wanted."""
-        return key in self.wanted or self._is_home(key)
-
-    def _is_home(self, key: bytes) -> bool:
-        return home(key, self._settings.hub.shards) == self._shard
 
     def _enter(self, ticket: SubscribeTicket, feed: str) -> Work:
         """Count a subscribe's rows; those that need no answer have it already."""
@@ -312,7 +302,7 @@ class Desk:
                     if line is not None:
                         lines.append(line)
             if lines:
-                ticket.client.deliver(b"".join(values), lines)
+                ticket.client.deliver(forms.joined(values, ticket.client.form), lines)
             ticket.write(rows)
             yield len(rows)
         if ticket.stage is Stage.CANCELLED:
@@ -329,10 +319,18 @@ class Desk:
         if held & mode.bit:
             self.wanted.of(row.feed).remove(key, mode)
             return None
+        for known in self.latest.of(key)[:1]:
+            key = known.key  # one copy for all that hold it
         if before and before.feed != row.feed:  # another was asked while this one was away
             self._change_feed(row, mode, before.feed)
         variant = self.index.add_key(
-            client, key, row.instrument, mode, broker=row.broker, feed=row.feed
+            client,
+            key,
+            row.instrument,
+            mode,
+            broker=row.broker,
+            feed=row.feed,
+            form=client.form,
         )
         self.latest.unresolve(key)
         self.fanout.expect(key, mode)
@@ -454,11 +452,3 @@ class Desk:
         if dropped:
             self.snapshots.left(client, key, self.index.modes(client, key))
             self.latest.unresolve(key)
-
-    def _end(self, key: bytes) -> None:
-        """Nobody here wants a key any more; only its home keeps what it knows."""
-        self.snapshots.ended(key)
-        if self._is_home(key):
-            self.latest.tidy(key)
-        else:
-            self.latest.discard(key)

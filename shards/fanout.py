@@ -3,54 +3,58 @@
 1. A tick becomes one frame per tag and spelling, and is put down once per audience.
 2. A client gets at most one frame of a tick, tagged with its highest mode not above the tick's.
 3. Between two flushes nobody joins or leaves: whatever changes the index flushes first.
-4. A malformed payload is dropped and counted; it disturbs nobody.
+4. The loops over ticks are in hub/core/hot.py. What they meet first, they ask of this file.
+5. Plain text is what nearly everybody is sent: other forms (core/forms) are no part of its loop.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-from hub.core import frames, topics
+from hub.core import forms, topics
 from hub.core.errors import Malformed
-from hub.core.index import Audience, Index, Variant
-from hub.core.latest import Latest, Line, Route
+from hub.core.hot import Audience, Line, fan, flush
+from hub.core.index import Index, Variant
+from hub.core.latest import Latest, Route
 from hub.core.model import Mode, highest_up_to
 
 
 class Receiver(Hashable, Protocol):
-    """What the fan-out needs of a session."""
+    """What the fan-out needs of a session, which is a `Sink`."""
+
+    fd: int
 
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
-        """Take whole frames; `lines` are where they came from, for a session that is behind."""
+        """Take whole frames; `lines` are where their ticks came from, for a session that is
+        behind."""
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """The socket took only so many bytes of this, if any."""
 
 
 R = TypeVar("R", bound=Receiver)
-_HEADERS = frames.HEADERS
-_CACHED = len(frames.HEADERS)
 
 
 class Fanout(Generic[R]):
     """Turns ticks into frames for audiences and hands them over at each flush.
 
-    `admits` tells whether a key concerns this shard at all; beyond `most_lines` topics the older
-    half of those that nobody holds is forgotten.
+    Beyond `most_lines` topics the older half of those that nobody holds is forgotten.
     """
 
     def __init__(
         self,
         index: Index[R],
         latest: Latest,
-        admits: Callable[[bytes], bool],
         most_lines: int = 1_000_000,
     ) -> None:
         self._index = index
         self._latest = latest
-        self._admits = admits
         self._most_lines = self._crowded_at = most_lines
         self._dirty: list[Audience[R]] = []
+        self._batches: list[Audience[R]] = []
         self._expected: dict[tuple[bytes, int], None] = {}
         self.seq = 0
         self.reserved = 0
@@ -66,41 +70,14 @@ class Fanout(Generic[R]):
         """How many ticks have come in."""
         return self.seq - self.reserved
 
-    def offer(self, pairs: Sequence[bytes]) -> None:
+    def offer(self, pairs: list[bytes]) -> None:
         """Take ticks `[topic, json, ...]` in their order."""
         lines = self._latest.lines
-        dirty = self._dirty
-        clean = frames.clean
-        parts = iter(pairs)
-        seq = self.seq
-        for topic, raw in zip(parts, parts, strict=True):
-            line = lines.get(topic) or self._admit(topic)
-            if line is None:
-                continue
-            try:
-                payload = clean(raw)
-            except Malformed:
-                self.malformed += 1
-                continue
-            seq += 1
-            line.seq = seq
-            line.payload = payload
-            routes = line.routes
-            if routes is None:
-                routes = self._resolve(line)
-            for head, tail, audiences in routes:
-                size = len(head) + len(payload) + len(tail)
-                header = _HEADERS[size] if size < _CACHED else frames.header(size)
-                frame = b"".join((header, head, payload, tail))
-                for audience in audiences:
-                    if not audience.frames:
-                        dirty.append(audience)
-                    audience.frames.append(frame)
-                    audience.lines.append(line)
-        self.seq = seq
+        admit, resolve, formed = self._admit, self._resolve, self._offer_formed
+        self.seq = fan(pairs, lines, admit, resolve, formed, self._dirty, self.seq)
 
     def reserve(self) -> int:
-        """Keep places in the order of arrival for values that a home will tell of before now."""
+        """Keep places in the order of arrival for values that a keeper will tell of before now."""
         place = self.seq + 1
         self.seq += len(Mode)
         self.reserved += len(Mode)
@@ -143,50 +120,76 @@ class Fanout(Generic[R]):
     @property
     def pending(self) -> bool:
         """Whether frames wait for the next flush."""
-        return bool(self._dirty)
+        return bool(self._dirty or self._batches)
 
     def flush(self) -> None:
         """Hand over what is pending: the same bytes to all members of an audience, and to each
         session all of its audiences' at once."""
-        dirty = self._dirty
-        if not dirty:
-            return
-        self._dirty = []
-        if len(dirty) == 1:
-            self._flush_one(dirty[0])
-        else:
-            self._flush_many(dirty)
+        if self._batches:
+            self._flush_batches()
+        if self._dirty:
+            dirty, self._dirty = self._dirty, []
+            self.delivered += flush(dirty)
 
-    def _flush_one(self, audience: Audience[R]) -> None:
-        data, lines = self._take(audience)
-        for member in audience.members:
-            member.deliver(data, lines)
-
-    def _flush_many(self, dirty: list[Audience[R]]) -> None:
-        waiting: dict[R, tuple[list[bytes], list[Line]]] = defaultdict(lambda: ([], []))
-        for audience in dirty:
-            data, lines = self._take(audience)
-            for member in audience.members:
-                parts, all_lines = waiting[member]
-                parts.append(data)
-                all_lines += lines
-        for member, (parts, lines) in waiting.items():
-            member.deliver(b"".join(parts), lines)
-
-    def _take(self, audience: Audience[R]) -> tuple[bytes, list[Line]]:
+    def _take_pieces(self, audience: Audience[R]) -> tuple[list[bytes], list[Line]]:
         waiting, lines = audience.frames, audience.lines
         audience.frames, audience.lines = [], []
         self.delivered += len(waiting) * len(audience.members)
-        return b"".join(waiting), lines
+        return waiting, lines
+
+    def _offer_formed(self, line: Line) -> None:
+        """Put a line's tick down for those that asked for another form."""
+        failed = False
+        for head, tail, form, audiences in line.formed:
+            try:
+                piece = forms.piece(line, head, tail, form)
+            except Malformed:
+                failed = True
+                continue
+            dirty = self._batches if form & forms.BATCH else self._dirty
+            for audience in audiences:
+                if not audience.frames:
+                    dirty.append(audience)
+                audience.frames.append(piece)
+                audience.lines.append(line)
+        self.malformed += failed
+
+    def _flush_batches(self) -> None:
+        """The same in batches, one for all of a session's audiences."""
+        dirty, self._batches = self._batches, []
+        if len(dirty) > 1:
+            self._flush_many_batches(dirty)
+            return
+        pieces, lines = self._take_pieces(dirty[0])
+        batch = forms.joined(pieces, dirty[0].form)
+        for member in dirty[0].members:
+            member.deliver(batch, lines)
+
+    def _flush_many_batches(self, dirty: list[Audience[R]]) -> None:
+        """Sessions that belong to the same audiences are handed the same."""
+        waiting = {audience: self._take_pieces(audience) for audience in dirty}
+        found: dict[R, list[Audience[R]]] = defaultdict(list)
+        for audience in dirty:
+            for member in audience.members:
+                found[member].append(audience)
+        made: dict[tuple[Audience[R], ...], tuple[bytes, list[Line]]] = {}
+        for member, audiences in found.items():
+            batch = made.get(tuple(audiences))
+            if batch is None:
+                pieces = [piece for audience in audiences for piece in waiting[audience][0]]
+                lines = [line for audience in audiences for line in waiting[audience][1]]
+                batch = forms.joined(pieces, audiences[0].form), lines
+                made[tuple(audiences)] = batch
+            member.deliver(*batch)
 
     def _admit(self, topic: bytes) -> Line | None:
-        """A topic that is new here: its line, None when it does not concern this shard."""
+        """A topic that is new here: its line, None when it is none."""
         try:
             key, mode = topics.parse(topic)
         except Malformed:
             self.malformed += 1
             return None
-        return self._line(key, mode) if self._admits(key) else None
+        return self._line(key, mode)
 
     def _line(self, key: bytes, mode: int) -> Line:
         """A topic's line; a new one may have to find room first. When most are held, and there is
@@ -199,21 +202,30 @@ class Fanout(Generic[R]):
 
     def _resolve(self, line: Line) -> tuple[Route, ...]:
         """The frames a line's ticks become, and the audiences of each."""
-        by_frame: dict[tuple[bytes, bytes], tuple[Audience[R], ...]] = {}
+        by_frame: dict[tuple[bytes, bytes, int], tuple[Audience[R], ...]] = {}
         for variant, audience in self._index.audiences(line.key).items():
             tag = highest_up_to(variant.modes, line.mode)
             if tag:
-                around = frames.market_data(variant, tag)
+                around = (*forms.around(variant, tag), variant.form)
                 by_frame[around] = (*by_frame.get(around, ()), audience)
-        line.routes = tuple([(*around, found) for around, found in by_frame.items()])
+        line.formed = tuple([(*around, found) for around, found in by_frame.items() if around[2]])
+        line.routes = tuple(
+            [
+                (head, tail, found)
+                for (head, tail, form), found in by_frame.items()
+                if form == forms.PLAIN
+            ]
+        )
         return line.routes
 
 
 def frame(line: Line, variant: Variant) -> bytes | None:
-    """A line's newest value as the frame for one way of holding its key; None if that way gets
-    no such ticks, or nothing is known."""
+    """A line's newest value as the frame, or piece of a batch, for one way of holding its key;
+    None if that way gets no such ticks, or nothing is known."""
     tag = highest_up_to(variant.modes, line.mode)
     if not tag or line.payload is None:
         return None
-    head, tail = frames.market_data(variant, tag)
-    return frames.tick(head, line.payload, tail)
+    try:
+        return forms.piece(line, *forms.around(variant, tag), variant.form)
+    except Malformed:
+        return None

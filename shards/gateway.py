@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hub.auth.verifier import Grant
-from hub.core.config import Settings
+from hub.core.config import Settings, Websocket
 from hub.core.errors import StartError
 from hub.core.liveness import Awake
+from hub.core.placement import Packing
 from hub.runtime.log import Seldom
 from shards import protocol
 from shards.balance import Balance
@@ -64,6 +65,7 @@ class Gateway:
             full=self._rest,
             watch=self._loop.add_reader,
             unwatch=self._loop.remove_reader,
+            packing=_packing(settings.websocket),
         )
         loads = self._balance.loads
         self.guests = Guests(
@@ -218,6 +220,13 @@ class Gateway:
         self._resting = None
         self._loop.add_reader(self._listener, self._accept)
         self._balance.resume()
+
+
+def _packing(settings: Websocket) -> Packing | None:
+    """How full shards are packed; None when clients are spread evenly."""
+    if settings.spread == "packed":
+        return Packing(settings.pack_share, settings.pack_clients)
+    return None
 
 
 def _listen(host: str, port: int) -> socket.socket:

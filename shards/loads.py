@@ -1,4 +1,4 @@
-"""The table by which all shards see each other's load.
+"""The tables by which all shards see each other's load.
 
 1. Every number has one writer, so no lock is needed.
 2. A shard's load counts what is on its way to it: clients it has, plus given, minus taken.
@@ -22,6 +22,9 @@ BEAT_S = 0.25
 
 STALE_S = 1.0
 """Age of a beat from which on a shard takes nobody."""
+
+MEASURED_S = 1.0
+"""Time over which a share is measured."""
 
 _LIFE, _BEAT, _WILLING, _CLIENTS, _HEAD = 0, 1, 2, 3, 4
 _WORD = 8
@@ -131,6 +134,38 @@ class Loads:
 
     def _taken(self, shard: int, giver: int) -> int:
         return self._row(shard) + _HEAD + self._shards + giver
+
+
+class Shares:
+    """What each shard's process has used of a core lately, seen by one shard: a second file, of
+    one number for each shard, in thousandths."""
+
+    def __init__(self, path: Path, shard: int, shards: int) -> None:
+        self._me = shard
+        self._before: tuple[float, float] | None = None
+        self._map = shared(path, shards * _WORD)
+        self._words = memoryview(self._map).cast("Q")
+        self._words[shard] = 0
+
+    def __repr__(self) -> str:
+        return f"<Shares {self.all()} seen by {self._me}>"
+
+    def all(self) -> list[float]:
+        """The share of each; it counts as long as the shard has a load."""
+        return [word / 1000 for word in self._words]
+
+    def measure(self, now_s: float, cpu_s: float) -> None:
+        """By a clock and by this process's CPU time; once a second its share is told anew."""
+        before_s, cpu_before_s = self._before or (now_s, cpu_s)
+        if self._before is None or now_s - before_s >= MEASURED_S:
+            elapsed_s = max(now_s - before_s, MEASURED_S)
+            self._words[self._me] = max(0, round((cpu_s - cpu_before_s) / elapsed_s * 1000))
+            self._before = now_s, cpu_s
+
+    def close(self) -> None:
+        """This shard is gone."""
+        self._words.release()
+        self._map.close()
 
 
 def shared(path: Path | None, size_bytes: int) -> mmap.mmap:

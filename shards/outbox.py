@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from hub.core.latest import Line
+from hub.core.hot import Line
 
 
 class Outbox:
@@ -56,17 +56,20 @@ class Outbox:
         self._events.append(frame)
         return True
 
-    def settle(self, frame_of: Callable[[Line], bytes | None], budget_bytes: int) -> list[bytes]:
-        """Frames to send now that there is room, about `budget_bytes` of them: order updates
-        first, then the lines in the order their newest values came.
+    def settle(
+        self, frame_of: Callable[[Line], bytes | None], budget_bytes: int
+    ) -> tuple[list[bytes], list[bytes]]:
+        """What to send now that there is room, about `budget_bytes` of it: order updates first,
+        then the lines in the order their newest values came.
 
-        `frame_of` makes the frame of a line as it is now, None when the session no longer gets
-        it. When nothing is left the session is in step again.
+        `frame_of` makes the frame, or piece of a batch, of a line as it is now, None when the
+        session no longer gets it. When nothing is left the session is in step again.
         """
+        events: list[bytes] = []
         frames: list[bytes] = []
         while self._events and budget_bytes > 0:
-            frames.append(self._events.popleft())
-            budget_bytes -= len(frames[-1])
+            events.append(self._events.popleft())
+            budget_bytes -= len(events[-1])
         for line in sorted(self._lines, key=lambda line: line.seq):
             if budget_bytes <= 0:
                 break
@@ -76,4 +79,4 @@ class Outbox:
                 frames.append(frame)
                 budget_bytes -= len(frame)
         self.behind = bool(self._lines or self._events)
-        return frames
+        return events, frames

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
-from hub.core import topics
+from hub.core import forms, topics
 from hub.core.errors import RequestError
 from hub.core.index import Variant
 from hub.core.model import Identity, Instrument, Mode
@@ -118,6 +119,21 @@ def wants_snapshots(request: Request, *, default: bool) -> bool:
     return _flag(request, "snapshot", default=default)
 
 
+def form(request: Request, *, default: int) -> int:
+    """The form in which an authenticate wants to be sent things. Raises RequestError."""
+    batch, encoding = request.get("batch"), request.get("encoding")
+    if batch is None:
+        batch = bool(default & forms.BATCH)
+    if encoding is None:
+        encoding = forms.encoding(default)
+    if not isinstance(batch, bool):
+        raise RequestError(INVALID_PARAMETERS, f"batch {_shown(batch)} is not true or false")
+    if not isinstance(encoding, str) or encoding not in forms.ENCODINGS:
+        known = ", ".join(forms.ENCODINGS)
+        raise RequestError(INVALID_PARAMETERS, f"encoding {_shown(encoding)} is not one of {known}")
+    return forms.ENCODINGS[encoding] | (forms.BATCH if batch else 0)
+
+
 def api_key(request: Request) -> str:
     """The key of an authenticate. Raises RequestError."""
     key = request.get("api_key") or request.get("apikey")
@@ -188,18 +204,19 @@ def error(code: str, message: str) -> bytes:
     return _text({"status": "error", "code": code, "message": message})
 
 
-def authenticated(identity: Identity) -> bytes:
-    """The reply to a successful authenticate."""
-    return _text(
-        {
-            "type": "auth",
-            "status": "success",
-            "message": "Authentication successful",
-            "broker": identity.broker,
-            "user_id": identity.user,
-            "supported_features": {"ltp": True, "quote": True, "depth": True},
-        }
-    )
+def authenticated(identity: Identity, form: int = forms.PLAIN) -> bytes:
+    """The reply to a successful authenticate; it tells of a form that is not plain."""
+    reply: dict[str, Any] = {
+        "type": "auth",
+        "status": "success",
+        "message": "Authentication successful",
+        "broker": identity.broker,
+        "user_id": identity.user,
+        "supported_features": {"ltp": True, "quote": True, "depth": True},
+    }
+    if form != forms.PLAIN:
+        reply |= {"batch": bool(form & forms.BATCH), "encoding": forms.encoding(form)}
+    return _text(reply)
 
 
 def subscribed(request: Request, rows: list[str], broker: str, *, failed: bool) -> bytes:
@@ -401,6 +418,7 @@ def _read_entries(entries: Iterable[Request], scope: bytes) -> Iterator[Entry]:
                 key = scope + key
             except UnicodeEncodeError:
                 problem = "symbol and exchange must be valid text"
+            exchange = sys.intern(exchange)  # a few names, and many who write them
         yield Instrument(exchange, symbol), key, problem
 
 

@@ -6,6 +6,8 @@
 3. A session that is behind gets the newest value per topic, and every order update.
 4. A request that waits is kept as it came and read when its turn comes: read, it may be thirty
    times as large.
+5. The form in which it is sent things is that of its first authenticate. The reply to that one is
+   plain still, as an error or the reply of a server without forms would be.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from hub.auth.verifier import Grant
-from hub.core import frames
+from hub.core import forms
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
-from hub.core.latest import Line
+from hub.core.hot import Line, Sink
 from hub.core.model import Identity
 from shards import protocol
 from shards.desk import Desk
@@ -40,8 +42,9 @@ class Wire(Protocol):
     def known(self) -> None:
         """The client has authenticated."""
 
-    def write(self, data: bytes) -> None:
-        """Send whole frames."""
+    def write(self, data: bytes) -> int:
+        """Send whole frames; the descriptor that the next may be written to at once, -1 for none
+        because something has to go first."""
 
     def close(self, code: int, reason: str) -> None:
         """Close with a code and a reason."""
@@ -56,8 +59,8 @@ class Wire(Protocol):
         """Run something that takes time, as long as the connection lives."""
 
 
-class Session:
-    """One client's conversation."""
+class Session(Sink):
+    """One client's conversation. While nothing is to go before a tick, `fd` is its socket."""
 
     __slots__ = (
         "_busy",
@@ -68,6 +71,7 @@ class Session:
         "_head",
         "_held",
         "_in_hand_bytes",
+        "_reply_form",
         "_requests",
         "_scope",
         "_settings",
@@ -78,6 +82,7 @@ class Session:
         "_wire",
         "_withheld",
         "_withheld_bytes",
+        "form",
         "identity",
         "outbox",
         "snapshot",
@@ -92,10 +97,12 @@ class Session:
         tell: Callable[[], None],
         guests: Guests,
     ) -> None:
+        super().__init__()
         self.identity: Identity | None = None
         self._grant: Grant | None = None
         self.outbox = Outbox(settings.websocket.max_order_updates)
         self.snapshot = settings.websocket.snapshot
+        self.form = self._reply_form = forms.PLAIN
         self._wire = wire
         self._desk = desk
         self._settings = settings
@@ -134,6 +141,7 @@ class Session:
     def gone(self) -> None:
         """The connection has ended."""
         self._busy = True
+        self.fd = -1
         self._requests.clear()
         self._head = None
         for ticket in self._tickets:
@@ -160,12 +168,16 @@ class Session:
         elif self._withheld is not None:
             self._keep(self._withheld, data, lines)
         else:
-            self._wire.write(data)
+            self._write(data)
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """The socket took only so many bytes of this, if any."""
+        self._write(data[sent:])
 
     def deliver_event(self, frame: bytes) -> None:
         """An order update, which is never skipped."""
         if not self.outbox.behind:
-            self._wire.write(frame)
+            self._write(frame)
         elif not self.outbox.owe_event(frame):
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
@@ -176,6 +188,7 @@ class Session:
     def withhold(self) -> None:
         """A reply is being confirmed: first values and ticks come already, and follow it."""
         self._withheld, self._withheld_bytes = [], 0
+        self.fd = -1
 
     def answered(self) -> None:
         """A ticket is complete, or confirmed: send the replies whose turn has come, then work
@@ -188,15 +201,16 @@ class Session:
     def blocked(self) -> None:
         """The socket takes no more for now."""
         self.outbox.fall_behind()
+        self.fd = -1
 
     def unblocked(self, budget_bytes: int) -> bool:
         """There is room again: pay what is owed, and say whether something is left to pay. What
         may be of symbols whose reply has not been sent has to wait for it."""
         if self._withheld is not None:
             return False
-        data = self.outbox.settle(self._frame_of, budget_bytes)
-        if data:
-            self._wire.write(b"".join(data))
+        updates, ticks = self.outbox.settle(self._frame_of, budget_bytes)
+        if updates or ticks:
+            self._write(b"".join((*updates, forms.joined(ticks, self.form))))
         return self.outbox.behind
 
     # Below: details.
@@ -300,10 +314,16 @@ class Session:
         }
 
     def _reply(self, text: bytes) -> None:
-        self._wire.write(frames.text(text))
+        form, self._reply_form = self._reply_form, self.form
+        self._write(forms.message(text, form))
+
+    def _write(self, data: bytes) -> None:
+        fd = self._wire.write(data)
+        self.fd = -1 if self.outbox.behind or self._withheld is not None else fd
 
     def _frame_of(self, line: Line) -> bytes | None:
-        """A line's newest value as this session is sent it, None when it is not any more."""
+        """A line's newest value as a piece of what this session is sent, None when it is not any
+        more."""
         variant = self._desk.index.held(self).get(line.key)
         current = variant is not None and line in self._desk.latest.of(line.key)
         return frame(line, variant) if variant and current else None
@@ -342,10 +362,14 @@ class Session:
 
     def _authenticate(self, request: protocol.Request) -> None:
         key = protocol.api_key(request)
+        form = protocol.form(request, default=self.form)
+        if self.identity is not None and form != self.form:
+            problem = "batch and encoding stay as the first authenticate of a connection has them"
+            raise RequestError(protocol.INVALID_PARAMETERS, problem)
         self._busy = True
-        self._wire.spawn(self._check(request, key))
+        self._wire.spawn(self._check(request, key, form))
 
-    async def _check(self, request: protocol.Request, key: str) -> None:
+    async def _check(self, request: protocol.Request, key: str, form: int) -> None:
         """Verify a key off the loop; the requests behind it wait meanwhile."""
         asked_s = time.monotonic()
         try:
@@ -355,6 +379,7 @@ class Session:
                 raise RequestError(protocol.AUTHENTICATION_ERROR, "the API key is not valid")
             self._become(grant.identity)
             self._grant = grant
+            self.form = form
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
             self._let_in(self._served(), asked_s)
         except RequestError as error:
@@ -370,7 +395,7 @@ class Session:
         waits since it asked: the time its key took counts, too."""
         ticket = self._desk.attend(self, identity, asked_s)
         if ticket is None:
-            self._reply(protocol.authenticated(identity))
+            self._reply(protocol.authenticated(identity, self.form))
         else:
             self._tickets.append(ticket)
             self._send_replies()

@@ -11,16 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 from hub.auth.sources import keys_of
-from hub.core import codec, stream
+from hub.core import codec, hot, stream
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
 from hub.core.liveness import BEAT_S, Awake
-from hub.core.names import INGEST, pipe_name
+from hub.core.names import INGEST
 from hub.core.window import Window
-from hub.runtime import links
+from hub.runtime import links, wire
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
+from hub.runtime.pipe import Pipe
+from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
 from shards.connection import Connection
 from shards.desk import Desk
@@ -43,20 +45,20 @@ class Shard(Role):
     def __init__(self, name: str, settings: Settings) -> None:
         super().__init__(name, settings)
         self.shard = int(name.removeprefix("shard-"))
-        self._desk = Desk(self.shard, settings)
+        self._desk = Desk(settings)
         self._keys = keys_of(settings)
-        self._window = Window(settings.flow.window_ms, idle=0.1, busy=0.4)
         self._seldom = Seldom()
         self._telling = False
         self._serving = False
         self._known = asyncio.Event()
-        self._token = b""
+        self._token, self._ticks = b"", stream.TICKS
         self._stays: deque[bytes] = deque(maxlen=_STAYS)
         self._stale = 0
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
-            stream.HOME: self._take_home,
+            stream.KEEP: self._take_kept,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
             stream.OPENED: self._take_opened,
+            stream.CLOSED: lambda rest: self._desk.snapshots.closed(_keys(rest[0])),
             stream.QUERY: self._take_query,
             stream.VALUES: self._take_values,
             stream.FORGET: lambda rest: self._desk.snapshots.forget(_keys(rest[0])),
@@ -65,19 +67,11 @@ class Shard(Role):
 
     async def start(self) -> None:
         """Open the pipe from the router, report for work, then let clients in."""
-        self._pump = links.Pump(self._desk.fanout.flush, self._window)
-        self._pump.add(
-            links.connect(
-                links.PULL,
-                links.ipc(self.runtime_dir, pipe_name(self.shard)),
-                queue=self.settings.flow.pipe,
-            ),
-            self._take,
-        )
-        self._ingest = links.Pipe(
-            links.connect(
-                links.PUSH, links.ipc(self.runtime_dir, INGEST), queue=self.settings.flow.pipe
-            )
+        self._pump = Pump(self._desk.fanout.flush, Window(0))
+        self._pump.add(wire.from_router(self.settings, self.runtime_dir, self.shard, self._take))
+        ingest = links.ipc(self.runtime_dir, INGEST)
+        self._ingest = Pipe(
+            links.Push(links.connect(links.PUSH, ingest, queue=self.settings.flow.pipe))
         )
         self._control = ControlLink(
             self.name,
@@ -107,43 +101,48 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
-        kind, token, rest = parts[0][:1], parts[0][1:], parts[1:]
-        if token != self._token and not (kind == stream.ACCOUNT and token in self._stays):
-            self._stale += 1
-            return
         try:
-            if kind == stream.TICKS:
-                for batch in rest:
+            if parts[0] == self._ticks:
+                for batch in parts[1:]:
                     self._desk.fanout.offer(codec.unpack(batch))
             else:
-                self._kinds[kind](rest)
+                self._take_other(parts[0][:1], parts[0][1:], parts[1:])
         except (Malformed, LookupError, TypeError, ValueError) as error:
             self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
 
-    def _take_home(self, rest: links.Parts) -> None:
+    def _take_other(self, kind: bytes, token: bytes, rest: links.Parts) -> None:
+        """A message that is no ticks of a leg, or is left over from an earlier stay."""
+        if token == self._token or (kind == stream.ACCOUNT and token in self._stays):
+            self._kinds[kind](rest)
+        else:
+            self._stale += 1
+
+    def _take_kept(self, rest: links.Parts) -> None:
         now_s = time.monotonic()
         for batch in rest:
-            self._desk.offer_home(codec.unpack(batch), now_s)
+            self._desk.offer_kept(codec.unpack(batch), now_s)
 
     def _take_opened(self, rest: links.Parts) -> None:
         opened = codec.decode(rest[0])
-        self._desk.snapshots.opened(codec.keys(opened), int(opened["number"]))
+        self._desk.snapshots.opened(
+            codec.keys(opened), int(opened["number"]), int(opened["question"])
+        )
 
     def _take_query(self, rest: links.Parts) -> None:
-        """Last values are asked of this shard as their home."""
+        """Last values are asked of this shard, which keeps them."""
         query = codec.decode(rest[0])
         pairs = self._desk.snapshots.query(query["live"], query["other"], time.monotonic())
+        question = int(query["question"])
         if query["stay"] == self._token:
-            keys = [*query["live"], *query["other"]]
-            self._desk.snapshots.values([], keys, int(query["number"]))
+            self._desk.snapshots.own([*query["live"], *query["other"]], question)
         else:
-            question = str(query["question"]).encode()
-            self._ingest.send_surely([stream.VALUES, query["stay"], question, codec.pack(pairs)])
+            answer = [stream.VALUES, query["stay"], b"%d" % question, codec.pack(pairs)]
+            self._ingest.send_surely(answer)
 
     def _take_values(self, rest: links.Parts) -> None:
         values = codec.decode(rest[1])
         self._desk.snapshots.values(
-            codec.unpack(rest[0]), codec.keys(values), int(values["number"])
+            codec.unpack(rest[0]), codec.keys(values), int(values["question"])
         )
 
     # Interest climbs.
@@ -170,6 +169,7 @@ class Shard(Role):
         """The router knows nothing of this shard: tell it everything. Ticks may have been missed,
         so what was known is void, and so are answers to questions of an earlier stay."""
         self._token = message["stream"]
+        self._ticks = stream.TICKS + self._token
         self._stays.append(self._token)
         self._ingest.reset(open_=True)
         self._desk.fanout.flush()
@@ -240,7 +240,7 @@ class Shard(Role):
             "refused_keys": gateway.guests.refused_keys,
             "turned_away": gateway.guests.turned_away,
             "lost": gateway.lost(),
-            "window_ms": self._window.width_ms,
+            "compiled": hot.COMPILED,
         }
 
 

@@ -1,21 +1,24 @@
 """First values: what a client is shown of a symbol it has just begun to hold.
 
-1. A value is shown once, right after the reply, or as soon as the home has sent it.
+1. A value is shown once, right after the reply, or as soon as the key's keeper has sent it.
 2. A tick that was faster takes its place: a client never gets an old value after a newer one.
-3. What the shard knew before a leg opened is shown to nobody who comes, and void when the home
+3. What the shard knew before a key opened is shown to nobody who comes, and void when the keeper
    has answered, who knows better. Until then it is what those who are behind are owed.
-4. Openings are numbered by the shard's own words to the router. An answer counts for the opening
-   it was asked for, and for no other; while a later one is under way, it counts for nothing.
+4. The shard's own words to the router are numbered. A leg is open when the router says so for the
+   word that opens it, or for a later one; until then who comes waits, whatever is known.
+5. An opening is settled by the answer to its own question and by no other. What is known follows
+   the stream alone: an answer is taken for a key that nobody here wants yet, or any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hub.core import topics
+from hub.core import forms, topics
+from hub.core.hot import Line
 from hub.core.index import Index
-from hub.core.latest import Latest, Line
+from hub.core.latest import Latest
 from hub.core.model import Mode, lowest
 from shards.fanout import Fanout, frame
 from shards.tickets import Client
@@ -35,13 +38,11 @@ class _Awaiting(NamedTuple):
 
 
 class _Opening(NamedTuple):
-    """A leg that is opening: the number of the word that opens it (the first that may, until the
-    router has said which), whether the router has said so, and the place in the order of arrival
-    where it did: what a home tells is from before."""
+    """A key whose ticks begin: the question to its keeper, and the place in the order of arrival
+    where they did; what the keeper tells is from before."""
 
-    number: int
-    open: bool
-    place: int = 0
+    question: int
+    place: int
 
 
 class Snapshots:
@@ -52,26 +53,28 @@ class Snapshots:
         index: Index[Client],
         latest: Latest,
         fanout: Fanout[Client],
-        is_home: Callable[[bytes], bool],
     ) -> None:
         self._index = index
         self._latest = latest
         self._fanout = fanout
-        self._is_home = is_home
+        self._told: dict[bytes, int] = {}  # words that open legs, of which nothing was heard yet
         self._opening: dict[bytes, _Opening] = {}
         self._awaiting: dict[bytes, dict[Client, _Awaiting]] = {}
 
     def __repr__(self) -> str:
-        return f"<Snapshots {len(self._opening)} opening, {len(self._awaiting)} awaited>"
+        opening = len(self._told.keys() | self._opening.keys())
+        return f"<Snapshots {opening} opening, {len(self._awaiting)} awaited>"
 
     def opening(self, key: bytes, number: int) -> None:
         """The router is told to open a leg for this key, in the shard's `number`th word."""
-        self._opening[key] = _Opening(number, open=False)
+        self._told[key] = number
 
     def ended(self, key: bytes) -> None:
-        """Nobody here wants this key any more."""
-        self._opening.pop(key, None)
+        """Nobody here wants this key any more. What is known of it is kept until the router says
+        that it is not needed."""
+        self._told.pop(key, None)
         self._awaiting.pop(key, None)
+        self._latest.tidy(key)
 
     def left(self, client: Client, key: bytes, modes: int = 0) -> None:
         """A client holds this key only in these modes any more. It goes on waiting in the lowest
@@ -84,18 +87,25 @@ class Snapshots:
         elif one and not waiting:
             del self._awaiting[key]
 
-    def opened(self, keys: Iterable[bytes], number: int) -> None:
-        """The legs of these keys begin here in the stream. What was known before counts no more
-        for those who come, except at home, which has seen every tick."""
-        begun = _Opening(number, open=True, place=self._fanout.reserve())
+    def opened(self, keys: Iterable[bytes], number: int, question: int) -> None:
+        """The ticks of these keys begin here in the stream, by the shard's `number`th word; their
+        keeper is asked what was before."""
+        begun = _Opening(question, self._fanout.reserve())
         for key in keys:
-            expected = self._opening.get(key)
-            if expected is None or expected.number <= number:
-                self._opening[key] = begun
+            self._opening[key] = begun
+            if self._told.get(key, number + 1) <= number:
+                del self._told[key]
+
+    def closed(self, keys: Sequence[bytes]) -> None:
+        """The ticks of these keys end here in the stream: others know better from now on."""
+        for key in keys:
+            self._opening.pop(key, None)
+        self.forget(keys)
 
     def reset(self) -> None:
         """Ticks may have been missed: nothing that was known counts any more, and no answer that
         is still under way will come."""
+        self._told.clear()
         self._opening.clear()
         self.forget({line.key for line in self._latest.lines.values()})
 
@@ -112,17 +122,16 @@ class Snapshots:
     def first(self, client: Client, key: bytes, mode: Mode, held: int) -> Line | None:
         """The line to show a client that begins to hold a key and already `held` some modes of
         it; None when nothing is known, or when it has to wait."""
-        opening = self._opening.get(key)
-        if opening is None or (opening.open and not self._is_home(key)):
+        if key not in self._told:
+            opening = self._opening.get(key)
             line = self._latest.snapshot(key, mode, held)
-            if line is not None and (opening is None or line.seq >= opening.place):
+            if opening is None or (line is not None and line.seq >= opening.place):
                 return line
-        if opening is not None:
-            self._wait(client, key, mode, held)
+        self._wait(client, key, mode, held)
         return None
 
     def query(self, live: Sequence[bytes], other: Sequence[bytes], now_s: float) -> list[bytes]:
-        """The last values of these keys as pairs, for the shard that asks their home. Of `other`
+        """The last values of these keys as pairs, for a shard that asks their keeper. Of `other`
         keys, which were not live upstream, only what has just come counts, or is held here."""
         for key in other:
             if key in self._index:
@@ -138,41 +147,74 @@ class Snapshots:
                     pairs += (topics.of(key, line.mode), line.payload)
         return pairs
 
-    def values(self, pairs: Sequence[bytes], keys: Sequence[bytes], number: int) -> None:
-        """A home has answered for these keys and this opening: show those who wait what is news
+    def values(self, pairs: Sequence[bytes], keys: Sequence[bytes], question: int) -> None:
+        """The keeper has answered this question about these keys: show those who wait what is news
         to them."""
         self._fanout.flush()
-        settled: dict[bytes, int] = {}
-        for key in keys:
-            opening = self._opening.get(key)
-            if opening is not None and opening.open and opening.number == number:
-                settled[key] = opening.place
-        if not settled:
-            return
-        owed = [(key, waiting) for key in settled for waiting in self._settle(key)]
-        if len(settled) < len(keys):
-            pairs = topics.select(pairs, settled.__contains__)
-        self._fanout.remember(pairs, settled)
-        for key, place in settled.items():
-            if not self._is_home(key):
-                self._latest.outdate(key, place)
-        for key, (client, mode, held, _) in owed:
-            variant = self._index.held(client).get(key)
-            line = self._latest.snapshot(key, mode, held)
-            if variant is not None and variant.modes & mode.bit and line is not None:
-                shown = frame(line, variant)
-                if shown is not None:
-                    client.deliver(shown, [line])
+        places = self._settle(keys, question)
+        if len(places) < len(keys):
+            pairs = topics.select(pairs, places.__contains__)
+        waiting = self._waiting(places)
+        self._fanout.remember(pairs, places)
+        for key, place in places.items():
+            self._latest.outdate(key, place)
+        self._show(waiting)
+
+    def own(self, keys: Sequence[bytes], question: int) -> None:
+        """The shard is the keeper of these keys itself: what it knows is the answer."""
+        self._fanout.flush()
+        self._show(self._waiting(self._settle(keys, question)))
 
     def _tidy(self, key: bytes) -> None:
         """Keep no line that knows nothing, unless somebody here waits for its ticks."""
         if key not in self._index:
             self._latest.tidy(key)
 
-    def _settle(self, key: bytes) -> list[_Awaiting]:
-        """The key is open: those who wait for it and have been sent no tick since."""
-        self._opening.pop(key, None)
-        return list(self._still_waiting(key, self._awaiting.pop(key, {})).values())
+    def _settle(self, keys: Sequence[bytes], question: int) -> dict[bytes, int]:
+        """The keys that this question settles, with the places where they opened."""
+        places = {}
+        for key in keys:
+            opening = self._opening.get(key)
+            if opening is not None and opening.question == question:
+                places[key] = opening.place
+                del self._opening[key]
+        return places
+
+    def _waiting(self, keys: Iterable[bytes]) -> dict[bytes, dict[Client, _Awaiting]]:
+        """Of keys that are settled: those who wait and have been sent no tick since."""
+        return {
+            key: self._still_waiting(key, self._awaiting.pop(key))
+            for key in keys
+            if key in self._awaiting
+        }
+
+    def _show(self, waiting: dict[bytes, dict[Client, _Awaiting]]) -> None:
+        """Show what is known now to those who wait, to each all at once. Who waits for a leg that
+        is yet to open goes on waiting: as if from now, since what has come to be known here was
+        sent to nobody."""
+        found: dict[Client, tuple[list[bytes], list[Line]]] = {}
+        for key, ones in waiting.items():
+            for client, one in ones.items():
+                if key in self._told:
+                    later = one._replace(seq=self._fanout.seq)
+                    self._awaiting.setdefault(key, {})[client] = later
+                else:
+                    self._find(key, one, found)
+        for client, (values, lines) in found.items():
+            client.deliver(forms.joined(values, client.form), lines)
+
+    def _find(
+        self, key: bytes, one: _Awaiting, found: dict[Client, tuple[list[bytes], list[Line]]]
+    ) -> None:
+        """Put what is known of a key, and news to one who waits, to what it is shown."""
+        variant = self._index.held(one.client).get(key)
+        line = self._latest.snapshot(key, one.mode, one.held)
+        if variant is not None and variant.modes & one.mode.bit and line is not None:
+            shown = frame(line, variant)
+            if shown is not None:
+                values, lines = found.setdefault(one.client, ([], []))
+                values.append(shown)
+                lines.append(line)
 
     def _still_waiting(
         self, key: bytes, waiting: dict[Client, _Awaiting]

@@ -14,7 +14,9 @@ from shards.fanout import Receiver
 
 
 class Client(Receiver, Protocol):
-    """What the desk needs of a session."""
+    """What the desk needs of a session. `form` is how its messages are written (core/forms)."""
+
+    form: int
 
     def deliver_event(self, frame: bytes) -> None:
         """Take an order update, which must not be lost."""

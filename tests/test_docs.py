@@ -42,7 +42,8 @@ from shards.guests import Guests
 from shards.session import Session
 from shards.tally import Tally
 from shards.wanted import ACCOUNTS
-from tests.shards.kit import make_settings, replies, serve
+from tests.shards.house import house, live, until
+from tests.shards.kit import bodies, decoded, make_settings, serve
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -489,8 +490,9 @@ class Wire:
     def known(self) -> None:
         """Nothing depends on it here."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.sent += data
+        return -1
 
     def close(self, code: int, reason: str) -> None:
         pytest.fail(f"closed with {code} {reason}")
@@ -504,10 +506,10 @@ class Wire:
     def spawn(self, work: Awaitable[None]) -> None:
         self.work.append(work)
 
-    def take(self) -> list[dict[str, Any]]:
-        """What was sent since this was last asked."""
+    def take(self) -> list[str | bytes]:
+        """What was sent since this was last asked; what is binary stays bytes."""
         data, self.sent = self.sent, b""
-        return replies(data)
+        return bodies(data)
 
 
 class Hub:
@@ -515,7 +517,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.settings = make_settings(hub={"shards": 1, "feeds": ["sim"]})
-        self.desk = Desk(0, self.settings)
+        self.desk = Desk(self.settings)
         serve(self.desk, "sim")
         self.number = 0
         self.feed = SimFeed(self.settings.sim.symbols, self.settings.sim.rate, 1)
@@ -527,8 +529,8 @@ class Hub:
 
     def answer(self, results: Sequence[Result]) -> None:
         keys = [result.key for result in results]
-        self.desk.snapshots.opened(keys, self.number)
-        self.desk.snapshots.values([], keys, self.number)
+        self.desk.snapshots.opened(keys, self.number, self.number)
+        self.desk.snapshots.own(keys, self.number)
         self.desk.take_results("sim", results, 0.0)
 
     def connect(self) -> None:
@@ -555,15 +557,17 @@ class Hub:
                 else:
                     self.feed.apply(wants)
 
-    def bus(self, topic: bytes, text: str) -> None:
-        """Something is published."""
-        payload = text.strip().encode()
-        if topics.kind(topic) is topics.Kind.ORDERS:
-            key = topics.orders(json.loads(payload)["user_id"])
-            self.desk.accounts.offer([key, payload])
-        else:
-            self.desk.offer_home([topic, payload], 0.0)
-            self.desk.fanout.flush()
+    def bus(self, all_topics: bytes, text: str) -> None:
+        """Something is published: one payload, or a line for each topic at once."""
+        names = all_topics.split()
+        payloads = text.strip().encode().splitlines() if len(names) > 1 else [text.strip().encode()]
+        for topic, payload in zip(names, payloads, strict=True):
+            if topics.kind(topic) is topics.Kind.ORDERS:
+                key = topics.orders(json.loads(payload)["user_id"])
+                self.desk.accounts.offer([key, payload])
+            else:
+                self.desk.offer_kept([topic, payload], 0.0)
+        self.desk.fanout.flush()
 
 
 def test_the_examples_of_the_protocol_happen() -> None:
@@ -573,9 +577,11 @@ def test_the_examples_of_the_protocol_happen() -> None:
 async def _play() -> None:
     hub = Hub()
     await hub.feed.start(hub)
-    pending: list[dict[str, Any]] = []
+    pending: list[str | bytes] = []
     counts = dict.fromkeys(("request", "reply", "bus", "tick"), 0)
     for language, note, text in blocks("docs/protocol.md"):
+        if language == "python":
+            continue
         kind, _, more = note.partition(" ")
         counts[kind] += 1
         if kind in {"request", "bus"}:
@@ -589,7 +595,10 @@ async def _play() -> None:
             pending = hub.wire.take()
         else:
             assert pending, f"nothing comes where protocol.md has\n{text}"
-            assert _shown(pending.pop(0)) == _shown(json.loads(text))
+            assert more in {"", "msgpack"}
+            message = pending.pop(0)
+            assert isinstance(message, bytes) == (more == "msgpack")
+            assert _shown(decoded(message)) == _shown(json.loads(text))
     assert not pending
     assert min(counts.values()) >= 3
     await hub.feed.stop()
@@ -597,8 +606,9 @@ async def _play() -> None:
 
 def _shown(message: Any) -> str:
     """A message with its keys in their order; the clock is no part of it."""
-    assert isinstance(message, dict)
+    assert isinstance(message, dict | list)
     if "server_timestamp" in message:
+        assert isinstance(message, dict)
         assert isinstance(message["server_timestamp"], int)
         message["server_timestamp"] = 0
     return json.dumps(message, indent=1)
@@ -617,7 +627,7 @@ def test_the_mode_rules_are_those_of_the_table() -> None:
         for label, cell in zip(labels, cells, strict=True):
             hub.wire.take()
             hub.bus(b"NSE_RELIANCE_" + label.upper().encode(), "{}")
-            assert [one["mode"] for one in hub.wire.take()] == (
+            assert [decoded(one)["mode"] for one in hub.wire.take()] == (
                 [] if cell == "nothing" else [int(cell.removeprefix("mode "))]
             )
 
@@ -627,6 +637,35 @@ async def _hold(hub: Hub, label: str) -> None:
     await hub.ask(json.dumps({"action": "subscribe", "symbol": "RELIANCE", "exchange": "NSE",
                               "mode": label}))  # fmt: skip
     await hub.feed.stop()
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_the_example_client_reads_batches_and_what_a_server_without_them_sends(
+    knows: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not knows:
+        monkeypatch.setattr(protocol, "form", lambda *_, **__: 0)
+    messages = run(block("docs/protocol.md", "messages"), "example", monkeypatch)["messages"]
+
+    async def play() -> None:
+        async with house() as one, asyncio.timeout(20):
+            wanted = [{"symbol": name, "exchange": "NSE"} for name in ("SBIN", "INFY")]
+            stream = messages(f"ws://127.0.0.1:{one.port}", "alice", wanted)
+            auth = await anext(stream)
+            assert auth.get("encoding") == ("msgpack" if knows else None)
+            assert (await anext(stream))["type"] == "subscribe"
+            pairs = [b"NSE_SBIN_QUOTE", b'{"ltp": 1}', b"NSE_INFY_QUOTE", b'{"ltp": 2.0}']
+            one.desk.fanout.offer(pairs)
+            one.desk.fanout.flush()
+            ticks = [await anext(stream) for _ in wanted]
+            assert [(tick["symbol"], tick["data"]) for tick in ticks] == [
+                ("SBIN", {"ltp": 1}), ("INFY", {"ltp": 2.0}),
+            ]  # fmt: skip
+            await stream.aclose()
+            await until(lambda: len(one.gateway) == 0)
+
+    live(play)
 
 
 # Writing a feed.

@@ -3,7 +3,8 @@
 1. `shards` and `cli` import `hub` only, never each other; `hub` imports neither.
 2. Inside `hub` imports point one way: errors, model <- core <- runtime <- roles.
 3. `hub.core` is pure: nothing that waits, opens, draws lots or looks at the clock.
-4. `zmq` is a matter of `hub.runtime` alone, and of the worker that runs in a checkout of OpenAlgo.
+4. `zmq` and its protocol are a matter of `hub.runtime` alone, and `zmq` of the worker that runs in
+   a checkout of OpenAlgo.
 5. No module imports itself, by whatever detour.
 6. What is not installed, `scripts` and `tests`, is imported by nothing that is.
 7. The worker's files run in the checkout's interpreter, by path: they import the standard library,
@@ -32,6 +33,7 @@ IMPURE = {
 }  # fmt: skip
 CODECS = {"msgpack", "msgspec"}
 """The packages from outside that core may use: they turn bytes into values, and do nothing else."""
+PROTOCOL = "hub.core.zmtp"
 STANDARD = {"__future__", *sys.stdlib_module_names}
 WORKER = "hub.feeds.openalgo.worker"
 """What the names of the files begin with that run in a checkout's interpreter."""
@@ -112,12 +114,16 @@ def _broken_rules(one: Import) -> Iterator[str]:
     if one.importer.startswith(WORKER):
         if not _there_for_the_worker(one):
             yield "the worker has the standard library, zmq, msgpack and its own files by a dot"
-    elif one.imported.split(".")[0] == "zmq" and _layer(one.importer) != "runtime":
+    elif _is_zmq(one.imported) and _layer(one.importer) != "runtime":
         yield "only hub/runtime touches zmq"
     if room == "hub":
         yield from _broken_layers(one)
     if _layer(one.importer) == "core":
         yield from _impurities(one)
+
+
+def _is_zmq(module: str) -> bool:
+    return module.split(".", maxsplit=1)[0] == "zmq" or module == PROTOCOL
 
 
 def _there_for_the_worker(one: Import) -> bool:
@@ -221,6 +227,7 @@ VIOLATIONS = {
     "zmq in core": ({"hub/core/frames.py": "import zmq"}, "only hub/runtime"),
     "zmq in a role": ({"hub/router.py": "from zmq.asyncio import Socket"}, "only hub/runtime"),
     "zmq in shards": ({"shards/shard.py": "import zmq"}, "only hub/runtime"),
+    "its protocol in shards": ({"shards/shard.py": "import hub.core.zmtp"}, "only hub/runtime"),
     "hub in the worker": (
         {"hub/feeds/openalgo/worker.py": "from hub.core import codec"},
         "the worker has",

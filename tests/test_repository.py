@@ -13,8 +13,13 @@ import pytest
 import hub
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ("requirements.lock", "requirements-dev.lock")
-SCRIPTS = (".ci/run", "scripts/bench", "scripts/hub", "scripts/test")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-bench.lock",
+    "requirements-build.lock",
+)
+SCRIPTS = (".ci/run", "scripts/bench", "scripts/hub", "scripts/instructions", "scripts/test")
 
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "farm"))
 REGISTRIES = tuple(
@@ -96,8 +101,17 @@ def test_locks_pin_versions_and_hashes_and_name_no_address(lock: str) -> None:
 
 
 def test_the_development_lock_holds_all_of_the_other() -> None:
-    runtime, development = map(requirements, LOCKS)
+    runtime, development = map(requirements, LOCKS[:2])
     assert runtime.items() <= development.items()
+
+
+def test_the_locks_beside_these_share_no_package_with_the_others() -> None:
+    """So that what .venv/.stamp says of one is not undone by the other."""
+    _, development, bench, build = map(requirements, LOCKS)
+    assert bench
+    assert build
+    assert not bench.keys() & development.keys()
+    assert not build.keys() & (development.keys() | bench.keys())
 
 
 def test_the_locks_hold_what_the_project_asks_for() -> None:
@@ -106,6 +120,16 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     assert names <= requirements("requirements.lock").keys()
     extra = {re.split(r"[^\w-]", wanted)[0] for wanted in project["optional-dependencies"]["dev"]}
     assert extra <= requirements("requirements-dev.lock").keys()
+    bench = {re.split(r"[^\w-]", wanted)[0] for wanted in project["optional-dependencies"]["bench"]}
+    assert bench == requirements("requirements-bench.lock").keys()
+    build = {re.split(r"[^\w-]", wanted)[0] for wanted in project["optional-dependencies"]["build"]}
+    assert build == requirements("requirements-build.lock").keys()
+
+
+def test_pip_compiles_with_what_a_clone_compiles_with() -> None:
+    system = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
+    (pinned,) = [wanted for wanted in system["requires"] if wanted.startswith("cython")]
+    assert requirements("requirements-build.lock")["cython"].startswith(f"{pinned} ")
 
 
 def test_the_version_is_one_the_changelog_can_name() -> None:

@@ -92,6 +92,11 @@ class Claims:
     def __contains__(self, key: bytes) -> bool:
         return key in self._claims
 
+    @property
+    def lingering(self) -> bool:
+        """Whether something may be `due`."""
+        return bool(self._ending)
+
     def shards(self) -> list[int]:
         """The shards that claim something."""
         return [shard for shard, keys in self._by_shard.items() if keys]

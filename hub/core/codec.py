@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypedDict
 import msgpack
 import msgspec
 
+from hub.core import hot
 from hub.core.errors import Malformed
 from hub.core.model import Offer, Result, Want
 
@@ -34,13 +35,11 @@ class _Beat(TypedDict):
 
 
 _batch = msgspec.msgpack.Decoder(list[bytes])
-_packer = msgpack.Packer(autoreset=True)
 
 
 def pack(pairs: Sequence[bytes]) -> bytes:
     """A batch as one frame."""
-    packed: bytes = _packer.pack(pairs)
-    return packed
+    return hot.pack(pairs)
 
 
 def unpack(frame: bytes) -> list[bytes]:

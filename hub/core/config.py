@@ -148,6 +148,31 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
             "beside those of this machine; * is all.",
         ),
     ] = msgspec.field(default_factory=list)
+    spread: Annotated[
+        str,
+        Meta(
+            pattern=r"\A(even|packed)\Z",
+            description="Who takes a new client: even, the shard with the fewest; packed, the "
+            "fullest that has room by pack_share and pack_clients, and evenly when none has.",
+        ),
+    ] = "even"
+    pack_share: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Share of a core up to which a shard is packed.",
+            extra={"unit": "of a core"},
+        ),
+    ] = 0.4
+    pack_clients: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Clients up to which a shard is packed, however little they cost: all of "
+            "them may begin to tick at once.",
+        ),
+    ] = 50
     snapshot: Annotated[
         bool, Meta(description="Send the last known value right after a subscribe reply.")
     ] = True
@@ -187,9 +212,14 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
         "127.0.0.1"
     )
     port: Annotated[_Port, Meta(description="Port of the bus; 0 picks a free one.")] = 5555
-    queue: Annotated[int, Meta(ge=1, description="Messages the bus may hold per publisher.")] = (
-        100_000
-    )
+    queue: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Messages of a publisher that may wait in the router: in one of its turns "
+            "(the rest waits in TCP's buffers) or, by libzmq, at any time.",
+        ),
+    ] = 100_000
     max_message_bytes: Annotated[
         int,
         Meta(ge=1024, description="Largest bus message accepted.", extra={"unit": "bytes"}),
@@ -216,6 +246,14 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "ms"},
         ),
     ] = 2.0
+    wire: Annotated[
+        str,
+        Meta(
+            pattern=r"\A(native|libzmq)\Z",
+            description="Who speaks ZMQ's protocol on the bus and to the shards: the hub itself "
+            "(native), or libzmq, which costs more CPU. Peers notice no difference.",
+        ),
+    ] = "native"
     home_ms: Annotated[
         float,
         Meta(

@@ -6,6 +6,7 @@
    once per audience, not once per session.
 3. An audience's name is the XOR of its members' names, so one more key costs one look-up.
 4. Sessions come and go between flushes: an audience's members never change, a new one is made.
+5. A session holds all its keys in one form, so an audience has one form too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
-from hub.core.latest import Line
+from hub.core.hot import Audience
 from hub.core.model import Instrument, Mode
 
 S = TypeVar("S", bound=Hashable)
@@ -23,33 +24,14 @@ S = TypeVar("S", bound=Hashable)
 
 class Variant(NamedTuple):
     """How a session holds a key: the set of modes, the names it used, the broker it is told, the
-    feed it was asked of."""
+    feed it was asked of, the form its ticks are written in (core/forms)."""
 
     modes: int
     exchange: str
     symbol: str
     broker: str
     feed: str = ""
-
-
-class Audience(Generic[S]):
-    """Sessions that are sent the same, and what waits for their next flush.
-
-    `frames` and `lines` run side by side: the frame for those that keep up, the line it came
-    from for those that are behind.
-    """
-
-    __slots__ = ("frames", "lines", "members", "name", "variants")
-
-    def __init__(self, name: int, members: tuple[S, ...]) -> None:
-        self.name = name
-        self.members = members
-        self.variants = 0
-        self.frames: list[bytes] = []
-        self.lines: list[Line] = []
-
-    def __repr__(self) -> str:
-        return f"<Audience of {len(self.members)}, {len(self.frames)} frames waiting>"
+    form: int = 0
 
 
 _NONE: Mapping[Variant, Audience[object]] = MappingProxyType({})
@@ -92,13 +74,27 @@ class Index(Generic[S]):
         return self._keys.get(key, _NONE)  # type: ignore[arg-type]  # empty for every session type
 
     def add(
-        self, session: S, instrument: Instrument, mode: Mode, broker: str, feed: str = ""
+        self,
+        session: S,
+        instrument: Instrument,
+        mode: Mode,
+        broker: str,
+        feed: str = "",
+        form: int = 0,
     ) -> None:
         """A session begins to hold a key in a mode; a no-op when it does already."""
-        self.add_key(session, instrument.key, instrument, mode, broker=broker, feed=feed)
+        self.add_key(session, instrument.key, instrument, mode, broker=broker, feed=feed, form=form)
 
     def add_key(
-        self, session: S, key: bytes, instrument: Instrument, mode: Mode, *, broker: str, feed: str
+        self,
+        session: S,
+        key: bytes,
+        instrument: Instrument,
+        mode: Mode,
+        *,
+        broker: str,
+        feed: str,
+        form: int = 0,
     ) -> Variant:
         """The same for who has made the key already; how the session holds it now."""
         held = self._held.get(session)
@@ -108,15 +104,14 @@ class Index(Generic[S]):
         if before is not None and before.modes & mode.bit:
             return before
         modes = (before.modes if before else 0) | mode.bit
-        after = Variant(modes, *instrument, broker, feed)
+        after = Variant(modes, *instrument, broker, feed, form)
         alone = self._audiences.get(self._name(session))
         if alone is not None and key not in self._keys:  # the most common case of all
             alone.variants += 1
             self._keys[key] = {after: alone}
             held[key] = after
-        else:
-            self._move(session, key, before, after)
-        return after
+            return after
+        return self._move(session, key, before, after) or after
 
     def remove(self, session: S, key: bytes, mode: Mode) -> Variant | None:
         """A session ceases to hold a key in a mode; how it held it, None if it did not."""
@@ -133,8 +128,13 @@ class Index(Generic[S]):
             self._move(session, key, variant, None)
         self._names.pop(session, None)
 
-    def _move(self, session: S, key: bytes, before: Variant | None, after: Variant | None) -> None:
+    def _move(
+        self, session: S, key: bytes, before: Variant | None, after: Variant | None
+    ) -> Variant | None:
+        """A session holds a key another way. Those who hold it alike share one variant."""
         variants = self._keys.setdefault(key, {})
+        if after in variants:
+            after = next(known for known in variants if known == after)
         if before is not None:
             self._change(variants, before, session, joins=False)
         if after is not None:
@@ -146,6 +146,7 @@ class Index(Generic[S]):
                 del self._held[session]
         if not variants:
             del self._keys[key]
+        return after
 
     def _change(
         self, variants: dict[Variant, Audience[S]], variant: Variant, session: S, *, joins: bool
@@ -162,7 +163,7 @@ class Index(Generic[S]):
                     if joins
                     else tuple(member for member in members if member is not session)
                 )
-                new = self._audiences[name] = Audience(name, members)
+                new = self._audiences[name] = Audience(name, members, variant.form)
             new.variants += 1
             variants[variant] = new
         if old is not None:

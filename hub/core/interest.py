@@ -39,7 +39,7 @@ class InterestTable:
     def __init__(self) -> None:
         self._wants: dict[int, dict[str, dict[bytes, Want]]] = defaultdict(dict)
         self._legs: dict[bytes, dict[int, int]] = {}
-        self._scoped: dict[bytes, dict[bytes, None]] = {}
+        self.scopes: dict[bytes, dict[bytes, None]] = {}
         self._own = 0
 
     def __repr__(self) -> str:
@@ -80,14 +80,9 @@ class InterestTable:
         """How many keys are wanted that ticks are published under."""
         return len(self._legs) - self._own
 
-    @property
-    def has_scopes(self) -> bool:
-        """Whether any key is wanted in a scope."""
-        return bool(self._scoped)
-
     def scoped(self, key: bytes) -> Iterable[bytes]:
         """A shared key as it is wanted in scopes, each with its own."""
-        return self._scoped.get(key, ())
+        return self.scopes.get(key, ())
 
     def of_feed(self, feed: str) -> Iterator[tuple[int, list[Want]]]:
         """What each shard wants of one feed: what a feed that has just come up is told."""
@@ -138,13 +133,13 @@ class InterestTable:
         self._own += topics.is_own(key)
         shared = topics.plain(key)
         if shared is not key:
-            self._scoped.setdefault(shared, {})[key] = None
+            self.scopes.setdefault(shared, {})[key] = None
 
     def _forget(self, key: bytes) -> None:
         """A key has no leg any more."""
         self._own -= topics.is_own(key)
         shared = topics.plain(key)
         if shared is not key:
-            del self._scoped[shared][key]
-            if not self._scoped[shared]:
-                del self._scoped[shared]
+            del self.scopes[shared][key]
+            if not self.scopes[shared]:
+                del self.scopes[shared]

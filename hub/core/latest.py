@@ -14,29 +14,15 @@ from operator import attrgetter
 from typing import Any
 
 from hub.core import topics
+from hub.core.hot import Line
 from hub.core.model import highest_up_to, lowest
 
 Route = tuple[bytes, bytes, tuple[Any, ...]]
 """Head and tail of a client frame, and the audiences that are sent it."""
+FormedRoute = tuple[bytes, bytes, int, tuple[Any, ...]]
+"""Head and tail in another form than plain text, that form, and its audiences."""
 
 _by_mode = attrgetter("mode")
-
-
-class Line:
-    """One topic on one shard: its last value, and the routes of its ticks once resolved."""
-
-    __slots__ = ("key", "mode", "payload", "routes", "seen_s", "seq")
-
-    def __init__(self, key: bytes, mode: int) -> None:
-        self.key = key
-        self.mode = mode
-        self.payload: bytes | None = None
-        self.seq = 0
-        self.seen_s = 0.0  # when an unasked-for value came, by the shard's clock
-        self.routes: tuple[Route, ...] | None = None
-
-    def __repr__(self) -> str:
-        return f"<Line {self.key.decode(errors='replace')} mode {self.mode} seq {self.seq}>"
 
 
 class Latest:
@@ -44,7 +30,7 @@ class Latest:
 
     def __init__(self) -> None:
         self.lines: dict[bytes, Line] = {}
-        self._of: dict[bytes, list[Line]] = {}
+        self._of: dict[bytes, tuple[Line, ...]] = {}
 
     def __repr__(self) -> str:
         return f"<Latest {len(self.lines)} topics>"
@@ -59,9 +45,8 @@ class Latest:
         line = self.lines.get(topic)
         if line is None:
             line = self.lines[topic] = Line(key, mode)
-            siblings = self._of.setdefault(key, [])
-            siblings.append(line)
-            siblings.sort(key=_by_mode)
+            siblings = self._of.get(key)
+            self._of[key] = tuple(sorted((*siblings, line), key=_by_mode)) if siblings else (line,)
         return line
 
     def newest(self, key: bytes, mode: int) -> Line | None:
@@ -112,11 +97,6 @@ class Latest:
         for line in self._of.get(key, ()):
             line.routes = None
 
-    def discard(self, key: bytes) -> None:
-        """Nothing here concerns this key any more."""
-        for line in self._of.pop(key, ()):
-            del self.lines[topics.of(key, line.mode)]
-
     def tidy(self, key: bytes) -> None:
         """Nobody here holds this key any more: drop its lines that know nothing."""
         for line in [line for line in self._of.get(key, ()) if line.payload is None]:
@@ -124,7 +104,8 @@ class Latest:
 
     def _drop(self, line: Line) -> None:
         del self.lines[topics.of(line.key, line.mode)]
-        siblings = self._of[line.key]
-        siblings.remove(line)
-        if not siblings:
+        siblings = tuple(other for other in self._of[line.key] if other is not line)
+        if siblings:
+            self._of[line.key] = siblings
+        else:
             del self._of[line.key]

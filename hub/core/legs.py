@@ -1,26 +1,25 @@
 """Legs: who gets a key's ticks, and how a leg that opens comes by the last value. Pure.
 
 1. A shard's word is the truth (interest.py). What follows from it is returned, to be sent in order.
-2. An opening carries the number of the word that caused it, and a home's answer counts for that
-   opening alone: an answer to an earlier one can never settle a later one.
-3. Every question to a home is answered once: by the home, or empty when it is not there or leaves.
+2. A leg that opens, and an heir (keepers.py), are told so, and the keeper is asked what it knows,
+   all at one point of the ticks: each tick is in the answer, or comes to the one who asked.
+3. An answer counts for the opening it was asked for and for no other (questions.py).
 4. A key is live from the moment a feed that is there is asked for it until the last such feed
    releases it or is gone.
+5. A shard that has no leg, and is sent no tick as keeper or heir, is told to know nothing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from hub.core import codec, stream, topics
 from hub.core.interest import InterestTable
+from hub.core.keepers import Keepers
 from hub.core.model import Want
-from hub.core.placement import home
-
-_NOTHING = codec.pack([])
+from hub.core.questions import NOTHING, Question, Questions
 
 
 class Send(NamedTuple):
@@ -37,28 +36,15 @@ class Outcome(NamedTuple):
     sends: list[Send]
 
 
-@dataclass(slots=True)
-class _Question:
-    """What a home was asked on behalf of a shard; `void` keys were forgotten since."""
-
-    home: int
-    asker: int
-    stay: bytes
-    opening: int
-    keys: list[bytes]
-    void: set[bytes] = field(default_factory=set)
-
-
 class Legs:
-    """The interest of all shards, live keys, and the questions that are under way."""
+    """The interest of all shards, live keys, their keepers, and what these are asked."""
 
     def __init__(self, shards: int) -> None:
         self.interest = InterestTable()
-        self._shards = shards
+        self.keepers = Keepers(shards, self.interest)
         self._stays: dict[int, bytes] = {}
         self._live: dict[str, dict[bytes, None]] = {}  # of each feed that is there
-        self._questions: dict[int, _Question] = {}
-        self._asked = 0
+        self._questions = Questions()
 
     def __repr__(self) -> str:
         return f"<Legs of {len(self._stays)} shards, {len(self._questions)} questions>"
@@ -70,11 +56,17 @@ class Legs:
         self._stays[shard] = stay
 
     def left(self, shard: int) -> Outcome:
-        """A shard is gone: it wants nothing, and will answer nothing."""
+        """A shard is gone: it wants nothing, keeps nothing, and will answer nothing."""
         self._stays.pop(shard, None)
         changed = self.interest.drop(shard).keys
-        self._answer_empty(lambda question: question.asker == shard)
-        return Outcome(changed, self._answer_empty(lambda question: question.home == shard))
+        void = self._questions.end_those_of(shard)
+        empty = self._questions.end_those_to(shard)
+        touched = [key for question in (*void, *empty) for key in question.keys]
+        follows = self._follow(dict.fromkeys([*changed, *touched]))
+        answers = [_values(question, NOTHING) for question in empty]
+        return Outcome(
+            list(dict.fromkeys([*changed, *follows.changed])), [*answers, *follows.sends]
+        )
 
     def first_word(self, shard: int, feed: str) -> bool:
         """Whether a shard has said nothing about this feed since it arrived: what the feed may
@@ -94,15 +86,19 @@ class Legs:
             return Outcome(change.keys, [])
         if feed in self._live:
             self._live[feed].update((want.key, None) for want in wants if want.modes)
-        return Outcome(change.keys, self._open(shard, number, change.opened, fresh))
+        opening = self._open(shard, number, change.opened, fresh)
+        opened = self._follow(change.opened, asking=shard)
+        closed = self._follow(change.closed, closing=shard)
+        return Outcome(change.keys, [*opening, *opened.sends, *closed.sends])
 
-    def answered(self, stay: bytes, number: int, batch: bytes) -> list[Send]:
-        """A home has answered; nothing follows when who asked has left meanwhile."""
-        question = self._questions.get(number)
-        if question is None or question.stay != stay:
-            return []
-        del self._questions[number]
-        return [_values(question, _without(question.void, batch))]
+    def answered(self, stay: bytes, number: int, batch: bytes) -> Outcome:
+        """A keeper has answered; nothing follows when who asked has left meanwhile."""
+        question = self._questions.end(number, stay)
+        if question is None:
+            return Outcome([], [])
+        follows = self._follow(question.keys)
+        answer = _values(question, question.answer(batch))
+        return Outcome(follows.changed, [answer, *follows.sends])
 
     # Feeds.
 
@@ -134,39 +130,74 @@ class Legs:
         return keys
 
     def _open(self, shard: int, number: int, opened: list[bytes], fresh: set[bytes]) -> list[Send]:
-        """Say what was opened, and ask for last values.
-
-        The order in the pipes makes it exact: the home answers with all that was routed before
-        the leg opened, and the shard's ticks begin right after.
-        """
-        if not opened:
-            return []
-        told = codec.encode({"t": "opened", "keys": opened, "number": number})
-        sends = [Send(shard, [stream.OPENED, told])]
-        asked: dict[int, tuple[list[bytes], list[bytes]]] = defaultdict(lambda: ([], []))
+        """A shard's `number`th word has opened legs."""
+        asked: dict[int, list[bytes]] = defaultdict(list)
         for key in opened:
-            asked[home(key, self._shards)][key in fresh].append(key)
-        for home_shard, (live, other) in asked.items():
-            question = _Question(home_shard, shard, self._stays[shard], number, [*live, *other])
-            sends.append(self._ask(question, live, other))
-        return sends
+            asked[self.keepers.of(key)].append(key)
+        return [
+            send
+            for keeper, keys in asked.items()
+            for send in self._ask(keeper, shard, keys, fresh, number)
+        ]
 
-    def _ask(self, question: _Question, live: list[bytes], other: list[bytes]) -> Send:
-        """Ask a home; a shard that is its own home needs nobody to pass the answer on."""
-        if question.home not in self._stays:
-            return _values(question, _NOTHING)
-        if question.home != question.asker:
-            self._asked += 1
-            self._questions[self._asked] = question
+    def _follow(
+        self, keys: Iterable[bytes], *, asking: int | None = None, closing: int | None = None
+    ) -> Outcome:
+        """Let keepers follow a change of these keys' legs or of what is known of them. The shard
+        `asking` has just asked about them all; the one that is `closing` has no leg of them."""
+        changed: list[bytes] = []
+        told: dict[tuple[int, int], list[bytes]] = defaultdict(list)
+        ended: dict[int, dict[bytes, None]] = defaultdict(dict)
+        for key in keys:
+            if topics.is_own(key):
+                continue
+            unsettled = self._questions.unsettled(key)
+            move = self.keepers.tend(key, self._stays, unsettled, asking)
+            if move.changed:
+                changed.append(key)
+            if move.heir is not None:
+                told[move.keeper, move.heir].append(key)
+            for shard in move.dismissed:
+                ended[shard][key] = None
+            if closing is not None and closing not in self.keepers.all_ticks(key):
+                ended[closing][key] = None
+        sends: list[Send] = []
+        for (keeper, heir), heirlooms in told.items():
+            idle = {key for key in self._idle({*heirlooms}) if key not in self.interest}
+            sends += self._ask(keeper, heir, heirlooms, idle)
+        return Outcome(changed, [*sends, *self._end(ended)])
+
+    def _ask(
+        self, keeper: int, shard: int, keys: list[bytes], fresh: set[bytes], number: int = 0
+    ) -> list[Send]:
+        """Tell a shard that it is sent ticks of these keys from here, by its `number`th word or by
+        none, and ask their keeper what was before, `fresh` keys as such that were not live."""
+        question = self._questions.make(keeper, shard, self._stays[shard], keys)
+        told = {"t": "opened", "keys": keys, "number": number, "question": question.number}
+        opened = Send(shard, [stream.OPENED, codec.encode(told)])
+        if keeper not in self._stays:
+            return [opened, _values(question, NOTHING)]
+        if keeper != shard:  # one that asks itself needs nobody to pass the answer on
+            self._questions.begin(question)
         asked = {
             "t": "query",
             "stay": question.stay,
-            "question": self._asked,
-            "number": question.opening,
-            "live": live,
-            "other": other,
+            "question": question.number,
+            "live": [key for key in keys if key not in fresh],
+            "other": [key for key in keys if key in fresh],
         }
-        return Send(question.home, [stream.QUERY, codec.encode(asked)])
+        return [opened, Send(keeper, [stream.QUERY, codec.encode(asked)])]
+
+    def _end(self, ended: dict[int, dict[bytes, None]]) -> list[Send]:
+        """Tell shards that they are sent nothing of these keys any more."""
+        sends = []
+        for shard, keys in ended.items():
+            for key in keys:
+                self._questions.drop(shard, key)
+            if shard in self._stays:
+                told = codec.encode({"t": "closed", "keys": [*keys]})
+                sends.append(Send(shard, [stream.CLOSED, told]))
+        return sends
 
     def _forget(self, ended: Iterable[bytes]) -> list[Send]:
         """Void those of these keys that no feed has any more, everywhere and in answers that are
@@ -174,24 +205,11 @@ class Legs:
         keys = sorted(self._idle(set(ended)))
         if not keys:
             return []
+        self._questions.void(keys)
         parts = [stream.FORGET, codec.encode({"t": "forget", "keys": keys})]
-        for question in self._questions.values():
-            question.void.update(keys)
         return [Send(shard, parts) for shard in self._stays]
 
-    def _answer_empty(self, which: Callable[[_Question], bool]) -> list[Send]:
-        """Answer some questions in their home's stead; what it says later is void."""
-        numbers = [number for number, question in self._questions.items() if which(question)]
-        return [_values(self._questions.pop(number), _NOTHING) for number in numbers]
 
-
-def _without(void: Collection[bytes], batch: bytes) -> bytes:
-    """A batch of last values without those of some keys. Raises Malformed."""
-    if not void:
-        return batch
-    return codec.pack(topics.select(codec.unpack(batch), lambda key: key not in void))
-
-
-def _values(question: _Question, batch: bytes) -> Send:
-    told = {"t": "values", "keys": question.keys, "number": question.opening}
+def _values(question: Question, batch: bytes) -> Send:
+    told = {"t": "values", "keys": question.keys, "question": question.number}
     return Send(question.asker, [stream.VALUES, batch, codec.encode(told)])

@@ -9,7 +9,7 @@ CLI = "cli-"
 """How the names begin under which the command line comes to the control link."""
 
 INGEST = "ingest"
-"""Where feeds put their ticks, and homes the values they were asked for."""
+"""Where feeds put their ticks, and keepers the values they were asked for."""
 
 OPENALGO = "openalgo"
 """Where the feed host talks to the process of OpenAlgo's adapters; a number follows."""

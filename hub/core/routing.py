@@ -1,8 +1,8 @@
 """Which shards a topic goes to, and what is pending for them.
 
 1. A tick goes once to every shard with a leg whose lowest mode is not above the tick's.
-2. A key's ticks always reach its home: all of them on its leg when it has one, whatever the
-   leg's mode, so that they come in order; else on the slow way.
+2. A key's ticks all reach its keeper, and its heir (keepers.py): on the leg when there is one,
+   whatever the leg's mode, so that they come in order; else on the slow way.
 3. All topics of a key take the same group to a shard, so their order per key survives batching.
 4. A change of interest invalidates the resolution, never the data: flush first, then change.
 5. The bus has no origin: its ticks count for whoever wants their key, in whatever scope.
@@ -10,44 +10,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from hub.core import codec, topics
+from hub.core import topics
 from hub.core.errors import Malformed
+from hub.core.hot import Group, route, take
 from hub.core.interest import InterestTable
+from hub.core.keepers import Keepers
 from hub.core.model import Mode
-from hub.core.placement import home
 
 _SUFFIXES = tuple(f"_{mode.name}".encode() for mode in Mode)
 _FEW_GROUPS = 4096
 """Groups that are kept without asking whether a route still leads to them."""
 
 
-class Group:
-    """A set of shards that get the same ticks, and the pairs pending for them."""
-
-    __slots__ = ("dirty", "pairs", "shards")
-
-    def __init__(self, shards: tuple[int, ...], dirty: list[Group]) -> None:
-        self.shards = shards
-        self.pairs: list[bytes] = []
-        self.dirty = dirty  # where it registers when its first pair comes
-
-    def __repr__(self) -> str:
-        return f"<Group {self.shards} with {len(self.pairs) // 2} ticks>"
-
-
 Route = tuple[Group, ...]
-"""Where a topic goes: one group for each lowest mode among the legs, and home's slow one."""
+"""Where a topic goes: one group for each lowest mode among the legs, and the slow ones of those who
+keep the key without a leg."""
 
 
 class Routing:
     """Topics resolved to groups, and the ticks that wait for the next flush."""
 
-    def __init__(self, shards: int, interest: InterestTable, max_topics: int = 1_000_000) -> None:
-        self._shards = shards
+    def __init__(
+        self, shards: int, interest: InterestTable, keepers: Keepers, max_topics: int = 1_000_000
+    ) -> None:
         self._interest = interest
+        self._keepers = keepers
         self._max_topics = max_topics
         self._routes: dict[bytes, Route] = {}
         self._copies: dict[bytes, tuple[bytes, ...]] = {}
@@ -55,7 +44,8 @@ class Routing:
         self._most_groups = _FEW_GROUPS
         self._fast: list[Group] = []
         self._slow: list[Group] = []
-        self._homes = [Group((shard,), self._slow) for shard in range(shards)]
+        self.malformed = 0
+        self._slow_groups = [Group((shard,), self._slow) for shard in range(shards)]
 
     def __repr__(self) -> str:
         return f"<Routing {len(self._routes)} topics in {len(self._groups)} groups>"
@@ -63,36 +53,23 @@ class Routing:
     def __len__(self) -> int:
         return len(self._routes)
 
-    def offer(self, pairs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-        """Take ticks `[topic, json, ...]` in their order; returns the pairs that are none."""
-        strays = []
-        routes = self._routes
-        parts = iter(pairs)
-        for topic, payload in zip(parts, parts, strict=True):
-            route = routes.get(topic)
-            if route is None:
-                try:
-                    topic, route = self._resolve(topic)  # noqa: PLW2901  # its canonical form
-                except Malformed:
-                    strays.append((topic, payload))
-                    continue
-            for group in route:
-                waiting = group.pairs
-                if not waiting:
-                    group.dirty.append(group)
-                waiting.append(topic)
-                waiting.append(payload)
+    def offer(self, pairs: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """Take ticks `[topic, json, ...]` in their order; returns the pairs that are none. Those
+        whose JSON is no object are dropped and counted."""
+        strays: list[tuple[bytes, bytes]] = []
+        self.malformed += route(pairs, self._routes, self._resolve, strays)
         return strays
 
-    def offer_shared(self, pairs: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    def offer_shared(self, pairs: list[bytes]) -> list[tuple[bytes, bytes]]:
         """The same for ticks of the bus; nothing is to be done for scopes while there are none."""
-        if not self._interest.has_scopes:
+        if not self._interest.scopes:
             return self.offer(pairs)
         spread, strays = self._spread(pairs)
         return strays + self.offer(spread)
 
     def invalidate(self, keys: Iterable[bytes]) -> None:
-        """Interest in these keys has changed. Nothing may be pending: `flush` first."""
+        """Interest in these keys, or who keeps them, has changed. Nothing may be pending: `flush`
+        first."""
         for key in keys:
             shared = topics.plain(key)
             for suffix in _SUFFIXES:
@@ -109,16 +86,16 @@ class Routing:
 
     @property
     def pending_slow(self) -> bool:
-        """Whether ticks wait on their slow way home."""
+        """Whether ticks wait on their slow way."""
         return bool(self._slow)
 
     def take_fast(self) -> dict[int, list[bytes]]:
         """The pending batches of each shard that wants ticks."""
-        return self._take(self._fast)
+        return take(self._fast)
 
     def take_slow(self) -> dict[int, list[bytes]]:
-        """The pending batches of each home."""
-        return self._take(self._slow)
+        """The pending batches of each shard that only keeps ticks."""
+        return take(self._slow)
 
     def _spread(self, pairs: Sequence[bytes]) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
         """Each tick once more for every scope in which its key is wanted; and the pairs that are
@@ -153,7 +130,7 @@ class Routing:
     def _tidy(self) -> None:
         """Forget groups to which no route leads. Nothing may be pending. It is done again when
         there are twice as many, so a change costs no more for it on the whole."""
-        used = {group for route in self._routes.values() for group in route}
+        used = {group for groups in self._routes.values() for group in groups}
         self._groups = {shards: group for shards, group in self._groups.items() if group in used}
         self._most_groups = max(_FEW_GROUPS, 2 * len(self._groups))
 
@@ -161,28 +138,26 @@ class Routing:
         """The canonical topic and its route. Raises Malformed."""
         key, mode = topics.parse(topic)
         canonical = topics.of(key, mode)
-        route = self._routes.get(canonical)
-        if route is None:
+        found = self._routes.get(canonical)
+        if found is None:
             if len(self._routes) >= self._max_topics:
                 self._routes.clear()
-            route = self._routes[canonical] = self._route(key, mode)
-        return canonical, route
+            found = self._routes[canonical] = self._route(key, mode)
+        return canonical, found
 
     def _route(self, key: bytes, mode: int) -> Route:
         by_lowest: dict[int, list[int]] = {}
-        away = home_shard = home(key, self._shards)
-        for shard, lowest in self._interest.legs(key).items():
-            if shard == home_shard:
+        legs, keeping = self._interest.legs(key), self._keepers.all_ticks(key)
+        for shard, lowest in legs.items():
+            if shard in keeping:
                 by_lowest.setdefault(Mode.LTP, []).append(shard)
-                away = -1
             elif lowest <= mode:
                 by_lowest.setdefault(lowest, []).append(shard)
         groups = []
         for shards in by_lowest.values():
             shards.sort()
             groups.append(self._group(tuple(shards)))
-        if away >= 0:
-            groups.append(self._homes[away])
+        groups += [self._slow_groups[shard] for shard in keeping if shard not in legs]
         return tuple(groups)
 
     def _group(self, shards: tuple[int, ...]) -> Group:
@@ -190,15 +165,3 @@ class Routing:
         if group is None:
             group = self._groups[shards] = Group(shards, self._fast)
         return group
-
-    @staticmethod
-    def _take(dirty: list[Group]) -> dict[int, list[bytes]]:
-        """Pack each group once; its frame goes to each of its shards."""
-        frames: dict[int, list[bytes]] = defaultdict(list)
-        for group in dirty:
-            packed = codec.pack(group.pairs)
-            group.pairs = []
-            for shard in group.shards:
-                frames[shard].append(packed)
-        dirty.clear()
-        return frames

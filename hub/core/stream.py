@@ -5,7 +5,7 @@ each message carries the token of the shard's stay at the router, which the welc
 left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
 
-VERSION = 2
+VERSION = 3
 """Of control messages and this stream together; both ends must be of the same. Every token
 begins with it, so that no message of another version is taken for one of this."""
 
@@ -18,24 +18,28 @@ def token(epoch: int, lease: int) -> bytes:
 TICKS = b"t"
 """Batches of ticks the shard has legs for: one frame per group."""
 
-HOME = b"h"
-"""Batches of ticks the shard is only the home of."""
+KEEP = b"k"
+"""Batches of ticks the shard has no leg for, and only keeps the last values of."""
 
 ACCOUNT = b"a"
 """One batch of account events; never dropped, not even those of an earlier stay of the same
 process, since the router knows them sent. One without content stands for events that were lost."""
 
 OPENED = b"o"
-"""Keys whose leg has just been opened, and the number of the shard's word that opened it: what
-the shard knew of them is void, unless it is home."""
+"""Keys whose ticks begin here: on a leg, with the number of the shard's word that opened it, or for
+an heir, with the number 0. What the shard knew of them is void once the question is answered whose
+number follows."""
+
+CLOSED = b"c"
+"""Keys whose ticks end here: what the shard knows of them is void."""
 
 QUERY = b"q"
-"""Asks a home for last values: the stay of the shard that wants them, the question's number, live
+"""Asks a keeper for last values: the stay of the shard that wants them, the question's number, live
 keys, other keys."""
 
 VALUES = b"v"
-"""A home's answer. To the router: stay and question as they were asked, a batch. To the shard
-that wants it: the batch, then the keys with the number of the opening that it is for."""
+"""A keeper's answer. To the router: stay and question as they were asked, a batch. To the shard
+that wants it: the batch, then the keys with the number of the question."""
 
 FORGET = b"f"
 """Keys that are no longer live upstream: their last values are void."""

@@ -1,41 +1,41 @@
-"""The flush window: how long to wait for more before sending, by how busy the process is.
+"""The flush window: how long to wait for more before sending, by how much comes.
 
-An idle process sends at once. The busier it is, the longer it waits, up to the longest window:
-cost per delivery falls as load rises, and latency stays bounded. `now_s` and `cpu_s` are seconds
-of wall clock and of this process's CPU time. Widths are whole milliseconds, as a loop's timers are.
+Few ticks are sent at once. The more come, the longer each waits for company, up to the longest
+window: every flush wakes shards and clients, and that is what a tick costs.
 """
 
 from __future__ import annotations
 
 _SAMPLE_S = 0.05
+_STEP_MS = 0.5
 
 
 class Window:
-    """The wait before the next flush, between 0 and `longest_ms`; it begins to open at a share
-    `idle` of a core and is open at `busy`."""
+    """The wait before the next flush in ms, between 0 and `longest_ms`; it begins to open at `few`
+    messages a second and is open at `many`."""
 
-    def __init__(self, longest_ms: float, idle: float = 0.04, busy: float = 0.2) -> None:
-        self._longest_ms = longest_ms
-        self._idle = idle
-        self._busy = busy
-        self._at_s = 0.0
-        self._cpu_s = 0.0
-        self.share = 0.0
-        self.width_ms = 0
+    def __init__(self, longest_ms: float, few: float = 250.0, many: float = 1000.0) -> None:
+        self.longest_ms = longest_ms
+        self._few = few
+        self._many = many
+        self._since_s = 0.0
+        self._count = 0
+        self.rate = 0.0
+        self.width_ms = 0.0
 
     def __repr__(self) -> str:
-        return f"<Window {self.width_ms} ms at {self.share:.0%} of a core>"
+        return f"<Window {self.width_ms:g} ms at {self.rate:.0f} messages/s>"
 
-    def due(self, now_s: float) -> bool:
-        """Whether it is time to `sample` again."""
-        return now_s - self._at_s >= _SAMPLE_S
-
-    def sample(self, now_s: float, cpu_s: float) -> None:
-        """Take a reading; the width follows the share of CPU used since the last one."""
-        elapsed_s = now_s - self._at_s
-        if self._at_s and elapsed_s > 0:
-            share = (cpu_s - self._cpu_s) / elapsed_s
-            self.share += (share - self.share) * min(1.0, elapsed_s / (2 * _SAMPLE_S))
-            opening = (self.share - self._idle) / (self._busy - self._idle)
-            self.width_ms = round(self._longest_ms * min(1.0, max(0.0, opening)))
-        self._at_s, self._cpu_s = now_s, cpu_s
+    def took(self, count: int, now_s: float) -> None:
+        """So many messages have come. The width follows their rate, a step at a time."""
+        self._count += count
+        elapsed_s = now_s - self._since_s
+        if elapsed_s < _SAMPLE_S:
+            return
+        if self._since_s:
+            rate = self._count / elapsed_s
+            self.rate += (rate - self.rate) * min(1.0, elapsed_s / (2 * _SAMPLE_S))
+            opening = (self.rate - self._few) / (self._many - self._few)
+            wide_ms = self.longest_ms * min(1.0, max(0.0, opening))
+            self.width_ms = min(self.longest_ms, round(wide_ms / _STEP_MS) * _STEP_MS)
+        self._since_s, self._count = now_s, 0

@@ -25,10 +25,12 @@ from hub.feeds.base import LoginFeed
 from hub.runtime import links
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom
+from hub.runtime.pipe import Pipe
 from hub.runtime.role import Role, run
 
 _INGEST_QUEUE = 1000
 _TICK_S = 0.25
+_CALM_TICK_S = 1.0
 _GRACE_S = 10.0
 _LARGEST_BATCH = 2000
 
@@ -47,9 +49,8 @@ class FeedHost(Role):
 
     async def start(self) -> None:
         """Start the feed, then report for work."""
-        self._ingest = links.Pipe(
-            links.connect(links.PUSH, links.ipc(self.runtime_dir, INGEST), queue=_INGEST_QUEUE)
-        )
+        address = links.ipc(self.runtime_dir, INGEST)
+        self._ingest = Pipe(links.Push(links.connect(links.PUSH, address, queue=_INGEST_QUEUE)))
         self._ingest.reset(open_=True)
         self._control = ControlLink(
             self.name,
@@ -190,7 +191,7 @@ class FeedHost(Role):
         pause of this process what they have said meanwhile is read first."""
         clock = Awake()
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(_TICK_S if self._claims.lingering else _CALM_TICK_S)
             pause = clock.pause(time.monotonic())
             self._forget_at += pause.seconds
             if not pause.read_first:

@@ -24,8 +24,9 @@ from hub.core.liveness import BEAT_S, MISSED_S
 from hub.core.model import Offer
 from hub.core.names import CLI, CONTROL
 from hub.core.window import Window
-from hub.runtime.links import Parts, Pump, bind, connect, ipc
+from hub.runtime.links import Messages, Parts, bind, connect, ipc
 from hub.runtime.log import Seldom
+from hub.runtime.pump import Pump
 
 _QUEUE = 100_000
 _ROUTERS_OWN = frozenset({"welcome", "who", "refused", "pulse"})
@@ -77,7 +78,7 @@ class ControlLink:
 
     def start(self, background: Background = asyncio.create_task) -> None:
         """Say hello and begin to beat, in a task that `background` starts."""
-        self._pump.add(self._sock, self._take)
+        self._pump.add(Messages(self._sock, self._take))
         self._beats = background(self._beat())
 
     def send(self, message: Message) -> None:
@@ -177,7 +178,7 @@ class Switch:
 
     def start(self) -> None:
         """Begin to read."""
-        self._pump.add(self._sock, self._take)
+        self._pump.add(Messages(self._sock, self._take))
 
     def send(self, to: str, message: Message) -> bool:
         """Send to a process by name; False when it is not there."""
@@ -225,7 +226,7 @@ async def ask(runtime_dir: Path, to: str, message: Message, timeout_s: float = 3
         if not answer.done():
             answer.set_result(reply)
 
-    pump.add(sock, take)
+    pump.add(Messages(sock, take))
     sock.send(codec.encode(message | {"to": to}))
     pump.poke()
     try:

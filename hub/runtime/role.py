@@ -36,7 +36,7 @@ LEASH = "HUB_LEASH"
 _LAG_S = 0.25
 _LAGS = 6
 """How many measurements count: those since the last beat, or one more."""
-_WATCHDOG_S = 1.0
+_WATCHDOG_S = 5.0
 
 
 class Role:

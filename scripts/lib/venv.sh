@@ -1,4 +1,4 @@
-# Sourced by scripts/hub and scripts/test: makes .venv and keeps it at what the lock files say.
+# Sourced by scripts/hub, scripts/test and scripts/bench: makes .venv and keeps it at what the lock files say.
 #
 # 1. .venv/.stamp names the place of the repository and the hash of each lock that is installed.
 #    It is written last; while it holds what is asked for, nothing else is looked at.
@@ -7,6 +7,8 @@
 #
 # All that is said here goes to stderr, one sentence for each thing that is missing.
 
+source "$root/scripts/lib/hot.sh"
+
 say() { printf 'shardhub: %s\n' "$*" >&2; }
 
 fail() {
@@ -14,22 +16,31 @@ fail() {
     exit 78 # sysexits(3): this installation cannot be used
 }
 
-# venv_ensure LOCK: afterwards .venv holds what LOCK lists, and finds the project's own packages.
+# venv_ensure LOCK: afterwards .venv holds what LOCK lists, and finds the project's own packages; the
+# tick path is compiled if it can be.
 venv_ensure() {
     local lock=$1 guard
-    venv_stamped "$lock" && return
-    [[ -w $root || ! -r $root/.venv/.stamp || -x $root/.venv/bin/python ]] ||
-        fail "you may not run $(readlink -m "$root/.venv/bin/python"), which .venv was made with; let who may" \
-            "write here type \`rm -r $root/.venv; PYTHON=/usr/bin/python3 $root/scripts/${0##*/} --version\`."
-    [[ -w $root && (! -e $root/.venv || -w $root/.venv) ]] ||
-        fail "you may not write to $root; type \`sudo $root/scripts/${0##*/}\` once to install there."
+    if venv_stamped "$lock"; then
+        hot_settled && return
+    else
+        venv_may_install
+    fi
     exec {guard}<"$root"
     if ! flock --nonblock "$guard"; then
         say "another run is installing; waiting for it."
         flock "$guard"
     fi
     venv_stamped "$lock" || venv_install "$lock"
+    hot_settled || hot_make || true
     exec {guard}<&-
+}
+
+venv_may_install() {
+    [[ -w $root || ! -r $root/.venv/.stamp || -x $root/.venv/bin/python ]] ||
+        fail "you may not run $(readlink -m "$root/.venv/bin/python"), which .venv was made with; let who may" \
+            "write here type \`rm -r $root/.venv; PYTHON=/usr/bin/python3 $root/scripts/${0##*/} --version\`."
+    [[ -w $root && (! -e $root/.venv || -w $root/.venv) ]] ||
+        fail "you may not write to $root; type \`sudo $root/scripts/${0##*/}\` once to install there."
 }
 
 venv_stamped() {
@@ -42,22 +53,34 @@ venv_stamped() {
 venv_hash() { (cd "$root" && sha256sum "$1"); }
 
 venv_install() {
-    local lock=$1 other=requirements.lock started=$SECONDS new
+    local lock=$1 other=requirements.lock started=$SECONDS new beside=
     trap 'say "interrupted; type the same again to go on."; exit 130' INT TERM
-    venv_usable || venv_make
+    if venv_usable; then beside=$(venv_beside "$lock"); else venv_make; fi
     : >"$root/.venv/.unfinished"
     rm -f "$root/.venv/.stamp"
     venv_pip "$lock"
     venv_python -c 'import sys, sysconfig; from pathlib import Path
 Path(sysconfig.get_path("purelib"), "shardhub.pth").write_text(sys.argv[1] + "\n")' "$root"
     new=$root/.venv/.stamp.new
-    { printf '%s\n' "$root" && venv_hash "$lock"; } >"$new"
+    { printf '%s\n' "$root" && venv_hash "$lock" && printf '%s\n' "$beside"; } >"$new"
     # The development lock holds all that the other one does, so scripts/hub is content with it.
-    [[ $lock == "$other" ]] || venv_hash "$other" >>"$new"
+    [[ $lock != requirements-dev.lock ]] || venv_hash "$other" >>"$new"
     rm "$root/.venv/.unfinished"
     mv "$new" "$root/.venv/.stamp"
     trap - INT TERM
     say "ready after $((SECONDS - started)) s."
+}
+
+# What the stamp says that is still so when LOCK is installed: the benchmark's lock shares no package
+# with the others.
+venv_beside() {
+    local stamp=$root/.venv/.stamp bench=requirements-bench.lock
+    [[ -r $stamp ]] || return 0
+    if [[ $1 == "$bench" ]]; then
+        sed -e 1d -e "/ $bench\$/d" "$stamp"
+    else
+        grep " $bench\$" "$stamp" || true
+    fi
 }
 
 venv_python() { "$root/.venv/bin/python" -P "$@"; }

@@ -274,7 +274,10 @@ def test_a_terminal_is_calm_unless_a_level_is_named(
     if variable:
         monkeypatch.setitem(os.environ, "HUB_LOG_LEVEL", variable)
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
-    names = ("shards", "runtime_dir", "host", "port", "bus_port", "openalgo", "openalgo_python")
+    names = (
+        *("shards", "runtime_dir", "host", "port", "bus_port", "latency"),
+        *("openalgo", "openalgo_python"),
+    )
     given = dict.fromkeys(names)
     found = start.flags(given | {"feeds": (), "log_level": level}, demo=False, file=path)
     assert found["hub.log_level"] == expected

@@ -125,6 +125,23 @@ def test_a_problem_is_told_in_full_below_the_table(
     assert "disconnected, see below" in text
 
 
+def test_what_is_not_compiled_is_told_in_one_line_with_what_to_do(
+    hub: Any, answer: Any, runtime_dir: Path
+) -> None:
+    slow = [process("router", compiled=False), SHARD | {"compiled": False}]
+    answer(status=[status(process("supervisor"), *slow)])
+    text = hub("status", "--runtime-dir", runtime_dir).stdout
+    assert "router, shard-0: not compiled, which costs about a third more CPU" in text
+    assert "apt install gcc python3-dev" in text
+
+
+def test_what_is_compiled_or_says_nothing_of_it_is_not_mentioned(
+    hub: Any, answer: Any, runtime_dir: Path
+) -> None:
+    answer(status=[status(process("router", compiled=True), process("monitor"))])
+    assert "compiled" not in hub("status", "--runtime-dir", runtime_dir).stdout
+
+
 def test_the_table_fits_100_columns_on_a_busy_day() -> None:
     busy = SHARD | {"pid": 4194304, "clients": 1234, "symbols": 98765, "in_s": 123456.0,
                     "out_s": 98765432.0, "lag_ms": 12.3, "conflated": 123456, "behind": 12,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hub import supervisor as module
 from hub.core.config import Bus, Hub, Settings, Websocket
 from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
 from hub.supervisor import Supervisor
@@ -214,6 +216,51 @@ def test_a_child_that_does_not_leave_is_killed_after_its_patience(play: Play) ->
     assert play.signals() == [], "it has stop_s and a second to leave by itself"
     play.turn(1)
     assert play.signals() == [("shard-0", signal.SIGKILL)]
+
+
+# When the next turn is.
+
+
+def test_a_turn_may_wait_longer_only_while_all_is_well(play: Play) -> None:
+    assert play.hub._step_s() == STEP_S
+    play.bring_up()
+    assert STEP_S < play.hub._step_s() < module._LONGEST_STEP_S, "or each turn would be a pause"
+    play.children.end("shard-0", 1)
+    play.turn(feeding=NAMES[:2])
+    assert play.hub._step_s() == STEP_S, "it is to be started again soon"
+    play.turn(feeding=NAMES[:2])
+    assert play.states()["shard-0"] is State.STARTING
+    play.children.say("shard-0", READY="1")
+    play.turn()
+    assert play.hub._step_s() > STEP_S
+    play.hub._stop(signal.SIGTERM)
+    assert play.hub._step_s() == STEP_S
+
+
+def test_rule_1_what_happens_brings_on_the_next_turn_at_once(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_STEP_S", 1000.0)
+    monkeypatch.setattr(module, "_CALM_STEP_S", 1000.0)
+
+    async def main() -> None:
+        async def seen(what: object, where: Sequence[object]) -> None:
+            while what not in where:  # noqa: ASYNC110  # a list has no event of its own
+                await asyncio.sleep(0)
+
+        running = asyncio.create_task(play.hub._reconcile())
+        for name in NAMES:
+            await seen(name, play.children.started)
+            play.children.say(name, READY="1")
+            play.hub._read_notifications()  # as the loop does when something has come
+        play.hub._stop(signal.SIGTERM)
+        for name in ("shard-0", "monitor", "feed-sim", "router"):
+            await seen((name, signal.SIGTERM), play.children.signals)
+            play.children.end(name)
+            play.hub._news.set()  # as SIGCHLD does
+        assert await running == 0
+
+    asyncio.run(asyncio.wait_for(main(), 20))
 
 
 # A pause of the supervisor: SIGSTOP, Ctrl-Z and fg, a machine that was suspended.

@@ -20,10 +20,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
+def on_both_wires(hub: str) -> pytest.MarkDecorator:
+    """Run a test with the fixture `hub`, or what `make_hub` makes, on either wire."""
+    wires = [{"flow.wire": wire} for wire in ("native", "libzmq")]
+    return pytest.mark.parametrize(hub, wires, ids=["native", "libzmq"], indirect=True)
+
+
 @pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
+def hub(request: pytest.FixtureRequest) -> Iterator[Hub]:
     """A hub of four shards with the feeds bus and sim, for all tests of a module."""
-    hub = Hub()
+    hub = Hub(getattr(request, "param", {}))
     try:
         yield hub.start()
         assert hub.stop() == 0, hub.log()
@@ -32,12 +38,12 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def make_hub() -> Iterator[MakeHub]:
+def make_hub(request: pytest.FixtureRequest) -> Iterator[MakeHub]:
     """Makes hubs with flags of their own; those that still run are stopped in the end."""
     made: list[Hub] = []
 
     def make(flags: dict[str, Any] | None = None, *, start: bool = True) -> Hub:
-        hub = Hub(flags)
+        hub = Hub(getattr(request, "param", {}) | (flags or {}))
         made.append(hub)
         return hub.start() if start else hub
 

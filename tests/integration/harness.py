@@ -20,11 +20,13 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import psutil
 import zmq
 from websockets.asyncio.client import ClientConnection, connect
@@ -58,7 +60,8 @@ class Process(NamedTuple):
 
 
 class Hub:
-    """One hub in processes of its own; `flags` are `section.name` with values."""
+    """One hub in processes of its own; `flags` are `section.name` with values. The wire is that of
+    HUB_FLOW_WIRE unless a flag says another."""
 
     def __init__(self, flags: dict[str, Any] | None = None) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="hubtest-", dir="/tmp"))  # short: it holds sockets
@@ -71,6 +74,7 @@ class Hub:
             "hub.runtime_dir": str(self.runtime_dir),
             "hub.feeds": ["bus", "sim"],
             "hub.shards": 4,
+            "flow.wire": os.environ.get("HUB_FLOW_WIRE", "native"),
             "websocket.port": 0,
             "bus.port": 0,
             "keys.file": str(self.dir / "keys.json"),
@@ -210,9 +214,15 @@ class Hub:
 
     @asynccontextmanager
     async def client(
-        self, user: str = "anita", *, snapshot: bool | None = None, **options: Any
+        self,
+        user: str = "anita",
+        *,
+        snapshot: bool | None = None,
+        form: Message | None = None,
+        **options: Any,
     ) -> AsyncIterator[Client]:
-        """A client that has authenticated, unless `user` is empty.
+        """A client that has authenticated, unless `user` is empty; `form` is what it asks for of
+        `batch` and `encoding`.
 
         It takes in all that comes, so that it is never the one that is slow, unless `options`
         has a `max_queue`.
@@ -221,11 +231,13 @@ class Hub:
         async with connect(self.url, **options) as socket_:
             client = Client(socket_)
             if user:
-                extra = {} if snapshot is None else {"snapshot": snapshot}
+                extra = ({} if snapshot is None else {"snapshot": snapshot}) | (form or {})
                 reply = await client.ask(
                     {"action": "authenticate", "api_key": self.keys[user]} | extra
                 )
                 assert reply["status"] == "success", reply
+                assert {name: reply[name] for name in form or {}} == (form or {})
+                client.form = form or {}
             yield client
 
     @asynccontextmanager
@@ -303,24 +315,45 @@ class Publisher:
 
 
 class Client:
-    """A client over `websockets`; `seen` has every message it has read, in order."""
+    """A client over `websockets`; `seen` has every message it has read, in order, with the ticks
+    of batches one by one; `batches` is how many ticks each batch had."""
 
     def __init__(self, socket_: ClientConnection) -> None:
         self.socket = socket_
+        self.form: Message = {}
         self.seen: list[Message] = []
+        self.batches: list[int] = []
+        self._unread: deque[Message] = deque()
 
     async def send(self, message: object) -> None:
         """Send a message, a string as it is."""
         await self.socket.send(message if isinstance(message, str) else json.dumps(message))
 
     async def next(self, within_s: float = WITHIN_S) -> Message:
-        """The next message of whatever kind."""
-        async with asyncio.timeout(within_s):
-            text = await self.socket.recv()
-        assert isinstance(text, str), "the hub sends text frames only"
-        message: Message = json.loads(text, parse_constant=_refuse)
+        """The next message of whatever kind, or tick of a batch."""
+        if not self._unread:
+            async with asyncio.timeout(within_s):
+                self._take(await self.socket.recv())
+        message = self._unread.popleft()
         self.seen.append(message)
         return message
+
+    def _take(self, message: str | bytes) -> None:
+        """Read a message, which is in the form that was asked for."""
+        packed = self.form.get("encoding") == "msgpack"
+        assert isinstance(message, bytes if packed else str), "of another encoding"
+        found = (
+            json.loads(message, parse_constant=_refuse)
+            if isinstance(message, str)
+            else msgspec.msgpack.decode(message)
+        )
+        if isinstance(found, list):
+            self.batches.append(len(found))
+        batch = found if isinstance(found, list) else [found]
+        self._unread.extend(batch)
+        for one in batch:
+            is_tick = one.get("type") == "market_data"
+            assert (found is batch) == (is_tick and bool(self.form.get("batch")))
 
     async def ask(self, message: object) -> Message:
         """Send a request; the next message that is not a tick or an order update."""

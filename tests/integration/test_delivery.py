@@ -13,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from hub.auth.keystore import KeyStore
-from tests.integration.conftest import MakeHub
+from tests.integration.conftest import MakeHub, on_both_wires
 from tests.integration.harness import (
     Client,
     Hub,
@@ -40,6 +40,7 @@ def numbers(messages: list[Message], symbol: str) -> list[int]:
 # Exactly once, in order.
 
 
+@on_both_wires("hub")
 def test_every_tick_reaches_every_subscriber_exactly_once_and_in_order(hub: Hub) -> None:
     symbols = fresh(count=200)
     rounds = 40
@@ -79,6 +80,7 @@ def test_every_tick_reaches_every_subscriber_exactly_once_and_in_order(hub: Hub)
     asyncio.run(main())
 
 
+@on_both_wires("hub")
 def test_ticks_of_all_modes_of_a_symbol_keep_their_order(hub: Hub) -> None:
     async def main() -> None:
         (symbol,) = fresh()
@@ -100,6 +102,7 @@ def test_ticks_of_all_modes_of_a_symbol_keep_their_order(hub: Hub) -> None:
     asyncio.run(main())
 
 
+@on_both_wires("hub")
 def test_who_comes_and_goes_costs_those_who_stay_nothing(hub: Hub) -> None:
     """Interest changes all the time while ticks fall: legs open and close around the one held."""
 
@@ -147,6 +150,7 @@ def test_who_comes_and_goes_costs_those_who_stay_nothing(hub: Hub) -> None:
 # Order updates.
 
 
+@on_both_wires("hub")
 def test_order_updates_reach_exactly_their_users_followers_in_order(hub: Hub) -> None:
     async def main() -> None:
         async with AsyncExitStack() as stack:
@@ -215,6 +219,7 @@ def test_who_becomes_another_user_gets_no_order_updates_of_the_one_he_was(hub: H
     asyncio.run(main())
 
 
+@on_both_wires("hub")
 def test_an_order_update_right_after_the_reply_is_not_missed(hub: Hub) -> None:
     async def main() -> None:
         async with hub.publisher() as publisher:
@@ -230,6 +235,7 @@ def test_an_order_update_right_after_the_reply_is_not_missed(hub: Hub) -> None:
 # First values.
 
 
+@on_both_wires("hub")
 def test_a_snapshot_comes_right_after_the_reply_wherever_the_client_is(hub: Hub) -> None:
     async def main() -> None:
         symbols = fresh(count=20)
@@ -274,6 +280,7 @@ def test_there_is_no_snapshot_for_who_does_not_want_it(hub: Hub) -> None:
     asyncio.run(main())
 
 
+@on_both_wires("hub")
 def test_a_snapshot_is_what_a_holder_of_that_mode_was_sent_last(hub: Hub) -> None:
     async def main() -> None:
         (symbol,) = fresh()
@@ -294,6 +301,7 @@ def test_a_snapshot_is_what_a_holder_of_that_mode_was_sent_last(hub: Hub) -> Non
     asyncio.run(main())
 
 
+@on_both_wires("hub")
 def test_no_client_is_ever_shown_an_older_value_after_a_newer_one(hub: Hub) -> None:
     async def main() -> None:
         (symbol,) = fresh()
@@ -417,6 +425,22 @@ def test_beyond_the_limit_of_symbols_each_one_is_refused(make_hub: MakeHub) -> N
 # Spreading connections.
 
 
+def test_packed_a_shard_is_full_before_the_next_gets_anybody(make_hub: MakeHub) -> None:
+    """They cost nothing when they come: what bounds them is how many they are."""
+    settings = {"websocket.spread": "packed", "websocket.pack_clients": 3, "hub.shards": 3}
+    hub = make_hub(settings | {"websocket.pack_share": 1.0})
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                await stack.enter_async_context(hub.client())
+            await hub.figures_when(
+                lambda f: [f[f"shard-{n}"]["clients"] for n in range(3)] == [3, 2, 0], "packed"
+            )
+
+    asyncio.run(main())
+
+
 def test_connections_are_spread_evenly_over_the_shards(make_hub: MakeHub) -> None:
     hub = make_hub({"hub.feeds": ["bus"]})
 
@@ -443,6 +467,7 @@ def test_connections_are_spread_evenly_over_the_shards(make_hub: MakeHub) -> Non
 # Slow readers.
 
 
+@on_both_wires("make_hub")
 def test_who_stops_reading_costs_nobody_a_tick_and_gets_the_newest_values_when_back(
     make_hub: MakeHub,
 ) -> None:
@@ -509,6 +534,7 @@ def test_who_reads_nothing_for_too_long_is_closed_with_1013(make_hub: MakeHub) -
     asyncio.run(main())
 
 
+@on_both_wires("make_hub")
 def test_order_updates_are_all_kept_for_who_is_behind(make_hub: MakeHub) -> None:
     hub = make_hub({"websocket.outbox_bytes": 16384, "hub.shards": 1, "hub.feeds": ["bus"]})
 

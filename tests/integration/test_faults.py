@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.conftest import MakeHub
+from tests.integration.conftest import MakeHub, on_both_wires
 from tests.integration.harness import (
     WITHIN_S,
     Client,
@@ -96,6 +96,7 @@ def scene(play: Callable[[Hub, AsyncExitStack], Any], hub: Hub) -> None:
     asyncio.run(main())
 
 
+@on_both_wires("make_hub")
 def test_a_killed_shard_costs_the_clients_of_the_others_nothing(make_hub: MakeHub) -> None:
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
         (symbol,) = fresh()
@@ -128,6 +129,7 @@ def test_a_killed_shard_costs_the_clients_of_the_others_nothing(make_hub: MakeHu
     scene(play, make_hub({"hub.feeds": ["bus"]}))
 
 
+@on_both_wires("make_hub")
 def test_a_router_that_was_paused_blames_nobody_and_loses_nothing(make_hub: MakeHub) -> None:
     """It found everybody silent then, closed all legs, and 872 ticks and 45 order updates that
     waited on the bus went nowhere."""
@@ -159,6 +161,7 @@ def test_a_router_that_was_paused_blames_nobody_and_loses_nothing(make_hub: Make
     scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
 
 
+@on_both_wires("make_hub")
 def test_order_updates_wait_for_a_shard_that_was_stopped(make_hub: MakeHub) -> None:
     """It was taken for gone after 3 s, and 23 of 50 updates never reached its clients, who had
     noticed nothing."""
@@ -188,6 +191,7 @@ def test_order_updates_wait_for_a_shard_that_was_stopped(make_hub: MakeHub) -> N
     scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 1}))
 
 
+@on_both_wires("make_hub")
 def test_order_updates_that_a_new_router_takes_in_reach_their_followers(make_hub: MakeHub) -> None:
     """After a kill 305 came in and 288 went out, uncounted: nobody had told his interest yet."""
 
@@ -217,6 +221,7 @@ def test_order_updates_that_a_new_router_takes_in_reach_their_followers(make_hub
     scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
 
 
+@on_both_wires("make_hub")
 def test_first_values_survive_the_death_of_a_shard_they_do_not_live_on(make_hub: MakeHub) -> None:
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
         symbols = fresh(count=40)
@@ -239,6 +244,7 @@ def test_first_values_survive_the_death_of_a_shard_they_do_not_live_on(make_hub:
     scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
 
 
+@on_both_wires("make_hub")
 def test_a_killed_router_disconnects_nobody_and_ticks_resume(make_hub: MakeHub) -> None:
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
         (symbol,) = fresh()

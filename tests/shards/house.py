@@ -33,7 +33,7 @@ class House:
         websocket = {"port": 0} | sections.pop("websocket", {})
         hub = {"shards": 1} | sections.pop("hub", {})
         self.settings = make_settings(hub=hub, websocket=websocket, **sections)
-        self.desk = Desk(shard, self.settings)
+        self.desk = Desk(self.settings)
         serve(self.desk, "bus")
         self.may_answer = asyncio.Event()
         self.may_answer.set()

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from hub.core import topics
+from hub.core import forms, topics
 from hub.core.config import Settings
-from hub.core.latest import Line
+from hub.core.hot import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
 from shards.desk import Desk
@@ -35,11 +35,46 @@ def make_guests(settings: Settings, tally: Tally | None = None) -> Guests:
 
 
 def messages(data: bytes) -> list[str]:
-    """The text messages in a server's bytes, read as RFC 6455 (5.2) says; each is one frame that
-    is final, unmasked and a text."""
-    found = []
+    """The messages in a server's bytes, which are all texts."""
+    found = bodies(data)
+    assert all(isinstance(text, str) for text in found), f"not only texts: {found}"
+    return [str(text) for text in found]
+
+
+def replies(data: bytes) -> list[dict[str, Any]]:
+    """The JSON objects in a server's bytes."""
+    return [json.loads(text) for text in messages(data)]
+
+
+def received(data: bytes, form: int) -> list[Any]:
+    """What the messages in a server's bytes say, which are all in the encoding of this form."""
+    found = bodies(data)
+    kind = bytes if form & forms.MSGPACK else str
+    assert all(isinstance(one, kind) for one in found), f"not only {kind}: {found}"
+    return [decoded(one) for one in found]
+
+
+def decoded(body: str | bytes) -> Any:
+    """What a message says."""
+    return json.loads(body) if isinstance(body, str) else msgspec.msgpack.decode(body)
+
+
+def ticks(data: bytes, form: int) -> list[dict[str, Any]]:
+    """The ticks in a server's bytes, where there is nothing else."""
+    found = received(data, form)
+    if form & forms.BATCH:
+        assert all(isinstance(batch, list) and batch for batch in found)
+        return [one for batch in found for one in batch]
+    return found
+
+
+def bodies(data: bytes) -> list[str | bytes]:
+    """The messages in a server's bytes, read as RFC 6455 (5.2) says; each is one frame that is
+    final and unmasked. What is binary stays bytes."""
+    found: list[str | bytes] = []
     while data:
-        assert data[0] == 0x81, f"not a final text frame: {data[:16]!r}"
+        assert data[0] in {0x81, 0x82}, f"not a final frame: {data[:16]!r}"
+        is_text = data[0] == 0x81
         size, start = data[1], 2
         assert size <= 127, "a server's frames carry no mask"
         if size == 126:
@@ -49,19 +84,15 @@ def messages(data: bytes) -> list[str]:
             size, start = int.from_bytes(data[2:10], "big"), 10
             assert size >= 1 << 16, "the shortest form is due"
         assert len(data) >= start + size, "the frame is cut"
-        found.append(data[start : start + size].decode())
+        body = data[start : start + size]
+        found.append(body.decode() if is_text else body)
         data = data[start + size :]
     return found
 
 
-def replies(data: bytes) -> list[dict[str, Any]]:
-    """The JSON objects in a server's bytes."""
-    return [json.loads(text) for text in messages(data)]
-
-
-def values(data: bytes) -> list[tuple[str, int, Any]]:
+def values(data: bytes, form: int = forms.PLAIN) -> list[tuple[str, int, Any]]:
     """Symbol, tag and payload of each tick in a server's bytes."""
-    return [(found["symbol"], found["mode"], found["data"]) for found in replies(data)]
+    return [(found["symbol"], found["mode"], found["data"]) for found in ticks(data, form)]
 
 
 def instruments(shard: int, shards: int, how_many: int) -> list[Instrument]:
@@ -79,8 +110,10 @@ def tick(instrument: Instrument, mode: Mode, value: object) -> list[bytes]:
 class Client:
     """A session without a socket: it keeps what it is sent."""
 
-    def __init__(self, name: str = "client") -> None:
+    def __init__(self, name: str = "client", form: int = forms.PLAIN) -> None:
         self.name = name
+        self.fd = -1
+        self.form = form
         self.sent: list[bytes] = []
         self.lines: list[Line] = []
         self.events: list[bytes] = []
@@ -90,8 +123,11 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self.name}>"
 
+    def unsent(self, data: bytes, sent: int) -> None:
+        raise AssertionError("it has no socket")
+
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
-        assert len(messages(data)) == len(lines), "frames and lines run side by side"
+        assert len(ticks(data, self.form)) == len(lines), "ticks and lines run side by side"
         self.sent.append(data)
         self.lines += lines
 
@@ -110,12 +146,12 @@ class Client:
     def got(self) -> list[tuple[str, int, Any]]:
         """The ticks sent since this was last asked."""
         data, self.sent = b"".join(self.sent), []
-        return values(data)
+        return values(data, self.form)
 
     def updates(self) -> list[dict[str, Any]]:
         """The order updates sent since this was last asked."""
         data, self.events = b"".join(self.events), []
-        return replies(data)
+        return received(data, self.form)
 
 
 def subscription(mode: object, *wanted: Instrument, **more: object) -> Request:
@@ -139,8 +175,9 @@ def _answer_once(desk: Desk, now_s: float, error: str, *, open_: bool) -> int:
         told += len(wants)
         begun = [want.key for want in wants if want.modes]
         if open_ and feed != ACCOUNTS:
-            desk.snapshots.opened(begun, number)
+            desk.snapshots.opened(begun, number, number)
             desk.snapshots.values([], begun, number)
+            desk.snapshots.closed([want.key for want in wants if not want.modes])
         results = [Result(want.key, want.modes, error) for want in wants if want.modes]
         desk.take_results(feed, results, now_s)
     return told
@@ -163,6 +200,7 @@ def remains(desk: Desk) -> list[str]:
         "waiting": desk._waiting,
         "pending": desk._pending,
         "legs": desk.wanted._legs,
+        "told": desk.snapshots._told,
         "opening": desk.snapshots._opening,
         "awaiting": desk.snapshots._awaiting,
         "followers": desk.accounts._followers,
@@ -174,9 +212,6 @@ def remains(desk: Desk) -> list[str]:
         "audiences": desk.index._audiences,
         "lines that know nothing": [
             line for line in desk.latest.lines.values() if line.payload is None
-        ],
-        "lines of others": [
-            line for line in desk.latest.lines.values() if not desk._is_home(line.key)
         ],
         **{f"wants of {feed}": wants._records for feed, wants in desk.wanted._feeds.items()},
     }

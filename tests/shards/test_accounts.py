@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core import topics
+from hub.core import forms, topics
+from hub.core.errors import Malformed
+from hub.core.forms import BATCH, MSGPACK, PLAIN
 from hub.core.model import Result, Want
 from shards.accounts import Accounts
 from shards.tickets import OrdersTicket
@@ -57,6 +60,32 @@ def test_a_payload_reaches_the_client_verbatim() -> None:
     payload = b'{"type":"order_update",  "user_id": "alice"}'
     accounts.offer([topics.orders(ALICE), payload])
     assert client.events == [bytes((0x81, len(payload))) + payload]
+
+
+def test_each_follower_gets_an_update_in_its_form_and_never_in_a_batch() -> None:
+    accounts = Accounts()
+    clients = [Client(form=form) for form in (PLAIN, BATCH, MSGPACK, BATCH | MSGPACK)]
+    for client in clients:
+        follow(accounts, client, ALICE)
+    accounts.offer([*update(ALICE, 1), *update(ALICE, 2)])
+    for client in clients:
+        assert client.updates() == [{"user_id": ALICE, "n": 1}, {"user_id": ALICE, "n": 2}]
+
+
+def test_an_update_that_cannot_be_written_ends_its_client_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: bytes) -> bytes:
+        raise Malformed("nested too deeply")
+
+    accounts, packed, plain = Accounts(), Client(form=MSGPACK), Client()
+    for client in (packed, plain):
+        follow(accounts, client, ALICE)
+    monkeypatch.setattr(forms, "pack", refuse)
+    accounts.offer(update(ALICE, 1))
+    assert (packed.cut, packed.updates()) == (True, [])
+    assert (plain.cut, numbers(plain)) == (False, [1])
+    assert accounts.malformed == 1
 
 
 def test_a_malformed_update_is_dropped_and_counted() -> None:

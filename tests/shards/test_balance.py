@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.core.placement import Packing
 from shards.balance import Balance
 from tests.shards.house import until
 
@@ -31,8 +32,9 @@ def room() -> Iterator[Path]:
 class Hall:
     """Some shards in one process; sockets are placed, and read at their other end."""
 
-    def __init__(self, room: Path, shards: int) -> None:
+    def __init__(self, room: Path, shards: int, packing: Packing | None = None) -> None:
         self.room = room
+        self.packing = packing
         self.shards = shards
         self.adopted: list[list[socket.socket]] = [[] for _ in range(shards)]
         self.full: list[OSError] = []
@@ -56,6 +58,7 @@ class Hall:
             full=self.full.append,
             watch=loop.add_reader,
             unwatch=loop.remove_reader,
+            packing=self.packing,
         )
 
     async def met(self) -> Hall:
@@ -121,6 +124,22 @@ def test_sockets_go_to_the_least_loaded_wherever_they_were_accepted(room: Path) 
             hall.place(0)
         assert await hall.settled(13) == [3, 5, 5]
         assert [balance.lost for balance in hall.balances] == [0] * SHARDS
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_packed_a_shard_is_filled_before_the_next_gets_any(room: Path) -> None:
+    async def main() -> None:
+        hall = await Hall(room, SHARDS, Packing(share=0.5, clients=4)).met()
+        for _ in range(5):
+            hall.place(2)
+        assert await hall.settled(5) == [4, 1, 0]
+        hall.balances[1].shares.measure(0.0, 0.0)
+        hall.balances[1].shares._before = (0.0, 0.0)
+        hall.balances[1].shares.measure(10.0, 6.0)
+        hall.place(2)
+        assert await hall.settled(6) == [4, 1, 1], "one that works enough gets no more"
         hall.close()
 
     asyncio.run(main())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame
 
 from hub.core.model import Mode
 from shards import connection as module
@@ -110,6 +113,25 @@ def test_what_comes_in_one_breath_with_the_handshake_is_read(uv: bool) -> None:
             raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
             await raw.shake_hands(frame(TEXT, PING_1))
             assert json.loads((await raw.receive())[1])["_pingId"] == 1
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_nothing_is_kept_of_a_handshake_or_of_a_message_that_was_read(uv: bool) -> None:
+    """The WebSocket layer keeps the request's headers, cookies and all, and its last frame."""
+
+    async def main() -> None:
+        async with house() as one:
+            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            await raw.shake_hands(headers="Cookie: a=b\r\n")
+            raw.send(TEXT, json.dumps({"action": "ping", "pad": "x" * 10_000}).encode())
+            await raw.receive()
+            there = gc.get_objects()
+            assert not [found for found in there if type(found) is Headers and "Cookie" in found]
+            frames = [found for found in there if type(found) is Frame]
+            assert frames
+            assert max(len(found.data) for found in frames) < 10_000
             await raw.close()
 
     live(main, uv=uv)

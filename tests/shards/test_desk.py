@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from hub.core.errors import RequestError
-from hub.core.latest import Line
+from hub.core.hot import Line
 from hub.core.model import Identity, Instrument, Mode, Result, Want
 from shards import protocol
 from shards.desk import Desk
@@ -51,7 +51,7 @@ A, B, C = instruments(1, 2, 3)
 def make(**sections: dict[str, Any]) -> Desk:
     hub = {"shards": 2, "feeds": ["zerodha", "dhan"]} | sections.pop("hub", {})
     settings = make_settings(hub=hub, **sections)
-    desk = Desk(0, settings)
+    desk = Desk(settings)
     serve(desk, *settings.hub.feeds)
     return desk
 
@@ -207,6 +207,14 @@ def test_whoever_comes_to_a_confirmed_key_is_answered_at_once() -> None:
     assert wants(desk) == {}
 
 
+def test_a_key_is_there_once_however_many_hold_it() -> None:
+    desk, clients = make(), [Client(), Client(), Client()]
+    for client in clients:
+        hold(desk, client, "LTP", A)
+    (first,), *others = (list(desk.index.held(client)) for client in clients)
+    assert all(key is first for (key,) in others)
+
+
 def test_a_refused_symbol_may_be_asked_for_again() -> None:
     desk, client = make(), Client()
     ticket = ask(desk, client, 1, A)
@@ -316,16 +324,15 @@ def test_the_first_value_follows_the_reply_unless_nobody_asked_for_it() -> None:
     assert hold(desk, third, 2, A, snapshot=False) == []
 
 
-@pytest.mark.parametrize("instrument", [HERE, THERE])
-def test_the_first_value_of_a_new_key_comes_with_the_homes_answer(instrument: Instrument) -> None:
+def test_the_first_value_of_a_new_key_comes_with_the_keepers_answer() -> None:
     desk, client = make(), Client()
-    ticket = ask(desk, client, 2, instrument)
+    ticket = ask(desk, client, 2, HERE)
     (word,) = desk.tell()
-    desk.take_results("zerodha", [Result(instrument.key, 2)], 0.0)
+    desk.take_results("zerodha", [Result(HERE.key, 2)], 0.0)
     assert ticket.confirm()
     assert not client.sent
-    desk.snapshots.opened([instrument.key], word.number)
-    desk.snapshots.values(tick(instrument, QUOTE, 7), [instrument.key], word.number)
+    desk.snapshots.opened([HERE.key], word.number, 5)
+    desk.snapshots.values(tick(HERE, QUOTE, 7), [HERE.key], 5)
     assert [data["ltp"] for _, _, data in client.got()] == [7]
 
 
@@ -462,15 +469,16 @@ def test_whoever_changes_to_another_brokers_user_still_leaves_nothing() -> None:
     assert remains(desk) == []
 
 
-def test_what_nobody_wants_is_forgotten_except_at_home() -> None:
+def test_what_nobody_wants_is_kept_until_the_router_says_that_another_keeps_it() -> None:
     desk, client = make(), Client()
     hold(desk, client, 1, HERE, THERE)
     desk.fanout.offer([*tick(HERE, LTP, 1), *tick(THERE, LTP, 1)])
     desk.leave(client)
-    answer(desk)
-    assert [line.key for line in desk.latest.lines.values()] == [HERE.key]
-    desk.fanout.offer(tick(THERE, LTP, 2))
-    assert len(desk.latest.lines) == 1
+    desk.tell()
+    desk.fanout.offer(tick(HERE, QUOTE, 2))
+    assert len(desk.latest.lines) == 3
+    desk.snapshots.closed([HERE.key])
+    assert [line.key for line in desk.latest.lines.values()] == [THERE.key]
 
 
 # A feed that does not answer, or is not there.
@@ -546,6 +554,7 @@ def test_telling_all_forgets_what_has_ended_since() -> None:
     hold(desk, client, 1, B)
     desk.fanout.offer(tick(B, LTP, 1))
     desk.leave(client)
+    desk.snapshots.reset()
     desk.wanted.tell_all()
     assert remains(desk) == []
     assert not desk.latest.lines
@@ -562,9 +571,10 @@ def test_each_feed_counts_its_symbols() -> None:
 
 def test_ticks_that_came_unasked_are_marked_with_their_time() -> None:
     desk = make()
-    desk.offer_home([*tick(HERE, LTP, 1), *tick(THERE, LTP, 1), b"bad", b"{}"], 5.0)
-    (line,) = desk.latest.lines.values()
-    assert (line.key, line.seen_s) == (HERE.key, 5.0)
+    desk.fanout.offer(tick(THERE, LTP, 1))
+    desk.offer_kept([*tick(HERE, LTP, 1), b"bad", b"{}"], 5.0)
+    seen = {line.key: line.seen_s for line in desk.latest.lines.values()}
+    assert seen == {HERE.key: 5.0, THERE.key: 0.0}
 
 
 # Random histories.
@@ -616,8 +626,8 @@ class Histories(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.unanswered) - 1))
         feed, want = self.unanswered.pop(place)
         if want.modes:
-            self.desk.snapshots.opened([want.key], self.desk.wanted._words)
-            self.desk.snapshots.values([], [want.key], self.desk.wanted._words)
+            self.desk.snapshots.opened([want.key], self.desk.wanted._words, place)
+            self.desk.snapshots.values([], [want.key], place)
             result = Result(want.key, want.modes, "" if good else "no")
             self.desk.take_results(feed, [result], self.now_s)
             self.reply()
@@ -720,7 +730,8 @@ class Histories(RuleBasedStateMachine):
             self.leave(who)
         self.desk.tell()
         assert remains(self.desk) == []
-        assert {line.key for line in self.desk.latest.lines.values()} <= {HERE.key}
+        self.desk.snapshots.closed([one.key for one in KEYS])
+        assert not self.desk.latest.lines
 
 
 Histories.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=40)
@@ -973,7 +984,7 @@ def test_what_was_let_go_before_its_turn_is_not_made_ready() -> None:
     assert not desk.latest.lines
 
 
-def test_a_topic_made_ready_for_nothing_is_forgotten_at_home_too() -> None:
+def test_a_topic_made_ready_for_nothing_is_forgotten() -> None:
     desk, client = make(), Client()
     hold(desk, client, 1, HERE, THERE)
     answer(desk)
@@ -1028,12 +1039,3 @@ def _asked_of(
     ticket = SubscribeTicket(desk, client, request, asked, broker="b", deadline_s=8.0)
     desk.slices.begin(desk._enter(ticket, feed))
     return ticket
-
-
-def test_a_tick_that_comes_late_for_what_was_never_told_leaves_nothing() -> None:
-    desk, client = make(), Client()
-    ticket = ask(desk, client, 1, A)
-    desk.fanout.offer(tick(A, LTP, 1))
-    ticket.cancel()
-    answer(desk)
-    assert remains(desk) == []

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core import frames, topics
+from hub.core import forms, frames, topics
+from hub.core.errors import Malformed
+from hub.core.forms import BATCH, MSGPACK, PLAIN
+from hub.core.hot import Line
 from hub.core.index import Index, Variant
-from hub.core.latest import Latest, Line
+from hub.core.latest import Latest
 from hub.core.model import Instrument, Mode
 from shards.fanout import Fanout, frame
-from tests.shards.kit import Client, messages, tick
+from tests.shards.kit import Client, messages, received, tick
 
 SBIN = Instrument("NSE", "SBIN")
 INFY = Instrument("NSE", "INFY")
@@ -25,16 +28,14 @@ UNDERSCORES = Instrument("NSE_INDEX", "NIFTY_50")
 class World:
     """A fan-out, its index and the changes the desk would make."""
 
-    def __init__(self, concerns: tuple[bytes, ...] | None = None) -> None:
+    def __init__(self) -> None:
         self.index: Index[Client] = Index()
         self.latest = Latest()
-        self.fanout: Fanout[Client] = Fanout(
-            self.index, self.latest, lambda key: concerns is None or key in concerns
-        )
+        self.fanout: Fanout[Client] = Fanout(self.index, self.latest)
 
     def hold(self, client: Client, instrument: Instrument, mode: Mode, broker: str = "b") -> None:
         self.fanout.flush()
-        self.index.add(client, instrument, mode, broker)
+        self.index.add(client, instrument, mode, broker, form=client.form)
         self.latest.unresolve(instrument.key)
 
     def release(self, client: Client, instrument: Instrument, mode: Mode) -> None:
@@ -67,18 +68,6 @@ def test_frames_of_any_size_are_read_by_the_rfc(size: int) -> None:
     world.tick(SBIN, Mode.LTP, "x" * size)
     world.fanout.flush()
     assert client.got() == [("SBIN", 1, {"ltp": "x" * size})]
-
-
-def test_frames_around_the_last_ready_made_header_are_whole() -> None:
-    world, client = World(), Client()
-    world.hold(client, SBIN, Mode.LTP)
-    world.tick(SBIN, Mode.LTP, "")
-    world.fanout.flush()
-    bare = len(messages(client.sent.pop())[0])
-    for size in range(len(frames.HEADERS) - 1, len(frames.HEADERS) + 2):
-        world.tick(SBIN, Mode.LTP, "x" * (size - bare))
-        world.fanout.flush()
-        assert [len(text) for text in messages(client.sent.pop())] == [size]
 
 
 @pytest.mark.parametrize(
@@ -142,46 +131,12 @@ def test_a_client_is_told_the_names_and_the_broker_it_used_itself() -> None:
     assert '"broker": "dhan"}' in two
 
 
-@pytest.mark.parametrize("payload", [b"", b"{", b"[1]", b"null", b"\xff", b'{"a": "\xff"}', b"{}x"])
-def test_a_malformed_payload_is_dropped_and_counted_and_disturbs_nobody(payload: bytes) -> None:
-    world, client = World(), Client()
-    world.hold(client, SBIN, Mode.LTP)
-    world.tick(SBIN, Mode.LTP, 1)
-    world.fanout.offer([b"NSE_SBIN_LTP", payload, *tick(SBIN, Mode.LTP, 2)])
-    world.fanout.flush()
-    assert [data["ltp"] for _, _, data in client.got()] == [1, 2]
-    assert (world.fanout.malformed, world.fanout.seq) == (1, 2)
-
-
-def test_a_malformed_payload_leaves_the_last_value_alone() -> None:
-    world = World()
-    world.tick(SBIN, Mode.LTP, 1)
-    world.fanout.offer([b"NSE_SBIN_LTP", b"nonsense"])
-    assert world.latest.lines[b"NSE_SBIN_LTP"].payload == b'{"ltp": 1}'
-
-
-def test_what_json_does_not_know_is_sent_as_null() -> None:
-    world, client = World(), Client()
-    world.hold(client, SBIN, Mode.LTP)
-    world.fanout.offer([b"NSE_SBIN_LTP", b'{"ltp": NaN, "oi": [-Infinity]}'])
-    world.fanout.flush()
-    assert client.got() == [("SBIN", 1, {"ltp": None, "oi": [None]})]
-
-
 @pytest.mark.parametrize("topic", [b"", b"NSE_SBIN", b"NSE_SBIN_FULL", b"@orders:x_LTP", b"_LTP"])
 def test_a_malformed_topic_is_counted_and_not_kept(topic: bytes) -> None:
     world = World()
     world.fanout.offer([topic, b"{}"])
     assert (world.fanout.malformed, world.fanout.seq) == (1, 0)
     assert not world.latest.lines
-
-
-def test_a_topic_that_does_not_concern_this_shard_is_not_kept() -> None:
-    world = World(concerns=(SBIN.key,))
-    world.tick(INFY, Mode.LTP, 1)
-    world.tick(SBIN, Mode.LTP, 1)
-    assert list(world.latest.lines) == [b"NSE_SBIN_LTP"]
-    assert world.fanout.malformed == 0
 
 
 def test_a_tick_nobody_holds_is_remembered_and_not_pending() -> None:
@@ -231,8 +186,8 @@ def test_remembered_values_replace_what_came_before_their_place() -> None:
     assert not world.latest.of(UNDERSCORES.key) or not world.latest.newest(UNDERSCORES.key, 1)
 
 
-def test_what_is_none_of_its_business_costs_the_rest_of_a_batch_nothing() -> None:
-    world, client = World(concerns=(SBIN.key,)), Client()
+def test_what_nobody_holds_and_what_is_no_tick_cost_the_rest_of_a_batch_nothing() -> None:
+    world, client = World(), Client()
     world.hold(client, SBIN, Mode.LTP)
     batch = [*tick(INFY, Mode.LTP, 1), b"bad", b"{}", *tick(SBIN, Mode.LTP, 2)]
     world.fanout.offer(batch)
@@ -240,7 +195,7 @@ def test_what_is_none_of_its_business_costs_the_rest_of_a_batch_nothing() -> Non
     assert client.got() == [("SBIN", 1, {"ltp": 2})]
 
 
-def test_places_kept_for_a_home_are_no_ticks_and_all_its_values_fit_before_the_next() -> None:
+def test_places_kept_for_a_keeper_are_no_ticks_and_all_its_values_fit_before_the_next() -> None:
     world = World()
     assert (world.fanout.taken, world.fanout.forgotten) == (0, 0)
     place = world.fanout.reserve()
@@ -256,7 +211,7 @@ def test_places_kept_for_a_home_are_no_ticks_and_all_its_values_fit_before_the_n
 def test_past_the_limit_of_topics_the_older_half_of_what_nobody_holds_makes_room() -> None:
     """Also while more is held than the limit: what nobody holds must not pile up then."""
     world, client = World(), Client()
-    world.fanout = Fanout(world.index, world.latest, lambda _: True, most_lines=4)
+    world.fanout = Fanout(world.index, world.latest, most_lines=4)
     idle = [Instrument("NSE", f"IDLE{number}") for number in range(6)]
     world.hold(client, SBIN, Mode.LTP)
     for instrument in (SBIN, *idle[:3]):
@@ -280,7 +235,7 @@ def test_while_nearly_all_is_held_room_is_not_looked_for_at_each_topic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world, client = World(), Client()
-    world.fanout = Fanout(world.index, world.latest, lambda _: True, most_lines=100)
+    world.fanout = Fanout(world.index, world.latest, most_lines=100)
     shrink, looked = world.latest.shrink, []
 
     def counted(keep: Callable[[bytes], bool]) -> int:
@@ -298,7 +253,7 @@ def test_while_nearly_all_is_held_room_is_not_looked_for_at_each_topic(
 
 
 def test_a_cut_batch_is_an_error_not_a_guess() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="pairs"):
         World().fanout.offer([b"NSE_SBIN_LTP"])
 
 
@@ -316,17 +271,133 @@ def _around(variant: Variant, tag: int) -> tuple[bytes, bytes, bytes]:
     return head, b"{}", tail
 
 
+# Other forms than plain text.
+
+
+def test_ticks_of_one_flush_are_one_message_of_a_client_in_batches_whatever_its_audiences() -> None:
+    for form in (BATCH, BATCH | MSGPACK):
+        world, both, one = World(), Client("both", form), Client("one", form)
+        world.hold(both, SBIN, Mode.LTP)
+        world.hold(both, INFY, Mode.LTP)
+        world.hold(one, INFY, Mode.LTP)
+        for instrument in (SBIN, INFY, SBIN):
+            world.tick(instrument, Mode.LTP, instrument.symbol)
+        world.fanout.flush()
+        assert [len(batch) for batch in received(b"".join(both.sent), form)] == [3]
+        assert [len(batch) for batch in received(b"".join(one.sent), form)] == [1]
+        assert world.fanout.delivered == 4
+        world.tick(SBIN, Mode.LTP, 1)
+        world.fanout.flush()
+        assert len(both.sent) == 2, "the next flush is the next message"
+
+
+def test_those_that_hold_the_same_are_handed_the_same_batch() -> None:
+    world = World()
+    same, other = [Client(form=BATCH) for _ in range(3)], Client(form=BATCH)
+    for client in (*same, other):
+        world.hold(client, SBIN, Mode.LTP)
+    for client in same:
+        world.hold(client, INFY, Mode.QUOTE)
+    world.tick(SBIN, Mode.LTP, 1)
+    world.tick(INFY, Mode.QUOTE, 2)
+    world.fanout.flush()
+    assert all(client.sent[0] is same[0].sent[0] for client in same)
+    assert [len(client.got()) for client in (*same, other)] == [2, 2, 2, 1]
+
+
+def test_a_tick_becomes_msgpack_once_for_all_who_want_that_and_for_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed: list[bytes] = []
+    pack = forms.pack
+
+    def count(text: bytes) -> bytes:
+        packed.append(text)
+        return pack(text)
+
+    monkeypatch.setattr(forms, "pack", count)
+    world, text = World(), [Client(form=PLAIN), Client(form=BATCH)]
+    for client in text:
+        world.hold(client, SBIN, Mode.LTP)
+        world.hold(client, INFY, Mode.LTP)
+    for mode in (Mode.LTP, Mode.QUOTE):
+        for form in (MSGPACK, BATCH | MSGPACK):
+            world.hold(Client(form=form), SBIN, mode, "b")
+            world.hold(Client(form=form), SBIN, mode, "another")
+    world.tick(SBIN, Mode.QUOTE, 1)
+    world.tick(INFY, Mode.QUOTE, 1)
+    world.fanout.flush()
+    assert packed == [b'{"ltp": 1}']
+
+
+def test_what_cannot_be_msgpack_is_counted_and_disturbs_no_other_form(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: bytes) -> bytes:
+        raise Malformed("nested too deeply")
+
+    world = World()
+    clients = {form: Client(form=form) for form in (MSGPACK, PLAIN, BATCH, BATCH | MSGPACK)}
+    for client in clients.values():
+        world.hold(client, SBIN, Mode.LTP)
+    with monkeypatch.context() as patch:
+        patch.setattr(forms, "pack", refuse)
+        world.tick(SBIN, Mode.LTP, 1)
+        variant = Variant(Mode.LTP.bit, *SBIN, "b", form=MSGPACK)
+        assert frame(world.latest.lines[b"NSE_SBIN_LTP"], variant) is None
+    world.tick(SBIN, Mode.LTP, 2)
+    world.fanout.flush()
+    got = {form: [data["ltp"] for _, _, data in client.got()] for form, client in clients.items()}
+    assert got == {PLAIN: [1, 2], BATCH: [1, 2], MSGPACK: [2], BATCH | MSGPACK: [2]}
+    assert world.fanout.malformed == 1
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from((SBIN, INFY)), st.sampled_from(Mode), st.floats(-1e9, 1e9)),
+            st.none(),
+        ),
+        max_size=40,
+    )
+)
+def test_a_stream_in_any_form_is_that_of_plain_text(
+    steps: list[tuple[Instrument, Mode, float] | None],
+) -> None:
+    world = World()
+    clients = [Client(form=form) for form in (PLAIN, BATCH, MSGPACK, BATCH | MSGPACK)]
+    for client in clients:
+        for instrument, mode in ((SBIN, Mode.LTP), (SBIN, Mode.DEPTH), (INFY, Mode.QUOTE)):
+            world.hold(client, instrument, mode)
+    flushes = 0
+    for step in steps:
+        if step is None:
+            flushes += world.fanout.pending
+            world.fanout.flush()
+        else:
+            world.tick(*step)
+    flushes += world.fanout.pending
+    world.fanout.flush()
+    plain, *others = clients
+    for client in others:
+        assert client.lines == plain.lines
+        if client.form & BATCH:
+            assert len(received(b"".join(client.sent), client.form)) == flushes
+    expected = plain.got()
+    assert all(client.got() == expected for client in others)
+
+
 # Random histories against clients that are each told everything.
 
 KEYS = (SBIN, INFY, UNDERSCORES, Instrument("NSE", "INDEX_NIFTY_50"))
-WHO = st.integers(0, 3)
+FORMS = (PLAIN, PLAIN, BATCH, BATCH, MSGPACK, BATCH | MSGPACK)
+WHO = st.integers(0, len(FORMS) - 1)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("hold"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
         st.tuples(st.just("release"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
         st.tuples(st.just("tick"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
         st.tuples(st.just("tick"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
-        st.tuples(st.just("bad"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
         st.tuples(st.just("flush"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
         st.tuples(st.just("drop"), WHO, st.sampled_from(KEYS), st.sampled_from(Mode)),
     ),
@@ -354,8 +425,9 @@ def test_every_history_gives_each_client_exactly_what_it_is_due(
     steps: list[tuple[str, int, Instrument, Mode]],
 ) -> None:
     world = World()
-    clients, naive = [Client(str(who)) for who in range(4)], [NaiveClient() for _ in range(4)]
-    delivered = malformed = offered = 0
+    clients = [Client(str(who), form) for who, form in enumerate(FORMS)]
+    naive = [NaiveClient() for _ in FORMS]
+    delivered = offered = 0
     for number, (step, who, instrument, mode) in enumerate(steps, 1):
         client, model, key = clients[who], naive[who], instrument.key
         if step == "hold":
@@ -375,15 +447,12 @@ def test_every_history_gives_each_client_exactly_what_it_is_due(
             world.tick(instrument, mode, number)
             delivered += sum(one.tick(key, mode, number) for one in naive)
             offered += 1
-        elif step == "bad":
-            world.fanout.offer([topics.of(key, mode), b"{nonsense"])
-            malformed += 1
         else:
             world.fanout.flush()
     world.fanout.flush()
     for client, model in zip(clients, naive, strict=True):
         check_client(client, model)
-    assert (world.fanout.seq, world.fanout.malformed) == (offered, malformed)
+    assert world.fanout.seq == offered
     assert world.fanout.delivered == delivered
 
 

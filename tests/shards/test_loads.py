@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards.loads import STALE_S, Loads
+from shards.loads import MEASURED_S, STALE_S, Loads, Shares
 
 SHARDS = 3
 
@@ -144,6 +144,25 @@ def test_a_client_that_leaves_after_the_end_is_no_error(room: Path) -> None:
     loads.add(1)
     loads.close()
     loads.add(-1)
+
+
+def test_all_see_what_share_of_a_core_each_has_used_in_the_last_second(room: Path) -> None:
+    one, two = (Shares(room / "shares", shard, 2) for shard in range(2))
+    one.measure(100.0, 7.0)
+    assert one.all() == [0.0, 0.0], "nothing is known yet: what it cost to start counts not"
+    one.measure(100.0 + 2 * MEASURED_S, 7.0 + MEASURED_S)
+    two.measure(500.0, 0.0)
+    two.measure(500.0 + MEASURED_S, 0.125)
+    assert one.all() == two.all() == [0.5, 0.125]
+    one.measure(100.5 + 2 * MEASURED_S, 9.0 + MEASURED_S)
+    assert two.all() == [0.5, 0.125], "not measured anew before the second is over"
+    one.measure(100.0 + 4 * MEASURED_S, 7.0 + MEASURED_S)
+    assert two.all() == [0.0, 0.125]
+    again = Shares(room / "shares", 1, 2)
+    assert one.all() == [0.0, 0.0], "it begins with nothing of its earlier life"
+    assert "[0.0, 0.0] seen by 0" in repr(one)
+    for shares in (one, two, again):
+        shares.close()
 
 
 def _restarted(loads: Loads, room: Path) -> Loads:

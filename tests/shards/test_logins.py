@@ -20,7 +20,7 @@ KEY = topics.login(*ALICE)
 
 
 def make(**upstream: Any) -> Desk:
-    desk = Desk(0, make_settings(hub={"shards": 2}, upstream=upstream))
+    desk = Desk(make_settings(hub={"shards": 2}, upstream=upstream))
     serve(desk)
     return desk
 

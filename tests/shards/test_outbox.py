@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core.latest import Line
+from hub.core.hot import Line
 from hub.core.model import Mode
 from shards.outbox import Outbox
 
@@ -32,7 +32,7 @@ def test_a_new_outbox_is_in_step_and_empty() -> None:
     box = Outbox(1)
     assert not box.behind
     assert len(box) == 0
-    assert box.settle(show, UNBOUNDED) == []
+    assert box.settle(show, UNBOUNDED) == ([], [])
 
 
 def test_of_each_line_only_the_newest_value_is_sent() -> None:
@@ -42,7 +42,7 @@ def test_of_each_line_only_the_newest_value_is_sent() -> None:
         put(line, seq)
         box.owe([line])
     assert (box.behind, len(box), box.conflated) == (True, 1, 2)
-    assert box.settle(show, UNBOUNDED) == [b"NSE_S0=3"]
+    assert box.settle(show, UNBOUNDED) == ([], [b"NSE_S0=3"])
     assert not box.behind
 
 
@@ -52,7 +52,7 @@ def test_lines_are_paid_in_the_order_of_their_newest_values() -> None:
     for seq, line in enumerate((first, second, first), 1):
         put(line, seq)
         box.owe([line])
-    assert box.settle(show, UNBOUNDED) == [b"NSE_S1=2", b"NSE_S0=3"]
+    assert box.settle(show, UNBOUNDED) == ([], [b"NSE_S1=2", b"NSE_S0=3"])
 
 
 def test_order_updates_come_first_whole_and_in_order() -> None:
@@ -61,14 +61,14 @@ def test_order_updates_come_first_whole_and_in_order() -> None:
     put(line, 1)
     box.owe([line])
     assert all(box.owe_event(frame) for frame in (b"a", b"a", b"b"))
-    assert box.settle(show, UNBOUNDED) == [b"a", b"a", b"b", b"NSE_S0=1"]
+    assert box.settle(show, UNBOUNDED) == ([b"a", b"a", b"b"], [b"NSE_S0=1"])
 
 
 def test_one_order_update_more_than_the_limit_is_refused_and_none_is_lost() -> None:
     box = Outbox(2)
     box.fall_behind()
     assert [box.owe_event(frame) for frame in (b"a", b"b", b"c")] == [True, True, False]
-    assert box.settle(show, UNBOUNDED) == [b"a", b"b"]
+    assert box.settle(show, UNBOUNDED) == ([b"a", b"b"], [])
     assert box.owe_event(b"d")
 
 
@@ -79,10 +79,10 @@ def test_a_budget_ends_a_settlement_and_the_session_stays_behind() -> None:
         put(line, seq)
     box.owe(lines)
     box.owe_event(b"12345")
-    assert box.settle(show, 5) == [b"12345"]
-    assert box.settle(show, 9) == [b"NSE_S0=1", b"NSE_S1=2"]
+    assert box.settle(show, 5) == ([b"12345"], [])
+    assert box.settle(show, 9) == ([], [b"NSE_S0=1", b"NSE_S1=2"])
     assert box.behind
-    assert box.settle(show, 1) == [b"NSE_S2=3"]
+    assert box.settle(show, 1) == ([], [b"NSE_S2=3"])
     assert not box.behind
 
 
@@ -91,9 +91,9 @@ def test_a_budget_holds_for_order_updates_too_and_those_left_keep_their_turn() -
     box.fall_behind()
     for event in (b"first", b"other", b"third"):
         box.owe_event(event)
-    assert box.settle(show, 7) == [b"first", b"other"]
+    assert box.settle(show, 7) == ([b"first", b"other"], [])
     assert (len(box), box.behind) == (1, True)
-    assert box.settle(show, 7) == [b"third"]
+    assert box.settle(show, 7) == ([b"third"], [])
     assert not box.behind
 
 
@@ -102,7 +102,7 @@ def test_a_line_the_session_does_not_get_any_more_costs_nothing() -> None:
     box.fall_behind()
     put(kept, 1)
     box.owe([gone, kept])
-    assert box.settle(show, 1) == [b"NSE_S1=1"]
+    assert box.settle(show, 1) == ([], [b"NSE_S1=1"])
     assert not box.behind
 
 
@@ -154,11 +154,8 @@ def test_histories_end_like_those_of_a_naive_client(
             assert taken == (len(naive.events) < limit)
             naive.events += [frame] if taken else []
         else:
-            sent = box.settle(show, number)
-            check_budget(sent, number)
-            paid = [frame for frame in sent if frame.startswith(b"@")]
-            shown = [frame for frame in sent if not frame.startswith(b"@")]
-            assert sent == paid + shown
+            paid, shown = box.settle(show, number)
+            check_budget(paid + shown, number)
             assert paid == naive.events[: len(paid)]
             del naive.events[: len(paid)]
             expected = [key + b"=%d" % value for key, value in naive.newest()]

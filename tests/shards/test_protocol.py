@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.core.errors import RequestError
+from hub.core.forms import BATCH, MSGPACK, PLAIN
 from hub.core.index import Variant
 from hub.core.model import Instrument, Mode
 from shards import protocol
@@ -32,7 +33,7 @@ JSON = st.recursive(
 )
 FIELDS = (
     "action", "type", "api_key", "apikey", "symbols", "symbol", "exchange", "mode", "depth",
-    "snapshot", "request_id", "timestamp", "_pingId",
+    "snapshot", "request_id", "timestamp", "_pingId", "batch", "encoding",
 )  # fmt: skip
 LIKELY = st.sampled_from(
     [*KNOWN, "LTP", " quote ", 1, 2, 3, "NSE", "SBIN", [ENTRY], [{**ENTRY, "mode": 1}], [], {}, ""]
@@ -193,6 +194,45 @@ def test_snapshots_are_switched_by_true_and_false_only(
     assert protocol.wants_snapshots({"snapshot": given_}, default=default) is on
     asked = protocol.subscribe({"symbols": [ENTRY], "snapshot": given_}, snapshot=default)
     assert asked.snapshot is on
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "form"),
+    [
+        ({}, PLAIN, PLAIN),
+        ({}, BATCH | MSGPACK, BATCH | MSGPACK),
+        ({"batch": None, "encoding": None}, MSGPACK, MSGPACK),
+        ({"batch": True}, PLAIN, BATCH),
+        ({"batch": True}, MSGPACK, BATCH | MSGPACK),
+        ({"batch": False}, BATCH | MSGPACK, MSGPACK),
+        ({"encoding": "msgpack"}, PLAIN, MSGPACK),
+        ({"encoding": "json"}, BATCH | MSGPACK, BATCH),
+        ({"batch": True, "encoding": "msgpack"}, PLAIN, BATCH | MSGPACK),
+        ({"batch": False, "encoding": "json"}, BATCH | MSGPACK, PLAIN),
+    ],
+)
+def test_a_form_is_asked_for_by_two_fields_and_stays_where_they_say_nothing(
+    asked: dict[str, Any], default: int, form: int
+) -> None:
+    assert protocol.form(asked, default=default) == form
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"batch": 1}, "batch 1 is not true or false"),
+        ({"batch": "true"}, "batch true is not true or false"),
+        ({"batch": {}}, "batch {} is not true or false"),
+        ({"encoding": "cbor"}, "encoding cbor is not one of json, msgpack"),
+        ({"encoding": "JSON"}, "encoding JSON is not one of json, msgpack"),
+        ({"encoding": ["json"]}, "encoding ['json'] is not one of json, msgpack"),
+        ({"encoding": False, "batch": True}, "encoding False is not one of json, msgpack"),
+    ],
+)
+def test_a_form_that_is_none_is_told_as_such(asked: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        protocol.form(asked, default=PLAIN)
+    assert (caught.value.code, str(caught.value)) == ("INVALID_PARAMETERS", problem)
 
 
 # Subscribe.
@@ -469,6 +509,19 @@ def test_the_reply_to_authenticate_has_its_fixed_order() -> None:
         '"broker": "zerodha", "user_id": "alice", '
         '"supported_features": {"ltp": true, "quote": true, "depth": true}}'
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        (BATCH, '"batch": true, "encoding": "json"}'),
+        (MSGPACK, '"batch": false, "encoding": "msgpack"}'),
+        (BATCH | MSGPACK, '"batch": true, "encoding": "msgpack"}'),
+    ],
+)
+def test_the_reply_to_authenticate_tells_of_another_form_at_its_end(form: int, told: str) -> None:
+    plain = text(protocol.authenticated(ALICE))
+    assert text(protocol.authenticated(ALICE, form)) == plain[:-1] + ", " + told
 
 
 @pytest.mark.parametrize(

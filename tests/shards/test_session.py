@@ -14,6 +14,7 @@ from hub.auth.verifier import Grant
 from hub.core import topics
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
+from hub.core.forms import BATCH, MOST_BYTES, MSGPACK, PLAIN
 from hub.core.model import Identity, Instrument, Mode, Offer, Result
 from shards import protocol
 from shards.desk import Desk
@@ -25,6 +26,8 @@ from tests.shards.kit import (
     ALICE,
     BOB,
     answer,
+    bodies,
+    decoded,
     instruments,
     make_guests,
     make_settings,
@@ -60,8 +63,9 @@ class Wire:
     def known(self) -> None:
         self.authenticated += 1
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.sent.append(data)
+        return -1
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))
@@ -87,7 +91,7 @@ class Talk:
         guests: Guests | None = None,
     ) -> None:
         self.settings = settings or make_settings(hub={"shards": 2, "feeds": ["zerodha", "dhan"]})
-        self.desk = desk or Desk(0, self.settings)
+        self.desk = desk or Desk(self.settings)
         serve(self.desk, *self.settings.hub.feeds)
         self.wire = Wire()
         self.told = 0
@@ -1013,6 +1017,209 @@ def test_first_values_arrive_while_the_budget_is_kept() -> None:
     run(main)
 
 
+# Other forms than plain text.
+
+FORMS: dict[int, dict[str, Any]] = {
+    PLAIN: {},
+    BATCH: {"batch": True},
+    MSGPACK: {"encoding": "msgpack"},
+    BATCH | MSGPACK: {"batch": True, "encoding": "msgpack"},
+}
+
+
+def taken(talk: Talk) -> list[str | bytes]:
+    """The messages since this was last asked, as they are."""
+    data, talk.wire.sent = b"".join(talk.wire.sent), []
+    return bodies(data)
+
+
+def told(bodies_: list[str | bytes]) -> list[Any]:
+    """What messages say, with the ticks of batches one by one."""
+    found: list[Any] = []
+    for body in bodies_:
+        value = decoded(body)
+        found += value if isinstance(value, list) else [value]
+    for one in found:
+        one.pop("server_timestamp", None)
+    return found
+
+
+async def conversation(form: int) -> list[str | bytes]:
+    """One of everything that a client may be sent after it has authenticated."""
+    settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
+    talk, many = Talk(settings), instruments(1, 2, 1300)
+    other = await Talk(settings, talk.desk).known()
+    other.say(sub(*many))
+    answer(talk.desk)
+    for number, one in enumerate(many):
+        talk.desk.fanout.offer(tick(one, Mode.QUOTE, number))
+    talk.say(AUTH | FORMS[form])
+    await talk.work()
+    first, *others = taken(talk)
+    assert isinstance(first, str), "its reply is text still"
+    assert not others
+    talk.say({"action": "subscribe_orders"})
+    answer(talk.desk)
+    talk.say(sub(*many, request_id="large"), sub(A, mode=9), ping(2))
+    while talk.session._tickets:
+        talk.desk.fanout.offer([*tick(many[0], Mode.QUOTE, -1), *tick(many[1], Mode.QUOTE, -2)])
+        talk.desk.fanout.flush()
+        answer(talk.desk)
+    talk.desk.accounts.offer([*update("alice", 3), *update("alice", 4)])
+    talk.session.blocked()
+    for number, one in enumerate(many):
+        talk.desk.fanout.offer([*tick(one, Mode.QUOTE, 1), *tick(one, Mode.DEPTH, number)])
+    talk.desk.fanout.flush()
+    talk.desk.accounts.offer(update("alice", 5))
+    while talk.session.unblocked(1 << 14):
+        pass
+    talk.say({"action": "unsubscribe_all"}, {"action": "nonsense"})
+    answer(talk.desk)
+    talk.desk.fanout.offer(tick(A, Mode.QUOTE, 6))
+    talk.desk.fanout.flush()
+    return taken(talk)
+
+
+def test_in_any_form_a_client_is_told_what_it_would_be_in_plain_text() -> None:
+    async def main() -> None:
+        found = {form: await conversation(form) for form in FORMS}
+        said = list(map(gist, told(found[PLAIN])))
+        assert said[:4] == ["subscribe_orders", "large", -1, -2], "replies, then first values"
+        assert said[-5:] == [1298, 1, 1299, "unsubscribe", "INVALID_ACTION"]
+        assert {"INVALID_MODE", 2, 3, 4, 5, -1, -2} <= set(said), "nothing is missing"
+        for form, all_ in found.items():
+            assert told(all_) == told(found[PLAIN])
+            assert {type(body) for body in all_} == {bytes if form & MSGPACK else str}
+            for value in map(decoded, all_):
+                if isinstance(value, list):
+                    assert form & BATCH
+                    assert {one["type"] for one in value} == {"market_data"}
+                else:
+                    assert not (form & BATCH and value.get("type") == "market_data")
+            if form & BATCH:
+                assert len(all_) < len(found[PLAIN]) / 10
+
+    run(main)
+
+
+def test_what_is_owed_in_batches_is_paid_in_bounded_ones_behind_the_updates() -> None:
+    async def main() -> None:
+        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
+        talk, many = Talk(settings), instruments(1, 2, 3000)
+        talk.say(AUTH | FORMS[BATCH])
+        await talk.work()
+        await following(talk)
+        talk.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
+        answer(talk.desk)
+        taken(talk)
+        talk.session.blocked()
+        for one in many:
+            talk.desk.fanout.offer(tick(one, Mode.QUOTE, 1))
+        talk.desk.fanout.flush()
+        talk.desk.accounts.offer(update("alice", 77))
+        assert not talk.session.unblocked(1 << 30)
+        first, *batches = taken(talk)
+        assert gist(decoded(first)) == 77
+        assert len(batches) == 2
+        assert all(len(batch) <= MOST_BYTES for batch in batches)
+        assert [one["symbol"] for one in told(batches)] == [one.symbol for one in many]
+        assert not talk.session.unblocked(1 << 30)
+        assert taken(talk) == [], "nothing owed is no empty batch"
+
+    run(main)
+
+
+@pytest.mark.parametrize("asked", [{"batch": "yes"}, {"encoding": "xml"}, {"encoding": []}])
+def test_a_form_that_is_none_is_refused_and_nothing_is_lost(asked: dict[str, Any]) -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.say(AUTH | asked, sub(A), ping(1))
+        await talk.work()
+        assert talk.gist() == ["INVALID_PARAMETERS", "NOT_AUTHENTICATED", 1]
+        assert talk.asked == [], "the key is not even looked at"
+        await talk.known()
+        talk.say(sub(A), {"action": "auth", "api_key": "bob's key"} | asked)
+        answer(talk.desk)
+        await talk.work()
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 1))
+        talk.desk.fanout.flush()
+        assert talk.gist() == ["subscribe", "INVALID_PARAMETERS", 1]
+        assert talk.session.identity == ALICE
+
+    run(main)
+
+
+@pytest.mark.parametrize("first", FORMS)
+@pytest.mark.parametrize("second", FORMS)
+def test_a_connection_keeps_the_form_of_its_first_authenticate(first: int, second: int) -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.say(AUTH | {"api_key": "wrong"} | FORMS[second])
+        await talk.work()
+        talk.say(AUTH | FORMS[first])
+        await talk.work()
+        refused, reply = taken(talk)
+        assert isinstance(refused, str), "neither is in the form that it asks for"
+        assert isinstance(reply, str)
+        assert decoded(reply).get("batch", False) is bool(first & BATCH)
+        in_full = {"batch": bool(second & BATCH), "encoding": ("json", "msgpack")[second // 2]}
+        talk.say({"action": "auth", "api_key": "bob's key"} | in_full)
+        await talk.work()
+        (again,) = taken(talk)
+        assert isinstance(again, bytes if first & MSGPACK else str)
+        if first == second:
+            assert decoded(again)["user_id"] == "bob"
+            return
+        assert decoded(again) == {
+            "status": "error",
+            "code": "INVALID_PARAMETERS",
+            "message": "batch and encoding stay as the first authenticate of a connection has them",
+        }
+        assert talk.session.identity == ALICE
+        talk.say({"action": "auth", "api_key": "bob's key"})
+        await talk.work()
+        (third,) = taken(talk)
+        assert decoded(third)["user_id"] == "bob", "who says nothing of it keeps it"
+        assert isinstance(third, bytes if first & MSGPACK else str)
+
+    run(main)
+
+
+def test_who_is_known_without_a_feed_has_its_form_from_the_error_on() -> None:
+    async def main() -> None:
+        talk = Talk()
+        talk.say({"action": "auth", "api_key": "eve's key", "encoding": "msgpack"}, ping(1))
+        await talk.work()
+        error, pong = taken(talk)
+        assert isinstance(error, str)
+        assert decoded(error)["code"] == "BROKER_ERROR"
+        assert isinstance(pong, bytes)
+        assert decoded(pong)["_pingId"] == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("error", ["", "token expired"])
+def test_a_form_begins_after_a_reply_that_waits_for_the_broker_too(error: str) -> None:
+    async def main() -> None:
+        talk = logins()
+        talk.say(AUTH | FORMS[BATCH | MSGPACK], ping(2))
+        await talk.work()
+        assert taken(talk) == []
+        stands(talk, error)
+        reply, pong = taken(talk)
+        assert isinstance(reply, str)
+        assert decoded(reply).get("encoding") == (None if error else "msgpack")
+        assert isinstance(pong, bytes)
+        talk.say(AUTH)
+        await talk.work()
+        stands(talk)
+        (again,) = taken(talk)
+        assert decoded(again)["encoding"] == "msgpack"
+
+    run(main)
+
+
 # Gone.
 
 
@@ -1298,7 +1505,7 @@ def test_a_client_that_leaves_in_any_turn_is_counted_no_more(
     def _answer_once(desk: Desk) -> None:
         for feed, number, wants in desk.tell():
             begun = [want.key for want in wants if want.modes]
-            desk.snapshots.opened(begun, number)
+            desk.snapshots.opened(begun, number, number)
             desk.snapshots.values([], begun, number)
             results = [Result(want.key, want.modes) for want in wants if want.modes]
             desk.take_results(feed, results, 0.0)
@@ -1364,7 +1571,7 @@ def test_what_a_client_is_owed_is_not_lost_when_a_leg_goes_lower_for_another() -
         talk.desk.fanout.flush()
         other.say(sub(A, mode=1))
         ((_, number, _),) = talk.desk.tell()
-        talk.desk.snapshots.opened([A.key], number)
+        talk.desk.snapshots.opened([A.key], number, 1)
         assert not talk.session.unblocked(1 << 20)
         assert talk.gist() == [5]
 

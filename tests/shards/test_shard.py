@@ -92,13 +92,11 @@ class World:
 
 
 def encoded(keys: list[bytes]) -> bytes:
-    return codec.encode({"t": "keys", "keys": keys, "number": LATER})
+    return codec.encode({"t": "keys", "keys": keys, "number": LATER, "question": 5})
 
 
 def asked(stay: bytes, live: list[bytes], other: list[bytes]) -> bytes:
-    return codec.encode(
-        {"t": "query", "stay": stay, "question": 5, "number": LATER, "live": live, "other": other}
-    )
+    return codec.encode({"t": "query", "stay": stay, "question": 5, "live": live, "other": other})
 
 
 def got(client: Client) -> list[Any]:
@@ -125,9 +123,9 @@ def test_ticks_of_all_groups_reach_their_clients(tmp_path: Path) -> None:
     run(tmp_path, main)
 
 
-def test_ticks_it_is_only_the_home_of_are_kept_with_their_time(tmp_path: Path) -> None:
+def test_ticks_it_has_no_leg_for_are_kept_with_their_time(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)))
         (line,) = world.desk.latest.lines.values()
         assert line.key == HERE.key
         assert line.seen_s > 0
@@ -148,7 +146,7 @@ def test_account_events_reach_their_followers(tmp_path: Path) -> None:
 
 def test_a_question_is_answered_to_the_shard_that_asks(tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)))
         world.take(stream.QUERY, asked(b"another stay", [HERE.key], [THERE.key]))
         ((kind, stay, question, pairs),) = world.ingest.sent
         assert (kind, stay, question) == (stream.VALUES, b"another stay", b"5")
@@ -157,10 +155,10 @@ def test_a_question_is_answered_to_the_shard_that_asks(tmp_path: Path) -> None:
     run(tmp_path, main)
 
 
-def test_a_home_that_asks_itself_is_answered_on_the_spot(tmp_path: Path) -> None:
+def test_a_keeper_that_asks_itself_is_answered_on_the_spot(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         client = Client()
-        world.take(stream.HOME, codec.pack(tick(HERE, Mode.QUOTE, 1)))
+        world.take(stream.KEEP, codec.pack(tick(HERE, Mode.QUOTE, 1)))
         ticket = world.ask(client, HERE)
         await asyncio.sleep(0)
         world.shard._take_results({"t": "results", "feed": "bus", "results": [Result(HERE.key, 2)]})
@@ -187,10 +185,13 @@ def test_an_answer_is_shown_to_who_waits_for_it(tmp_path: Path) -> None:
     run(tmp_path, main)
 
 
-def test_what_is_no_longer_live_is_forgotten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [stream.FORGET, stream.CLOSED])
+def test_what_is_no_longer_live_or_known_better_elsewhere_is_forgotten(
+    tmp_path: Path, kind: bytes
+) -> None:
     async def main(world: World) -> None:
-        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
-        world.take(stream.FORGET, encoded([HERE.key]))
+        world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)))
+        world.take(kind, encoded([HERE.key]))
         assert world.desk.snapshots.query([HERE.key], [], 0.0) == []
 
     run(tmp_path, main)
@@ -232,7 +233,7 @@ def test_a_malformed_message_is_logged_and_the_next_one_is_taken(
 ) -> None:
     async def main(world: World) -> None:
         world.shard._take(parts)
-        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)))
+        world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)))
         assert len(world.desk.latest.lines) == 1
 
     with caplog.at_level(logging.WARNING, "hub"):
@@ -243,7 +244,7 @@ def test_a_malformed_message_is_logged_and_the_next_one_is_taken(
 @pytest.mark.parametrize("stay", [b"", stream.token(6, 1), stream.token(7, 2), STAY + b"0"])
 def test_what_is_left_of_another_stay_is_dropped_and_counted(stay: bytes, tmp_path: Path) -> None:
     async def main(world: World) -> None:
-        world.take(stream.HOME, codec.pack(tick(HERE, Mode.LTP, 1)), stay=stay)
+        world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)), stay=stay)
         assert not world.desk.latest.lines
         assert world.shard._stale == 1
 

@@ -1,4 +1,4 @@
-"""First values: shown once, never old after new, and only what the home vouches for."""
+"""First values: shown once, never old after new, and only what the keeper vouches for."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ LTP, QUOTE, DEPTH = Mode
 
 
 class World:
-    """Snapshots with what they work on; the shard is home of the keys in `homes`."""
+    """Snapshots with what they work on."""
 
-    def __init__(self, *homes: Instrument) -> None:
+    def __init__(self) -> None:
         self.index: Index[Session] = Index()
         self.latest = Latest()
-        self.fanout: Fanout[Session] = Fanout(self.index, self.latest, lambda _: True)
-        keys = {home.key for home in homes}
-        self.snapshots = Snapshots(self.index, self.latest, self.fanout, lambda key: key in keys)
+        self.fanout: Fanout[Session] = Fanout(self.index, self.latest)
+        self.snapshots = Snapshots(self.index, self.latest, self.fanout)
 
     def tick(self, mode: Mode, value: int, instrument: Instrument = K) -> None:
         self.fanout.offer(tick(instrument, mode, value))
@@ -45,13 +44,14 @@ class World:
         assert data is not None, "a line is named only if the client gets its ticks"
         return [(tag, data["ltp"]) for _, tag, data in values(data)]
 
-    def answer(self, *pairs: bytes, key: bytes = K.key, number: int = 1) -> None:
-        """The home's answer arrives."""
-        self.snapshots.values(list(pairs), [key], number)
+    def answer(self, *pairs: bytes, question: int = 1) -> None:
+        """The keeper's answer arrives."""
+        self.snapshots.values(list(pairs), [K.key], question)
 
     def open(self, number: int = 1) -> None:
+        """A leg opens; its question has the number of the word."""
         self.snapshots.opening(K.key, number)
-        self.snapshots.opened([K.key], number)
+        self.snapshots.opened([K.key], number, number)
 
 
 def got(client: Client) -> list[tuple[int, int]]:
@@ -125,11 +125,11 @@ def test_a_lower_mode_is_not_shown_again_what_was_sent_under_a_higher_tag() -> N
 # Opening keys.
 
 
-def test_while_a_leg_opens_a_client_waits_for_the_homes_answer() -> None:
+def test_while_a_leg_opens_a_client_waits_for_the_keepers_answer() -> None:
     world, client = World(), Client()
     world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key], 1)
+    world.snapshots.opened([K.key], 1, 1)
     world.answer(*tick(K, LTP, 1), *tick(K, QUOTE, 2))
     assert got(client) == [(2, 2)]
     world.answer(*tick(K, QUOTE, 3))
@@ -142,7 +142,7 @@ def test_what_was_known_before_a_leg_opened_is_void() -> None:
     world.tick(QUOTE, 1)
     world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key], 1)
+    world.snapshots.opened([K.key], 1, 1)
     world.answer()
     assert got(client) == []
 
@@ -151,7 +151,7 @@ def test_a_tick_that_is_faster_than_the_answer_takes_its_place() -> None:
     world, client = World(), Client()
     world.snapshots.opening(K.key, 1)
     world.hold(client, QUOTE)
-    world.snapshots.opened([K.key], 1)
+    world.snapshots.opened([K.key], 1, 1)
     world.tick(QUOTE, 2)
     world.answer(*tick(K, QUOTE, 1))
     assert got(client) == [(2, 2)]
@@ -161,7 +161,7 @@ def test_a_tick_of_a_mode_the_client_is_not_sent_does_not_take_its_place() -> No
     world, client = World(), Client()
     world.snapshots.opening(K.key, 1)
     world.hold(client, QUOTE)
-    world.snapshots.opened([K.key], 1)
+    world.snapshots.opened([K.key], 1, 1)
     world.tick(LTP, 2)
     world.answer(*tick(K, QUOTE, 1))
     assert got(client) == [(2, 1)]
@@ -169,16 +169,17 @@ def test_a_tick_of_a_mode_the_client_is_not_sent_does_not_take_its_place() -> No
 
 def test_a_tick_counts_only_if_it_came_after_the_client_began_to_wait() -> None:
     """The first client got it, the second could not: it is shown the value."""
-    world, first, second = World(K), Client(), Client()
-    world.open()
+    world, first, second = World(), Client(), Client()
+    world.snapshots.opening(K.key, 1)
     world.hold(first, QUOTE)
     world.tick(QUOTE, 1)
     assert world.hold(second, QUOTE) == []
-    world.answer()
+    world.snapshots.opened([K.key], 1, 1)
+    world.snapshots.own([K.key], 1)
     assert (got(first), got(second)) == ([(2, 1)], [(2, 1)])
 
 
-def test_ticks_on_an_open_leg_are_news_enough_away_from_home() -> None:
+def test_ticks_on_an_open_leg_are_news_enough() -> None:
     world, client = World(), Client()
     world.open()
     world.tick(QUOTE, 1)
@@ -187,31 +188,107 @@ def test_ticks_on_an_open_leg_are_news_enough_away_from_home() -> None:
     assert got(client) == []
 
 
-def test_the_home_waits_for_the_router_to_say_whether_its_values_still_count() -> None:
-    world, client = World(K), Client()
+def test_a_keeper_waits_for_the_router_to_say_whether_its_values_still_count() -> None:
+    world, client = World(), Client()
     world.tick(QUOTE, 1)
     world.snapshots.opening(K.key, 1)
     assert world.hold(client, QUOTE) == []
-    world.snapshots.opened([K.key], 1)
+    world.snapshots.opened([K.key], 1, 1)
     late = Client()
-    assert world.hold(late, QUOTE) == [], "the leg is open, but the question is still under way"
-    world.answer()
+    assert world.hold(late, QUOTE) == [], "the leg is open, but nobody was asked yet"
+    world.snapshots.own([K.key], 1)
     assert (got(client), got(late)) == ([(2, 1)], [(2, 1)])
+    assert world.hold(Client(), QUOTE) == [(2, 1)]
 
 
-def test_what_was_known_before_a_leg_opened_is_kept_until_the_home_has_answered() -> None:
+def test_what_was_known_before_a_leg_opened_is_kept_until_the_keeper_has_answered() -> None:
     """Whoever is behind may still be owed it; whoever comes is not shown it."""
-    world, client = World(K), Client()
+    world, client = World(), Client()
     world.tick(QUOTE, 1)
     world.tick(QUOTE, 1, OTHER)
     world.tick(DEPTH, 1, OTHER)
-    world.snapshots.opened([K.key, OTHER.key], 1)
+    world.snapshots.opened([K.key, OTHER.key], 1, 1)
     assert world.hold(client, QUOTE, OTHER) == []
     assert [line.payload for line in world.latest.of(OTHER.key)] == [b'{"ltp": 1}'] * 2
     world.snapshots.values(tick(OTHER, QUOTE, 2), [K.key, OTHER.key], 1)
     assert got(client) == [(2, 2)]
     assert [line.payload for line in world.latest.of(OTHER.key)] == [b'{"ltp": 2}', None]
-    assert world.latest.newest(K.key, QUOTE) is not None, "the home has seen every tick"
+    assert world.latest.newest(K.key, QUOTE) is None
+
+
+def test_rule_4_what_is_known_is_shown_to_nobody_until_the_leg_of_its_own_word_is_open() -> None:
+    """The router makes this shard an heir while its word is under way."""
+    world, client, another = World(), Client(), Client()
+    world.snapshots.opening(K.key, 4)
+    assert world.hold(client, LTP) == []
+    world.snapshots.opened([K.key], 0, 1)
+    world.answer(*tick(K, QUOTE, 1), question=1)
+    assert world.hold(another, LTP) == []
+    assert (got(client), got(another)) == ([], [])
+    world.snapshots.opened([K.key], 4, 2)
+    world.snapshots.own([K.key], 2)
+    assert (got(client), got(another)) == ([(1, 1)], [(1, 1)])
+
+
+def test_rule_4_who_was_sent_a_tick_waits_no_more_though_its_leg_is_to_open_yet() -> None:
+    world, client = World(), Client()
+    world.snapshots.opening(K.key, 4)
+    world.hold(client, LTP)
+    world.snapshots.opened([K.key], 0, 1)
+    world.tick(QUOTE, 2)
+    world.answer(*tick(K, QUOTE, 1), question=1)
+    assert got(client) == [(1, 2)]
+    world.open(4)
+    world.answer(*tick(K, QUOTE, 2), question=4)
+    assert got(client) == []
+    assert not world.snapshots._awaiting
+
+
+def test_rule_5_an_answer_is_taken_for_a_key_that_nobody_wants() -> None:
+    world = World()
+    world.snapshots.opened([K.key], 0, 1)
+    world.tick(LTP, 2)
+    world.answer(*tick(K, LTP, 1), *tick(K, QUOTE, 1))
+    assert world.snapshots.query([K.key], [], 0.0) == [*tick(K, QUOTE, 1), *tick(K, LTP, 2)]
+
+
+def test_rule_5_an_answer_is_taken_for_a_key_that_nobody_wants_any_more() -> None:
+    world = World()
+    world.open()
+    world.snapshots.ended(K.key)
+    world.answer(*tick(K, QUOTE, 1))
+    assert world.snapshots.query([K.key], [], 0.0) == tick(K, QUOTE, 1)
+
+
+def test_rule_5_what_has_closed_takes_no_answer_and_knows_nothing() -> None:
+    world = World()
+    world.open()
+    world.tick(LTP, 2)
+    world.snapshots.closed([K.key])
+    world.answer(*tick(K, QUOTE, 1))
+    assert not world.latest.lines
+    assert repr(world.snapshots) == "<Snapshots 0 opening, 0 awaited>"
+
+
+def test_what_has_closed_ends_no_wait_for_a_leg_that_is_to_open() -> None:
+    world, client = World(), Client()
+    world.tick(LTP, 1)
+    world.snapshots.opening(K.key, 1)
+    world.hold(client, LTP)
+    world.snapshots.closed([K.key])
+    world.snapshots.opened([K.key], 1, 1)
+    world.answer(*tick(K, LTP, 1))
+    assert got(client) == [(1, 1)]
+
+
+def test_what_has_ended_is_kept_until_it_is_closed_and_only_what_is_known() -> None:
+    world = World()
+    world.tick(LTP, 1)
+    world.latest.line(K.key, QUOTE)
+    world.snapshots.ended(K.key)
+    assert [line.mode for line in world.latest.of(K.key)] == [LTP]
+    world.snapshots.closed([K.key])
+    assert not world.latest.lines
 
 
 @pytest.mark.parametrize("order", ["answer first", "hold first"])
@@ -246,7 +323,7 @@ def test_whoever_has_left_meanwhile_is_shown_nothing() -> None:
     world.index.add(changed, K, DEPTH, "b")
     world.index.remove(changed, K.key, QUOTE)
     world.latest.unresolve(K.key)
-    world.snapshots.opened([K.key], 1)
+    world.snapshots.opened([K.key], 1, 1)
     world.answer(*tick(K, DEPTH, 1), *tick(K, QUOTE, 2))
     assert (got(stays), got(left), got(changed)) == ([(2, 2)], [], [])
 
@@ -256,6 +333,7 @@ def test_an_interest_that_has_ended_is_awaited_by_nobody() -> None:
     world.snapshots.opening(K.key, 1)
     world.hold(client, QUOTE)
     world.snapshots.ended(K.key)
+    assert repr(world.snapshots) == "<Snapshots 0 opening, 0 awaited>"
     world.answer(*tick(K, QUOTE, 1))
     assert got(client) == []
 
@@ -290,9 +368,9 @@ def test_an_answer_to_an_earlier_opening_settles_no_later_one() -> None:
     world.snapshots.ended(K.key)
     world.open(2)
     assert world.hold(client, QUOTE) == []
-    world.answer(*tick(K, QUOTE, 1), number=1)
+    world.answer(*tick(K, QUOTE, 1), question=1)
     assert got(client) == []
-    world.answer(*tick(K, QUOTE, 9), number=2)
+    world.answer(*tick(K, QUOTE, 9), question=2)
     assert got(client) == [(2, 9)]
     assert world.hold(Client(), QUOTE) == [(2, 9)]
 
@@ -301,11 +379,11 @@ def test_an_opening_that_comes_with_a_later_word_is_settled_by_its_answer() -> N
     """The first word that may open a leg need not be the one that does."""
     world, client = World(), Client()
     world.snapshots.opening(K.key, 1)
-    world.snapshots.opened([K.key], 2)
+    world.snapshots.opened([K.key], 2, 2)
     world.hold(client, QUOTE)
-    world.answer(*tick(K, QUOTE, 1), number=3)
+    world.answer(*tick(K, QUOTE, 1), question=3)
     assert got(client) == [], "an answer to another opening"
-    world.answer(*tick(K, QUOTE, 2), number=2)
+    world.answer(*tick(K, QUOTE, 2), question=2)
     assert got(client) == [(2, 2)]
 
 
@@ -314,20 +392,20 @@ def test_what_answers_before_a_later_opening_was_told_counts_for_nothing() -> No
     world.open(1)
     world.snapshots.ended(K.key)
     world.snapshots.opening(K.key, 2)
-    world.answer(*tick(K, QUOTE, 1), number=1)
+    world.answer(*tick(K, QUOTE, 1), question=1)
     world.hold(client, QUOTE)
-    world.snapshots.opened([K.key], 1)
-    world.answer(*tick(K, QUOTE, 1), number=1)
+    world.snapshots.opened([K.key], 1, 1)
+    world.answer(*tick(K, QUOTE, 1), question=1)
     assert got(client) == []
-    world.snapshots.opened([K.key], 2)
-    world.answer(*tick(K, QUOTE, 2), number=2)
+    world.snapshots.opened([K.key], 2, 2)
+    world.answer(*tick(K, QUOTE, 2), question=2)
     assert got(client) == [(2, 2)]
 
 
 def test_an_opening_nobody_expected_is_settled_by_its_answer_too() -> None:
     world = World()
-    world.snapshots.opened([K.key], 7)
-    world.answer(*tick(K, QUOTE, 1), number=7)
+    world.snapshots.opened([K.key], 7, 7)
+    world.answer(*tick(K, QUOTE, 1), question=7)
     assert world.hold(Client(), QUOTE) == [(2, 1)]
 
 
@@ -335,16 +413,16 @@ def test_of_an_answer_only_the_keys_it_still_counts_for_are_taken() -> None:
     world = World()
     for key in (K.key, OTHER.key):
         world.snapshots.opening(key, 1)
-    world.snapshots.opened([K.key, OTHER.key], 1)
-    world.snapshots.opening(OTHER.key, 2)
+    world.snapshots.opened([K.key, OTHER.key], 1, 1)
+    world.snapshots.opened([OTHER.key], 0, 2)
     pairs = [*tick(K, QUOTE, 1), *tick(OTHER, QUOTE, 1)]
     world.snapshots.values(pairs, [K.key, OTHER.key], 1)
     assert world.hold(Client(), QUOTE) == [(2, 1)]
     assert world.latest.newest(OTHER.key, QUOTE) is None
 
 
-def test_what_a_home_tells_is_older_than_every_tick_since_the_leg_opened() -> None:
-    """A DEPTH tick came first, then the home's older QUOTE: it must not become the newest."""
+def test_what_a_keeper_tells_is_older_than_every_tick_since_the_leg_opened() -> None:
+    """A DEPTH tick came first, then the keeper's older QUOTE: it must not become the newest."""
     world = World()
     world.open()
     world.tick(DEPTH, 9)
@@ -352,7 +430,7 @@ def test_what_a_home_tells_is_older_than_every_tick_since_the_leg_opened() -> No
     assert world.hold(Client(), LTP) == [(1, 9)]
 
 
-def test_of_what_a_home_tells_the_order_is_kept() -> None:
+def test_of_what_a_keeper_tells_the_order_is_kept() -> None:
     world = World()
     world.open()
     world.answer(*tick(K, DEPTH, 1), *tick(K, LTP, 2), *tick(K, QUOTE, 3))
@@ -360,7 +438,7 @@ def test_of_what_a_home_tells_the_order_is_kept() -> None:
     assert world.hold(Client(), DEPTH) == [(3, 1)]
 
 
-def test_a_client_that_leaves_is_not_kept_while_its_home_is_away() -> None:
+def test_a_client_that_leaves_is_not_kept_while_its_keeper_is_away() -> None:
     world, clients = World(), [Client() for _ in range(3)]
     world.open()
     for client in clients:
@@ -403,6 +481,7 @@ def test_a_client_that_changes_its_mode_is_shown_nothing_older_than_it_was_sent(
 def test_a_reset_ends_openings_whose_answers_will_never_come() -> None:
     world = World()
     world.open()
+    world.snapshots.opening(OTHER.key, 2)
     world.snapshots.reset()
     assert repr(world.snapshots) == "<Snapshots 0 opening, 0 awaited>"
 
@@ -430,19 +509,19 @@ def test_whoever_was_sent_a_tick_that_is_then_forgotten_is_shown_nothing_older()
     assert (got(sent), got(waiting)) == ([(2, 2)], [(3, 1)])
 
 
-def test_after_a_reset_nothing_is_known_not_even_at_home() -> None:
-    world = World(K)
+def test_after_a_reset_nothing_is_known() -> None:
+    world = World()
     world.tick(QUOTE, 1)
     world.tick(LTP, 1, OTHER)
     world.snapshots.reset()
     assert world.snapshots.query([K.key, OTHER.key], [], 0.0) == []
 
 
-# Questions to the home.
+# Questions to the keeper.
 
 
-def test_a_home_answers_with_all_topics_of_the_keys_in_the_order_of_their_values() -> None:
-    world = World(K)
+def test_a_keeper_answers_with_all_topics_of_the_keys_in_the_order_of_their_values() -> None:
+    world = World()
     world.tick(DEPTH, 1)
     world.tick(LTP, 2)
     world.tick(QUOTE, 3)
@@ -453,7 +532,7 @@ def test_a_home_answers_with_all_topics_of_the_keys_in_the_order_of_their_values
 
 
 def test_of_keys_that_were_not_live_only_fresh_values_count() -> None:
-    world = World(K, OTHER)
+    world = World()
     for instrument, seen_s in ((K, 100.0), (OTHER, 100.5)):
         world.tick(QUOTE, 1, instrument)
         world.latest.lines[topics.of(instrument.key, QUOTE)].seen_s = seen_s
@@ -463,6 +542,6 @@ def test_of_keys_that_were_not_live_only_fresh_values_count() -> None:
 
 
 def test_of_live_keys_values_of_any_age_count() -> None:
-    world = World(K)
+    world = World()
     world.tick(QUOTE, 1)
     assert world.snapshots.query([K.key], [], 1e9) == tick(K, QUOTE, 1)

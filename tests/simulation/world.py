@@ -7,6 +7,8 @@ one after a newer one, also across an unsubscribe (after which the last one may 
 and at rest exactly what it holds. What a new client is shown then is compared with what was
 published last.
 
+Each client has one of the four forms, in turn.
+
 In every other world the feed's ticks are not shared: clients of two brokers hold the same symbols,
 each in the scope of its own, ticks come in one scope or, on the bus, for both.
 """
@@ -20,16 +22,17 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
 
 import msgspec
 
-from hub.core import codec, stream, topics
+from hub.core import codec, forms, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings
-from hub.core.latest import Line
+from hub.core.hot import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
 from hub.core.roster import FEED, SHARD
@@ -40,6 +43,7 @@ from shards.protocol import Drop, Subscribe
 from shards.shard import Shard
 from shards.slices import Slices
 from shards.tickets import Ticket
+from tests.shards.kit import ticks
 
 SHARDS = 3
 MODES = (Mode.LTP, Mode.QUOTE, Mode.DEPTH)
@@ -57,8 +61,12 @@ class Queue:
         self.dropped = 0
         self._token = b""
         self.waiting: deque[list[bytes]] = deque()
+        self.topics: list[bytes] = []
+        """Of every tick that was ever sent."""
 
     def send(self, parts: Sequence[bytes]) -> bool:
+        if self.open and parts[0] in {stream.TICKS, stream.KEEP}:
+            self.topics += [topic for batch in parts[1:] for topic in codec.unpack(batch)[::2]]
         if self.open:
             self.waiting.append([parts[0] + self._token, *parts[1:]])
         return self.open
@@ -132,8 +140,10 @@ class Switch:
 class Client:
     """A session that checks what it is sent."""
 
-    def __init__(self, shard: int, broker: str, scope: bytes) -> None:
+    def __init__(self, shard: int, broker: str, scope: bytes, form: int) -> None:
+        self.fd = -1
         self.shard = shard
+        self.form = form
         self.broker = broker
         self.scope = scope
         self.tickets: list[Ticket] = []
@@ -144,15 +154,14 @@ class Client:
         self.withheld: list[tuple[bytes, int, int]] | None = None
         self.desk: Any = None
 
+    def unsent(self, data: bytes, sent: int) -> None:
+        raise AssertionError("it has no socket")
+
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
-        del lines
-        while data:
-            size = data[1]
-            start = 2
-            if size == 126:
-                size, start = int.from_bytes(data[2:4], "big"), 4
-            self._take(json.loads(data[start : start + size]))
-            data = data[start + size :]
+        found = ticks(data, self.form)
+        assert len(found) == len(lines)
+        for tick in found:
+            self._take(tick)
 
     def deliver_event(self, frame: bytes) -> None:
         raise AssertionError(f"nobody follows orders here: {frame!r}")
@@ -229,6 +238,7 @@ class World:
         self.truth: dict[bytes, tuple[int, Mode]] = {}
         self.shards: list[Any] = [None] * SHARDS
         self.clients: list[Client] = []
+        self._forms = cycle((forms.PLAIN, forms.BATCH, forms.MSGPACK, forms.BATCH | forms.MSGPACK))
         self.refused = {scope + INSTRUMENTS[-1].key for scope in self.brokers.values()}
         self.number = 0
         self.epoch = 0
@@ -247,13 +257,16 @@ class World:
             while pipe.waiting and self.random.random() < 0.5:
                 pipe.waiting.pop()
             pipe.open = False
-        for answers in self.answers:  # a home's answers may outlive the router that asked
+        for answers in self.answers:  # a keeper's answers may outlive the router that asked
             while answers.waiting and self.random.random() < 0.5:
                 answers.waiting.pop()
         self.truth.clear()
         self.router = cast("Any", Router("router", self.settings))
         self.router._pipes = self.streams
+        self.router._tend_soon = lambda: None  # the world itself flushes, in any order
         self.router._switch = Switch(self)
+        for change in ("tell", "left"):
+            self._watch(change)
 
     def start_shard(self, number: int) -> None:
         self.clients = [client for client in self.clients if client.shard != number]
@@ -261,7 +274,6 @@ class World:
         self.answers[number].waiting.clear()
         shard: Any = Shard(f"shard-{number}", self.settings)
         shard._ingest = self.answers[number]
-        self.begins_anew(f"{SHARD}{number}")
         shard._control = self._link(f"shard-{number}", shard._welcomed)
         shard._tell = lambda: self.turning.setdefault(number)
         shard._desk.slices = Slices(self.random.choice([1, 2, 1000]))
@@ -380,7 +392,7 @@ class World:
         if not scope:
             keys += self.router._legs.interest.scoped(instrument.key)
         for key in keys:
-            if self.streams[home(key, SHARDS)].open:
+            if self.streams[self.keeper(key)].open:
                 self.truth[key] = self.number, mode
             else:
                 self.truth.pop(key, None)
@@ -443,16 +455,48 @@ class World:
             self.links[name].stopped ^= True
 
     def begins_anew(self, name: str) -> None:
-        """A process has begun, or begun a new stay: what comes from a feed, or what a shard is
-        home of, is not known any more until it is published again."""
+        """A process has begun a new stay: what comes from a feed is not known any more until it is
+        published again."""
         if name.startswith(FEED):
             self.truth.clear()
-        self.truth = {
-            key: value for key, value in self.truth.items() if name != f"{SHARD}{home(key, SHARDS)}"
-        }
+
+    def keeper(self, key: bytes) -> int:
+        """The shard that is asked for what is known of a key."""
+        keeper: int = self.router._legs.keepers.of(key)
+        return keeper
+
+    def _watch(self, name: str) -> None:
+        """With a shard that leaves goes what it kept, and what goes to a shard that is not there is
+        lost: it is not known any more until it is published again."""
+        legs = self.router._legs
+        change = getattr(legs, name)
+
+        def watched(shard: int, *args: Any, **more: Any) -> Any:
+            if name == "left":
+                self.truth = {
+                    key: value
+                    for key, value in self.truth.items()
+                    if self.keeper(key) != shard or self._is_known_elsewhere(key, shard)
+                }
+            outcome = change(shard, *args, **more)
+            self.truth = {
+                key: value for key, value in self.truth.items() if self.keeper(key) in legs._stays
+            }
+            return outcome
+
+        setattr(legs, name, watched)
+
+    def _is_known_elsewhere(self, key: bytes, gone: int) -> bool:
+        """Whether another shard was sent all ticks of a key for long enough, and lives."""
+        unsettled = self.router._legs._questions.unsettled(key)
+        return any(
+            shard != gone and level == Mode.LTP and shard not in unsettled
+            for shard, level in self.router._legs.interest.legs(key).items()
+            if self.links[f"{SHARD}{shard}"].lease
+        )
 
     def _join(self, shard: int, broker: str) -> Client:
-        client = Client(shard, broker, self.brokers[broker])
+        client = Client(shard, broker, self.brokers[broker], next(self._forms))
         client.desk = self.shards[shard]._desk
         return client
 
@@ -538,18 +582,27 @@ class World:
             for mode in MODES:
                 for scope in {b"", *self.brokers.values()}:
                     self._check_tick(instrument, mode, scope)
-        assert not self.router._legs._questions, "every question was answered"
+        self._check_router()
         for shard in self.shards:
-            opening = shard._desk.snapshots._opening
+            snapshots = shard._desk.snapshots
+            opening = {**snapshots._told, **snapshots._opening}
             assert not opening, f"every opening was settled, not {opening} of {shard.name}"
-            assert not shard._desk.snapshots._awaiting, "nobody waits for what will not come"
+            assert not snapshots._awaiting, "nobody waits for what will not come"
             for line in shard._desk.latest.lines.values():
                 held = line.key in shard._desk.index
-                assert held or line.payload is not None, f"{line} is kept for nothing"
+                kept = line.payload is not None and self.keeper(line.key) == shard.shard
+                assert held or kept, f"{line} is kept for nothing by {shard.name}"
+
+    def _check_router(self) -> None:
+        legs = self.router._legs
+        assert not legs._questions, "every question was answered"
+        assert not legs._questions._newest, "nobody waits for an answer"
+        assert not legs.keepers._heirs, "every heir has inherited"
+        assert all(key in legs.interest for key in legs.keepers._keepers), "idle keys are at home"
 
     def _check_snapshot(self, instrument: Instrument) -> None:
         """Whoever comes now is shown what was published last, if that is still to be known: a
-        value of a key that somebody holds, published since its home and its feed are there."""
+        value of a key that somebody holds, published since its keeper and its feed are there."""
         for broker in self.brokers:
             self._check_shown(instrument, broker)
 
@@ -571,14 +624,31 @@ class World:
     def _check_tick(self, instrument: Instrument, mode: Mode, scope: bytes) -> None:
         for client in self.clients:
             client.got.clear()
+        for pipe in self.streams:
+            pipe.topics.clear()
         self.publish(instrument, mode, scope)
         self.rest()
+        for origin in {b"", *self.brokers.values()}:
+            self._check_copies(origin + instrument.key, mode)
         for client in self.clients:
             key = client.scope + instrument.key
             held = client.desk.index.modes(client, key) if scope in {b"", client.scope} else 0
             eligible = any(held & lower.bit for lower in MODES if lower <= mode)
             expected = [(key, self.number)] if eligible else []
             assert client.got == expected, f"shard {client.shard} holds {held} got {client.got}"
+
+    def _check_copies(self, key: bytes, mode: Mode) -> None:
+        """Of a key that is held no tick goes where nobody holds it; otherwise it goes home."""
+        holders = {client.shard for client in self.clients if client.desk.index.modes(client, key)}
+        topic = topics.of(key, mode)
+        copies = [
+            number
+            for number in range(SHARDS)
+            for one in self.streams[number].topics
+            if one == topic
+        ]
+        assert len(set(copies)) == len(copies), f"{topic!r} went twice to one of {copies}"
+        assert set(copies) <= (holders or {home(key, SHARDS)}), f"{topic!r} went to {copies}"
 
     def _check_upstream(self) -> None:
         held: dict[bytes, int] = defaultdict(int)
@@ -592,7 +662,7 @@ class World:
 
 
 class Ingest(Queue):
-    """A home's answers on their way to the router: late, but in order. A real one forgets only
+    """A keeper's answers on their way to the router: late, but in order. A real one forgets only
     what it has not sent yet when it is reset; what is on its way here stays on its way."""
 
     def send(self, parts: Sequence[bytes]) -> bool:

@@ -31,7 +31,9 @@ from hub.openalgo.checkout import Checkout, interpreter
 from hub.runtime import links
 from hub.runtime.log import Seldom, log
 from hub.runtime.paths import make_runtime_dir
+from hub.runtime.pipe import Pipe
 from hub.runtime.process import Processes
+from hub.runtime.pump import Pump
 
 NAME = "openalgo"
 _WORKER = Path(__file__).with_name("worker.py")
@@ -87,8 +89,8 @@ class OpenAlgoFeed:
         self._sink: Sink
         self._runtime_dir: Path
         self._socket: Path
-        self._control: links.Pipe | None = None
-        self._pump: links.Pump
+        self._control: Pipe | None = None
+        self._pump: Pump
         self._timer: asyncio.TimerHandle | None = None
         self._takes: dict[str, Callable[[dict[str, Any]], None]] = {
             "ready": self._take_ready,
@@ -168,9 +170,9 @@ class OpenAlgoFeed:
         self._socket = self._runtime_dir / name
         address = links.ipc(self._runtime_dir, name)
         sock = links.bind(links.PAIR, address, queue=0, what="feed openalgo")
-        self._pump = links.Pump(lambda: None, Window(0.0))
-        self._pump.add(sock, self._take)
-        self._control = links.Pipe(sock)
+        self._pump = Pump(lambda: None, Window(0.0))
+        self._pump.add(links.Messages(sock, self._take))
+        self._control = Pipe(links.Push(sock))
         self._control.reset(open_=True)
         ingest = links.ipc(self._runtime_dir, INGEST)
         command = [str(self._python), str(_WORKER), "--root", str(self._checkout.root)]

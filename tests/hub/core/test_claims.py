@@ -186,6 +186,17 @@ def test_rule_1_a_key_lingers_and_is_then_released() -> None:
     assert KEY not in claims
 
 
+def test_nothing_is_due_unless_something_lingers() -> None:
+    claims = Claims(LINGER_S)
+    claims.apply(0, [Want(KEY, 1)], replace=False, now=0.0)
+    claims.settle(Result(KEY, 1))
+    assert not claims.lingering
+    claims.apply(0, [Want(KEY, 0)], replace=False, now=0.0)
+    assert claims.lingering
+    assert claims.due(LINGER_S) == [Want(KEY, 0)]
+    assert not claims.lingering
+
+
 def test_rule_1_the_oldest_makes_room_first_and_what_is_claimed_does_not() -> None:
     claims = Claims(LINGER_S)
     keys = [b"NSE_%d" % number for number in range(4)]

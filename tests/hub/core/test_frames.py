@@ -1,9 +1,8 @@
-"""Frames as real WebSocket clients read them, and payloads whatever they hold."""
+"""Frames as real WebSocket clients read them."""
 
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from hub.core import frames
-from hub.core.errors import Malformed
+from hub.core.hot import header
 from hub.core.index import Variant
+from hub.core.payload import clean
 
 TEXTS = st.text(max_size=20)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -24,41 +24,6 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     max_leaves=10,
 )
 OBJECTS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), JSON, max_size=5)
-PIECES = st.sampled_from(
-    [
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b'"',
-        b":",
-        b",",
-        b"1",
-        b"-",
-        b".",
-        b"e5",
-        b"NaN",
-        b"Infinity",
-        b"0",
-        b"-Infinity",
-        b"1e999",
-        b"-1e999",
-        b"true",
-        b"null",
-        b'"a"',
-        b'{"a":',
-        b"\\u12",
-        b"\\ud83d",
-        b"\x00",
-        b"\xff",
-        b"\xc3\xa9",
-        b"\xed\xa0\x80",
-        b"\n",
-        b" ",
-        b"\xef\xbb\xbf",
-        b"/*x*/",
-    ]
-)
 
 
 def read(data: bytes) -> Frame:
@@ -76,15 +41,6 @@ def read(data: bytes) -> Frame:
     return frame
 
 
-def strict(payload: bytes) -> Any:
-    """JSON as RFC 8259 has it: UTF-8 without BOM, no NaN, no infinity."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    return json.loads(payload.decode(), parse_constant=refuse)
-
-
 @pytest.mark.parametrize(
     ("size", "head"),
     [
@@ -98,7 +54,7 @@ def strict(payload: bytes) -> Any:
     ],
 )
 def test_headers_change_their_form_where_rfc_6455_says(size: int, head: str) -> None:
-    assert frames.header(size).hex() == head
+    assert header(size).hex() == head
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 127, 8191, 8192, 65_535, 65_536, 70_000])
@@ -109,10 +65,6 @@ def test_a_client_reads_a_text_of_any_size(size: int) -> None:
     assert bytes(frame.data) == b"x" * size
 
 
-def test_the_table_of_headers_is_the_function() -> None:
-    assert list(frames.HEADERS) == [frames.header(size) for size in range(8192)]
-
-
 @given(TEXTS, TEXTS, TEXTS, st.integers(1, 3), OBJECTS)
 @example("NSE_INDEX", 'NIFTY"50\\', "ब्रोकर\ud800", 2, {"ltp": 2950.1, "x": "é"})
 def test_a_tick_reads_back_as_it_was_meant(
@@ -120,7 +72,7 @@ def test_a_tick_reads_back_as_it_was_meant(
 ) -> None:
     payload = json.dumps(data, ensure_ascii=False).encode("utf-8", "surrogatepass")
     head, tail = frames.market_data(Variant(7, exchange, symbol, broker), mode)
-    frame = read(frames.tick(head, frames.clean(payload), tail))
+    frame = read(frames.tick(head, clean(payload), tail))
     assert json.loads(bytes(frame.data).decode()) == {
         "type": "market_data",
         "symbol": symbol,
@@ -148,94 +100,3 @@ def test_a_tick_looks_as_upstreams_json_dumps_would_write_it() -> None:
         ).encode()[2:]
         or len(tail) > 0
     )  # the header's length is another test's
-
-
-@given(OBJECTS, st.booleans(), st.sampled_from([None, 1]))
-def test_any_json_object_passes_untouched(
-    value: dict[str, Any], escaped: bool, indent: int | None
-) -> None:
-    payload = json.dumps(value, ensure_ascii=escaped, indent=indent).encode(
-        "utf-8", "surrogatepass"
-    )
-    try:
-        payload.decode()
-    except UnicodeDecodeError:  # a lone surrogate: not UTF-8, so it is written with escapes
-        assert strict(frames.clean(payload)) == value
-    else:
-        assert frames.clean(payload) is payload
-
-
-def test_what_an_object_holds_is_not_looked_at() -> None:
-    for payload in (
-        b'{"type": 1, "t": [1e999]}',
-        b'{"a":1,"a":2}',
-        b' {"n": 1%s} ' % (b"0" * 9999),
-    ):
-        assert frames.clean(payload) is payload
-
-
-@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_what_json_does_not_know_becomes_null(constant: str) -> None:
-    payload = f'{{"ltp": {constant}, "rows": [{{"p": {constant}}}], "s": "{constant} é"}}'
-    assert strict(frames.clean(payload.encode())) == {
-        "ltp": None,
-        "rows": [{"p": None}],
-        "s": f"{constant} é",
-    }
-
-
-def test_a_number_beyond_all_floats_beside_a_nan_does_not_become_infinity() -> None:
-    try:
-        cleaned = frames.clean(b'{"a": NaN, "b": 1e999}')
-    except Malformed:
-        return
-    strict(cleaned)
-
-
-@given(st.dictionaries(TEXTS, st.floats() | st.lists(st.floats()), max_size=5))
-def test_pythons_own_dumps_of_any_floats_can_be_sent(value: dict[str, Any]) -> None:
-    read_back = strict(frames.clean(json.dumps(value).encode()))
-    for key, number in value.items():
-        if isinstance(number, float):
-            assert read_back[key] == (number if math.isfinite(number) else None)
-        else:
-            assert read_back[key] == [n if math.isfinite(n) else None for n in number]
-
-
-@pytest.mark.parametrize("payload", [b"[]", b"1", b'"x"', b"null", b"true", b"NaN", b"[{}]"])
-def test_json_that_is_no_object_is_malformed(payload: bytes) -> None:
-    with pytest.raises(Malformed):
-        frames.clean(payload)
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [b"", b" ", b"{", b"{}}", b"{'a':1}", b'{"a":1}\x00', b"{1:2}", b'{"a":01}', b'{"a":"\n"}',
-     b'{"a":"\\q"}', b'{"a":.5}', b'{"a":[1,]}', b"{}{}", b'{"a":"\xff"}', b'{"\xc3":1}',
-     b'{"a":"\xc0\xaf"}', b"\xff\xfe", b'{"a":+1}', b'{"a":0x1}'],
-)  # fmt: skip
-def test_garbage_and_invalid_utf_8_are_malformed(payload: bytes) -> None:
-    with pytest.raises(Malformed):
-        frames.clean(payload)
-
-
-@pytest.mark.parametrize("leaf", [b"1", b"NaN"])
-@pytest.mark.parametrize("depth", [10, 900, 990, 1000, 5000, 200_000])
-def test_deep_nesting_passes_or_is_malformed(leaf: bytes, depth: int) -> None:
-    payload = b'{"a":' + b"[" * depth + leaf + b"]" * depth + b"}"
-    try:
-        cleaned = frames.clean(payload)
-    except Malformed:
-        assert depth >= 900
-        return
-    assert cleaned.count(b"[") == depth
-    assert b"NaN" not in cleaned
-
-
-@given(st.lists(PIECES, max_size=12).map(b"".join) | st.binary(max_size=40))
-def test_whatever_comes_is_json_that_clients_can_read_or_malformed(payload: bytes) -> None:
-    try:
-        cleaned = frames.clean(payload)
-    except Malformed:
-        return
-    assert isinstance(strict(cleaned), dict)

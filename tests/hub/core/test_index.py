@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hub.core.index import Audience, Index, Variant
+from hub.core.hot import Audience
+from hub.core.index import Index, Variant
 from hub.core.model import Instrument, Mode
 
 SESSIONS = st.integers(0, 5)
@@ -178,6 +179,22 @@ def test_rule_4_the_members_of_an_audience_never_change() -> None:
     assert after is not before
 
 
+def test_rule_5_another_form_is_another_variant_and_an_audience_knows_its_form() -> None:
+    index: Index[str] = Index()
+    index.add("plain", A, LTP, "zerodha")
+    for key in (A, B):
+        for session in ("one", "two"):
+            index.add(session, key, LTP, "zerodha", form=3)
+    found = {audience.form: audience.members for audience in index.audiences(A.key).values()}
+    assert found == {0: ("plain",), 3: ("one", "two")}
+    assert only(index.audiences(B.key)).form == 3
+    index.add("one", A, DEPTH, "zerodha", form=3)
+    assert [audience.form for audience in index.audiences(A.key).values()] == [0, 3, 3]
+    held = index.remove("one", A.key, LTP)
+    assert held is not None
+    assert held.form == index.held("one")[A.key].form == 3
+
+
 def test_an_audience_that_comes_back_has_nothing_waiting() -> None:
     index: Index[str] = Index()
     index.add("one", A, LTP, "zerodha")
@@ -195,6 +212,17 @@ def test_ceasing_to_hold_a_mode_that_is_not_held_changes_nothing() -> None:
     assert index.remove("one", A.key, LTP) is None
     assert only(index.audiences(A.key)) is before
     assert index.modes("one", A.key) == QUOTE.bit
+
+
+def test_sessions_that_hold_a_key_alike_share_how_they_hold_it() -> None:
+    """It is the most of what a session costs: names that each has read from its own request."""
+    index: Index[str] = Index()
+    for session in ("one", "two", "three"):
+        index.add(session, Instrument("NSE", "".join(("S", session[:0], "1"))), QUOTE, "zerodha")
+    first, *others = (index.held(session)[b"NSE_S1"] for session in ("one", "two", "three"))
+    assert all(variant is first for variant in others)
+    index.add("two", Instrument("NSE", "S1"), LTP, "zerodha")
+    assert index.held("two")[b"NSE_S1"] is not first
 
 
 def test_what_a_key_nobody_holds_has_is_empty() -> None:

@@ -139,16 +139,16 @@ def test_a_feed_is_told_depth_and_names_too() -> None:
 def test_rule_4_a_shared_key_is_known_in_each_scope_in_which_it_is_wanted() -> None:
     table, angel, dhan = InterestTable(), topics.scope("angel"), topics.scope("dhan")
     table.apply(0, "sim", [Want(b"NSE_A", LTP)], replace=False)
-    assert not table.has_scopes
+    assert not bool(table.scopes)
     table.apply(0, "sim", [Want(angel + b"NSE_A", LTP)], replace=False)
     table.apply(1, "sim", [Want(angel + b"NSE_A", LTP), Want(dhan + b"NSE_A", 7)], replace=False)
-    assert table.has_scopes
+    assert bool(table.scopes)
     assert set(table.scoped(b"NSE_A")) == {angel + b"NSE_A", dhan + b"NSE_A"}
     assert not set(table.scoped(b"NSE_B"))
     table.drop(1)
     assert set(table.scoped(b"NSE_A")) == {angel + b"NSE_A"}
     table.apply(0, "sim", [], replace=True)
-    assert not table.has_scopes
+    assert not bool(table.scopes)
     assert not set(table.scoped(b"NSE_A"))
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.core import topics
-from hub.core.latest import Latest, Line
+from hub.core.hot import Line
+from hub.core.latest import Latest
 from hub.core.model import Mode, lowest
 
 KEY, OTHER = b"NSE_A", b"NSE_A_LTP"  # a key that looks like a topic of the other
@@ -102,14 +103,6 @@ def test_unresolve_drops_routes_and_keeps_values() -> None:
     assert [line.routes for line in latest.of(KEY)] == [None, None]
     assert [line.routes for line in latest.of(OTHER)] == [()]
     assert value(latest.newest(KEY, LTP)) == b"2"
-
-
-def test_discard_leaves_nothing_of_a_key() -> None:
-    latest = told(LTP, QUOTE, DEPTH)
-    told(LTP, key=OTHER, latest=latest)
-    latest.discard(KEY)
-    latest.discard(KEY)
-    assert list(latest.lines) == [topics.of(OTHER, LTP)]
 
 
 def test_tidy_leaves_only_lines_that_know_something() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hub.core import codec, topics
 from hub.core import routing as module
 from hub.core.interest import InterestTable
+from hub.core.keepers import Keepers
 from hub.core.model import Mode, Want, lowest
 from hub.core.placement import home
 from hub.core.routing import Routing
@@ -33,6 +34,13 @@ class Say(NamedTuple):
     shard: int
     key: bytes
     modes: int
+    settled: bool
+
+
+class Settle(NamedTuple):
+    """A step: questions about a key are answered."""
+
+    key: bytes
 
 
 class Take(NamedTuple):
@@ -43,7 +51,10 @@ class Take(NamedTuple):
 
 STEPS = st.lists(
     st.builds(Tick, st.sampled_from(KEYS), st.sampled_from(Mode))
-    | st.builds(Say, st.integers(0, SHARDS - 1), st.sampled_from(KEYS), st.integers(0, 7))
+    | st.builds(
+        Say, st.integers(0, SHARDS - 1), st.sampled_from(KEYS), st.integers(0, 7), st.booleans()
+    )
+    | st.builds(Settle, st.sampled_from(KEYS))
     | st.builds(Take, st.booleans()),
     max_size=60,
 )
@@ -55,14 +66,25 @@ class Bench:
 
     def __init__(self, shards: int = SHARDS, max_topics: int = 1000) -> None:
         self.interest = InterestTable()
-        self.routing = Routing(shards, self.interest, max_topics)
+        self.keepers = Keepers(shards, self.interest)
+        self.shards = range(shards)
+        self.routing = Routing(shards, self.interest, self.keepers, max_topics)
         self.fast: dict[int, Pairs] = defaultdict(list)
         self.slow: dict[int, Pairs] = defaultdict(list)
 
-    def say(self, shard: int, key: bytes, modes: int) -> None:
+    def say(self, shard: int, key: bytes, modes: int, *, settled: bool = True) -> None:
+        """A shard's word, and what follows; `settled` when its question is answered at once."""
         self.take()
         change = self.interest.apply(shard, "sim", [Want(key, modes)], replace=False)
-        self.routing.invalidate(change.keys)
+        asking = shard if change.opened else None
+        move = self.keepers.tend(key, self.shards, [] if settled else self.shards, asking)
+        self.routing.invalidate([*change.keys, *([key] if move.changed else [])])
+
+    def settle(self, key: bytes) -> None:
+        """What was asked about a key is answered."""
+        self.take()
+        if self.keepers.tend(key, self.shards, []).changed:
+            self.routing.invalidate([key])
 
     def take(self, *, fast: bool = True, slow: bool = True) -> None:
         if fast:
@@ -86,8 +108,8 @@ def of_key(pairs: Pairs, key: bytes) -> Pairs:
 
 
 @given(STEPS, st.integers(1, 5))
-def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_home(
-    steps: list[Tick | Say | Take], max_topics: int
+def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_kept(
+    steps: list[Tick | Say | Settle | Take], max_topics: int
 ) -> None:
     bench = Bench(max_topics=max_topics)
     wanted: dict[bytes, dict[int, int]] = defaultdict(dict)
@@ -96,20 +118,17 @@ def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_home(
     for number, step in enumerate(steps):
         match step:
             case Tick(key, mode):
-                pair = topics.of(key, mode), b"%d" % number
-                assert bench.routing.offer(pair) == []
-                takers = [
-                    shard
-                    for shard, modes in wanted[key].items()
-                    if modes and (lowest(modes) <= mode or shard == home(key, SHARDS))
-                ]
-                for shard in takers:
-                    fast[shard].append(pair)
-                if home(key, SHARDS) not in takers:
-                    slow[home(key, SHARDS)].append(pair)
-            case Say(shard, key, modes):
+                pair = topics.of(key, mode), b'{"n":%d}' % number
+                assert bench.routing.offer([*pair]) == []
+                keeping = bench.keepers.all_ticks(key)
+                legs = {shard: lowest(modes) for shard, modes in wanted[key].items() if modes}
+                for shard in {*(one for one in legs if legs[one] <= mode), *keeping}:
+                    (fast if shard in legs else slow)[shard].append(pair)
+            case Say(shard, key, modes, settled):
                 wanted[key][shard] = modes
-                bench.say(shard, key, modes)
+                bench.say(shard, key, modes, settled=settled)
+            case Settle(key):
+                bench.settle(key)
             case Take(is_fast):
                 bench.take(fast=is_fast, slow=not is_fast)
     bench.take()
@@ -122,28 +141,46 @@ def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_home(
 
 
 def test_rule_1_a_shard_that_wants_depth_gets_no_lower_ticks() -> None:
-    bench, at_home = Bench(), home(b"NSE_A", SHARDS)
-    away = (at_home + 1) % SHARDS
-    bench.say(away, b"NSE_A", Mode.DEPTH.bit)
+    bench = Bench()
+    for shard, mode in ((0, Mode.LTP), (1, Mode.DEPTH)):
+        bench.say(shard, b"NSE_A", mode.bit)
     for mode in Mode:
         bench.routing.offer([topics.of(b"NSE_A", mode), b"{}"])
     bench.take()
-    assert bench.fast[away] == [(b"NSE_A_DEPTH", b"{}")]
-    assert [topic for topic, _ in bench.slow[at_home]] == [
-        b"NSE_A_LTP", b"NSE_A_QUOTE", b"NSE_A_DEPTH",
-    ]  # fmt: skip
+    assert bench.fast[1] == [(b"NSE_A_DEPTH", b"{}")]
+    assert [topic for topic, _ in bench.fast[0]] == [b"NSE_A_LTP", b"NSE_A_QUOTE", b"NSE_A_DEPTH"]
+    assert not bench.slow, "no copy goes home"
 
 
-def test_rule_2_a_home_that_wants_depth_gets_all_ticks_on_one_way_so_their_order_holds() -> None:
+def test_rule_2_a_keeper_that_wants_depth_gets_all_ticks_on_one_way_so_their_order_holds() -> None:
     """On two ways an old LTP tick came after a newer one in Depth, and was shown as the newest."""
     bench, at_home = Bench(), home(b"NSE_A", SHARDS)
-    bench.say(at_home, b"NSE_A", Mode.DEPTH.bit)
-    sent = [(topics.of(b"NSE_A", mode), b"%d" % mode) for mode in (1, 3, 2, 3, 1)]
-    for pair in sent:
-        bench.routing.offer(pair)
+    for keeper in (at_home, (at_home + 1) % SHARDS):
+        bench.say(keeper, b"NSE_A", Mode.DEPTH.bit)
+        sent = [(topics.of(b"NSE_A", mode), b'{"n":%d}' % mode) for mode in (1, 3, 2, 3, 1)]
+        for pair in sent:
+            bench.routing.offer([*pair])
+        bench.take()
+        assert bench.fast[keeper] == sent
+        assert bench.slow[keeper] == []
+        bench.say(keeper, b"NSE_A", 0)
+        bench.settle(b"NSE_A")
+
+
+def test_rule_2_a_keeper_without_a_leg_and_its_heir_both_get_all_ticks() -> None:
+    bench, at_home = Bench(), home(b"NSE_A", SHARDS)
+    away = (at_home + 1) % SHARDS
+    bench.say(away, b"NSE_A", Mode.DEPTH.bit, settled=False)
+    for number in b'{"n":1}', b'{"n":2}', b'{"n":3}':
+        bench.routing.offer([b"NSE_A_LTP", number])
+        if number == b'{"n":1}':
+            bench.settle(b"NSE_A")
+        elif number == b'{"n":2}':
+            bench.say(away, b"NSE_A", 0, settled=False)
     bench.take()
-    assert bench.fast[at_home] == sent
-    assert bench.slow[at_home] == []
+    assert [payload for _, payload in bench.fast[away]] == [b'{"n":1}', b'{"n":2}']
+    assert [payload for _, payload in bench.slow[away]] == [b'{"n":3}']
+    assert [payload for _, payload in bench.slow[at_home]] == [b'{"n":1}', b'{"n":3}']
 
 
 def test_rule_2_home_gets_what_nobody_wants_on_the_slow_way_only() -> None:
@@ -160,11 +197,13 @@ def test_shards_that_want_the_same_share_one_packed_frame() -> None:
     for key in (b"NSE_A", b"MCX_C"):
         for shard in range(SHARDS):
             bench.say(shard, key, Mode.LTP.bit)
-    bench.routing.offer([b"NSE_A_LTP", b"1", b"MCX_C_LTP", b"2", b"NSE_A_LTP", b"3"])
+    bench.routing.offer(
+        [b"NSE_A_LTP", b'{"n":1}', b"MCX_C_LTP", b'{"n":2}', b"NSE_A_LTP", b'{"n":3}']
+    )
     frames = bench.routing.take_fast()
     assert sorted(frames) == list(range(SHARDS))
     assert len({id(frame) for batches in frames.values() for frame in batches}) == 1
-    assert codec.unpack(frames[0][0])[1::2] == [b"1", b"2", b"3"]
+    assert codec.unpack(frames[0][0])[1::2] == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
 
 
 def test_a_topic_in_another_case_arrives_in_its_canonical_form() -> None:
@@ -193,21 +232,24 @@ def test_what_is_no_tick_comes_back_in_its_order_and_holds_up_nothing() -> None:
 
 
 def test_half_a_pair_is_the_callers_mistake() -> None:
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="pairs"):
         Bench().routing.offer([b"NSE_A_LTP", b"{}", b"NSE_A_LTP"])
 
 
 def test_rule_4_a_change_of_interest_takes_effect_with_invalidate() -> None:
     bench = Bench()
     away = (home(b"NSE_A", SHARDS) + 1) % SHARDS
-    bench.routing.offer([b"NSE_A_LTP", b"1"])
+    bench.routing.offer([b"NSE_A_LTP", b'{"n":1}'])
     bench.say(away, b"NSE_A", Mode.LTP.bit)
-    bench.routing.offer([b"NSE_A_LTP", b"2"])
+    bench.routing.offer([b"NSE_A_LTP", b'{"n":2}'])
     bench.say(away, b"NSE_A", 0)
-    bench.routing.offer([b"NSE_A_LTP", b"3"])
+    bench.routing.offer([b"NSE_A_LTP", b'{"n":3}'])
     bench.take()
-    assert bench.fast == {away: [(b"NSE_A_LTP", b"2")]}
-    assert [payload for _, payload in bench.slow[home(b"NSE_A", SHARDS)]] == [b"1", b"2", b"3"]
+    assert bench.fast == {away: [(b"NSE_A_LTP", b'{"n":2}')]}
+    assert [payload for _, payload in bench.slow[home(b"NSE_A", SHARDS)]] == [
+        b'{"n":1}',
+        b'{"n":3}',
+    ]
 
 
 def test_no_more_topics_are_remembered_than_allowed() -> None:
@@ -232,7 +274,7 @@ def test_groups_that_no_route_leads_to_are_forgotten(few_groups: int) -> None:
     for number in range(1, 1 << 8):
         for shard in range(10):
             bench.say(shard, KEYS[0], number >> shard & 1)
-            bench.routing.offer([b"NSE_A_LTP", b""])
+            bench.routing.offer([b"NSE_A_LTP", b"{}"])
             assert len(bench.routing._groups) <= few_groups + 1
 
 
@@ -245,12 +287,12 @@ def test_groups_that_routes_lead_to_stay_and_are_looked_for_ever_more_seldom(
         key = b"NSE_%d" % number
         for shard in range(10):
             bench.say(shard, key, number >> shard & 1)
-        bench.routing.offer([key + b"_LTP", b""])
+        bench.routing.offer([key + b"_LTP", b"{}"])
     routing = bench.routing
     bench.take()
     routing._tidy()
     used = {group for route in routing._routes.values() for group in route}
-    assert used - set(routing._homes) == set(routing._groups.values())
+    assert used - set(routing._slow_groups) == set(routing._groups.values())
     assert routing._most_groups == 2 * len(routing._groups) > 2 * few_groups
 
 
@@ -263,42 +305,52 @@ def test_rule_5_a_tick_of_the_bus_counts_in_every_scope_and_one_of_a_feed_in_its
     bench.say(one, ANGEL + b"NSE_A", Mode.QUOTE.bit)
     bench.say(other, DHAN + b"NSE_A", Mode.LTP.bit)
     bench.say(at_home, b"NSE_A", Mode.LTP.bit)
-    assert bench.routing.offer_shared([b"NSE_A_LTP", b"1", b"NSE_A_quote", b"2"]) == []
-    assert bench.routing.offer([ANGEL + b"NSE_A_QUOTE", b"3"]) == []
+    offered = bench.routing.offer_shared([b"NSE_A_LTP", b'{"n":1}', b"NSE_A_quote", b'{"n":2}'])
+    assert offered == []
+    assert bench.routing.offer([ANGEL + b"NSE_A_QUOTE", b'{"n":3}']) == []
     bench.take()
     assert bench.fast == {
-        one: [(ANGEL + b"NSE_A_QUOTE", b"2"), (ANGEL + b"NSE_A_QUOTE", b"3")],
-        other: [(DHAN + b"NSE_A_LTP", b"1"), (DHAN + b"NSE_A_QUOTE", b"2")],
-        at_home: [(b"NSE_A_LTP", b"1"), (b"NSE_A_QUOTE", b"2")],
+        one: [
+            (ANGEL + b"NSE_A_LTP", b'{"n":1}'),
+            *[(ANGEL + b"NSE_A_QUOTE", n) for n in (b'{"n":2}', b'{"n":3}')],
+        ],
+        other: [(DHAN + b"NSE_A_LTP", b'{"n":1}'), (DHAN + b"NSE_A_QUOTE", b'{"n":2}')],
+        at_home: [(b"NSE_A_LTP", b'{"n":1}'), (b"NSE_A_QUOTE", b'{"n":2}')],
     }
 
 
 def test_rule_5_scopes_that_come_and_go_are_followed() -> None:
     bench, away = Bench(), (home(b"NSE_A", SHARDS) + 1) % SHARDS
     bench.say(away, ANGEL + b"NSE_A", 7)
-    bench.routing.offer_shared([b"NSE_A_LTP", b"1"])
+    bench.routing.offer_shared([b"NSE_A_LTP", b'{"n":1}'])
     bench.say(away, DHAN + b"NSE_A", 7)
-    bench.routing.offer_shared([b"NSE_A_LTP", b"2"])
+    bench.routing.offer_shared([b"NSE_A_LTP", b'{"n":2}'])
     bench.say(away, ANGEL + b"NSE_A", 0)
-    bench.routing.offer_shared([b"NSE_A_LTP", b"3"])
+    bench.routing.offer_shared([b"NSE_A_LTP", b'{"n":3}'])
     bench.say(away, DHAN + b"NSE_A", 0)
-    bench.routing.offer_shared([b"NSE_A_LTP", b"4"])
+    bench.routing.offer_shared([b"NSE_A_LTP", b'{"n":4}'])
     bench.take()
     scoped = [(topic[: -len(b"NSE_A_LTP")], payload) for topic, payload in bench.fast[away]]
-    assert scoped == [(ANGEL, b"1"), (ANGEL, b"2"), (DHAN, b"2"), (DHAN, b"3")]
+    assert scoped == [
+        (ANGEL, b'{"n":1}'),
+        (ANGEL, b'{"n":2}'),
+        (DHAN, b'{"n":2}'),
+        (DHAN, b'{"n":3}'),
+    ]
 
 
 def test_rule_5_nobody_pretends_on_the_bus_to_have_an_origin() -> None:
     bench = Bench()
     bench.say(0, ANGEL + b"NSE_A", 7)
-    bench.routing.offer([ANGEL + b"NSE_A_LTP", b"true"])
+    bench.routing.offer([ANGEL + b"NSE_A_LTP", b'{"n":true}'])
     for _ in range(2):
-        assert bench.routing.offer_shared(
-            [ANGEL + b"NSE_A_LTP", b"forged", b"NSE_A_LTP", b"1", b"nonsense", b"2"]
-        ) == [(ANGEL + b"NSE_A_LTP", b"forged"), (b"nonsense", b"2")]
+        offered = bench.routing.offer_shared(
+            [ANGEL + b"NSE_A_LTP", b"forged", b"NSE_A_LTP", b'{"n":1}', b"nonsense", b'{"n":2}']
+        )
+        assert offered == [(ANGEL + b"NSE_A_LTP", b"forged"), (b"nonsense", b'{"n":2}')]
     bench.take()
     got = [payload for pairs in bench.fast.values() for _, payload in pairs]
-    assert sorted(set(got)) == [b"1", b"true"]
+    assert sorted(set(got)) == [b'{"n":1}', b'{"n":true}']
 
 
 def test_rule_5_what_was_found_of_scopes_is_bounded() -> None:

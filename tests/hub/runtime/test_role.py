@@ -184,7 +184,7 @@ def test_how_late_the_loop_was_is_told_to_all_who_ask_soon(directory: Path) -> N
     asyncio.run(main())
 
 
-def test_rule_2_the_watchdog_is_fed_once_a_second_and_only_lateness_counts_as_lag(
+def test_rule_2_the_watchdog_is_fed_often_enough_and_only_lateness_counts_as_lag(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lag that a loop in time shows as well, or in another unit, warns of nothing."""
@@ -192,7 +192,7 @@ def test_rule_2_the_watchdog_is_fed_once_a_second_and_only_lateness_counts_as_la
     async def work(role: Example) -> None: ...
 
     role, now, fed = Example(directory, work), 100.0, []
-    naps = iter([module._LAG_S] * 8 + [module._LAG_S + 0.5] + [module._LAG_S] * 7)
+    naps = iter([module._LAG_S] * 8 + [module._LAG_S + 0.5] + [module._LAG_S] * 37)
     lags = []
 
     async def sleep(seconds: float) -> None:
@@ -206,8 +206,8 @@ def test_rule_2_the_watchdog_is_fed_once_a_second_and_only_lateness_counts_as_la
     monkeypatch.setattr(module, "notify", lambda *lines: fed.append((now, lines[0])))
     with pytest.raises(RuntimeError):  # the naps are over
         asyncio.run(role._pulse())
-    assert fed == [(second, "WATCHDOG=1") for second in (100.25, 101.25, 102.75, 103.75)]
-    assert lags == [0.0] * 9 + [500.0] * 6 + [0.0] * 2, "for a beat or two, and no longer"
+    assert fed == [(second, "WATCHDOG=1") for second in (100.25, 105.25, 110.25)]
+    assert lags == [0.0] * 9 + [500.0] * 6 + [0.0] * 32, "for a beat or two, and no longer"
 
 
 STUCK = """
