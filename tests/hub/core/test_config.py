@@ -59,7 +59,7 @@ def flags(draw: st.DrawFn) -> dict[str, Any]:
         "hub.log_level": st.sampled_from(["debug", "info", "warning", "error"]),
         "hub.stop_s": st.floats(0.1, 300),
         "websocket.host": WORDS,
-        "websocket.port": st.integers(0, 65535),
+        "websocket.port": st.integers(0, 65535).filter(lambda port: port != Settings().bus.port),
         "websocket.auth_window_s": st.floats(1e-9, 86_400),
         "websocket.snapshot": st.booleans(),
         "websocket.outbox_bytes": st.integers(4096, 2**60),

@@ -17,7 +17,7 @@ LOADS = st.lists(st.none() | st.integers(0, 5), min_size=1, max_size=8)
 
 @given(st.binary(), st.integers(1, 64))
 def test_the_home_of_a_key_is_its_crc32_modulo_the_shards(key: bytes, shards: int) -> None:
-    assert home(key, shards) == crc32(key) % shards
+    assert home(key, shards) == crc32(topics.plain(key)) % shards  # any bytes may begin as a scope
 
 
 @pytest.mark.parametrize(
