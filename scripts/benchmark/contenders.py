@@ -97,33 +97,35 @@ def _nats() -> Contender:
     program = nats.binary()
     if program is None:
         raise HubError("there is no nats-server here; scripts/bench installs it")
-
-    def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
-        port, ws_port = keeper.free_ports(2)
-        config = folder / "nats.conf"
-        config.write_text(nats.config(port, ws_port))
-        child, pid = _keep(
-            started, keeper.Program([str(program), "-c", str(config)], [port, ws_port])
-        )
-        return Stage(Join(ws_port, "nats"), {"nats": pid}, ("nats", str(port)), child)
-
-    return Contender("nats", start, nats.version(program))
+    return _server("nats", program, nats.config, nats.version(program), speech="nats")
 
 
 def _mosquitto() -> Contender:
     program = mqtt.binary()
     if program is None:
         raise HubError("mosquitto is not installed here")
+    return _server("mosquitto", program, mqtt.config, mqtt.version(program), speech="mqtt")
+
+
+def _server(
+    name: str,
+    program: Path | str,
+    config: Callable[[int, int], str],
+    version: str,
+    *,
+    speech: str,
+) -> Contender:
+    """A server by somebody else, with a port of its own and one for WebSocket in its `config`."""
 
     def start(started: Family, load: Load, folder: Path) -> Stage:  # noqa: ARG001  # Contender's form
         port, ws_port = keeper.free_ports(2)
-        config = folder / "mosquitto.conf"
-        config.write_text(mqtt.config(port, ws_port))
-        command = [str(program), "-c", str(config)]
+        file = folder / f"{name}.conf"
+        file.write_text(config(port, ws_port))
+        command = [str(program), "-c", str(file)]
         child, pid = _keep(started, keeper.Program(command, [port, ws_port]))
-        return Stage(Join(ws_port, "mqtt"), {"mosquitto": pid}, ("mqtt", str(port)), child)
+        return Stage(Join(ws_port, speech), {name: pid}, (speech, str(port)), child)
 
-    return Contender("mosquitto", start, mqtt.version(program))
+    return Contender(name, start, version)
 
 
 def openalgo(checkout: Path, python: Path | None) -> Contender:
