@@ -111,11 +111,6 @@ class Checkout:
         return list(dict.fromkeys(match[0] for match in found if match))
 
     @property
-    def pooling(self) -> bool:
-        """Whether adapters are pooled: only the word `true` says so."""
-        return self.variables.get("ENABLE_CONNECTION_POOLING", "true").lower() == "true"
-
-    @property
     def max_symbols(self) -> int:
         """Symbols of one broker connection in the pool."""
         return self.numbers["MAX_SYMBOLS_PER_WEBSOCKET"]

@@ -32,7 +32,7 @@ def test_an_env_that_says_little_has_openalgo_s_defaults(tmp_path: Path) -> None
     assert found.variables["FERNET_SALT"] == SALT
     assert found.database_url == "sqlite:///db/openalgo.db"
     assert found.stats_file == root / "log/ws_proxy_stats.json"
-    assert (found.max_symbols, found.max_connections, found.pooling) == (1000, 3, True)
+    assert (found.max_symbols, found.max_connections) == (1000, 3)
     assert found.brokers == []
     assert settings_of(found) == {}
 
@@ -107,15 +107,6 @@ def test_the_environment_of_the_hub_is_not_openalgo_s(
     )
     assert said(root) == {"bus.port": 5560}
     assert Checkout.read(root).stats_file == Path("/srv/state/ws.json")
-
-
-@pytest.mark.parametrize(
-    ("text", "pooling"),
-    [("true", True), ("TRUE", True), ("false", False), ("1", False), ("yes", False), ("", False)],
-)
-def test_only_true_pools(tmp_path: Path, text: str, pooling: bool) -> None:
-    root = make_checkout(tmp_path / "oa", f"ENABLE_CONNECTION_POOLING='{text}'\n")
-    assert Checkout.read(root).pooling is pooling
 
 
 @pytest.mark.parametrize("url", ["sqlite:////srv/a.db", "postgresql://u:p@host/db"])
