@@ -39,6 +39,9 @@ from hub.runtime.pipe import Pipe
 from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
 
+_MOST_PREPARED = 50
+"""Topics resolved between two reads: less than half a millisecond."""
+
 _QUESTIONS = frozenset({"status", "usage"})
 
 
@@ -57,6 +60,7 @@ class Router(Role):
         self._roster = Roster(time.time_ns())
         self._orders = Orders(time.monotonic())
         self._tending: asyncio.TimerHandle | None = None
+        self._preparing = False
         self._counts: Counter[str] = Counter()
         self._seldom = Seldom()
 
@@ -135,22 +139,28 @@ class Router(Role):
     def _take_ingest(self, parts: links.Parts) -> int:
         """A batch of a feed, which counts as its ticks, or a keeper's answer for another shard."""
         try:
-            if len(parts) == 1:
-                pairs = codec.unpack(parts[0])
-                count = len(pairs) // 2
-                self._counts["in"] += count
-                strays = self._routing.offer(pairs)
-                if strays or self._routing.malformed:
-                    self._take_others(strays)
-                return count
-            kind, stay, question, batch = parts
-            if kind != stream.VALUES:
-                raise Malformed(f"a message of kind {kind[:10]!r}")
-            self._flush_all()
-            self._follow(self._legs.answered(stay, int(question), batch))
+            match parts:
+                case [batch]:
+                    return self._take_batch(batch, checked=False)
+                case [stream.TICKS, batch]:
+                    return self._take_batch(batch, checked=True)
+                case [stream.VALUES, stay, question, batch]:
+                    self._flush_all()
+                    self._follow(self._legs.answered(stay, int(question), batch))
+                case _:
+                    raise Malformed(f"{len(parts)} parts, of kind {parts[0][:10]!r}")
         except (Malformed, ValueError) as error:
             self._malformed("ingest", str(error))
         return 1
+
+    def _take_batch(self, batch: bytes, *, checked: bool) -> int:
+        pairs = hot.unpack(batch)
+        count = len(pairs) // 2
+        self._counts["in"] += count
+        strays = self._routing.offer(pairs, checked=checked)
+        if strays or self._routing.malformed:
+            self._take_others(strays)
+        return count
 
     def _take_order(self, topic: bytes, payload: bytes) -> None:
         """An order update goes to its user's shards, in order, and is never dropped."""
@@ -170,25 +180,26 @@ class Router(Role):
 
     def _flush(self) -> None:
         """Send what wants no delay: each group packed once, one message per shard."""
-        if self._routing.pending_fast:
-            self._send(stream.TICKS, self._routing.take_fast())
-        if self._routing.pending_slow:
+        routing = self._routing
+        if routing.fast:
+            left = hot.deal(routing.fast, self._pipes, stream.TICKS)
+            if left:
+                self._send(stream.TICKS, left)
+        if routing.slow:
             self._tend_soon()
 
     def _flush_all(self) -> None:
         """Leave nothing pending: routes are about to change."""
         self._flush()
-        if self._routing.pending_slow:
-            self._send(stream.KEEP, self._routing.take_slow())
+        if self._routing.slow:
+            self._send(stream.KEEP, hot.take(self._routing.slow))
 
     def _send(self, kind: bytes, frames: dict[int, list[bytes]]) -> None:
-        counts = self._counts
         for shard, batches in frames.items():
-            if self._pipes[shard].send([kind, *batches]):
-                counts["out"] += 1
-            elif self._pipes[shard].open:
+            pipe = self._pipes[shard]
+            if not pipe.send([kind, *batches]) and pipe.open:
                 lost = sum(len(codec.unpack(batch)) // 2 for batch in batches)
-                self._pipes[shard].dropped += lost
+                pipe.dropped += lost
                 self._seldom.warning(
                     f"shard-{shard}", "shard-%d does not keep up; %d ticks dropped", shard, lost
                 )
@@ -221,7 +232,7 @@ class Router(Role):
     def _tend(self) -> None:
         """The slow way, and what waits for room."""
         self._tending = None
-        if self._routing.pending_slow:
+        if self._routing.slow:
             self._flush_all()
         for shard, pipe in enumerate(self._pipes):
             pipe.retry()
@@ -248,6 +259,8 @@ class Router(Role):
             self._arrive(shard)
         replace = replace or self._legs.first_word(shard, feed)
         self._follow(self._legs.tell(shard, feed, wants, number=number, replace=replace))
+        self._routing.expect(wants)
+        self._prepare_soon()
         if not feed:
             self._confirm_accounts(sender, wants, replace=replace)
         elif f"{FEED}{feed}" in self._roster:
@@ -277,6 +290,18 @@ class Router(Role):
         """Let routes and streams follow a change of legs or keepers; nothing may be pending."""
         self._routing.invalidate(outcome.changed)
         self._send_surely(outcome.sends)
+        self._prepare_soon()
+
+    def _prepare_soon(self) -> None:
+        """Resolve the topics that are expected, a slice per turn of the loop."""
+        if self._routing.unprepared and not self._preparing:
+            self._preparing = True
+            asyncio.get_running_loop().call_soon(self._prepare)
+
+    def _prepare(self) -> None:
+        self._preparing = False
+        self._routing.prepare(_MOST_PREPARED)
+        self._prepare_soon()
 
     # Control passes over.
 
@@ -411,6 +436,7 @@ class Router(Role):
                 "topics": len(self._routing),
                 "symbols": self._legs.interest.symbols,
                 "control_malformed": self._switch.malformed,
+                "out": sum(pipe.sent for pipe in self._pipes),
                 "dropped": sum(pipe.dropped for pipe in self._pipes),
                 "faults": self._pump.faults + self._switch.faults,
                 "orders_unclaimed": self._orders.unclaimed,

@@ -42,11 +42,11 @@ cdef object _clean = clean
 
 cdef enum:
     TEXT = 0x81  # FIN, opcode 1
-    MORE = 1  # flags of a frame of ZMTP
-    LONG = 2
-    COMMAND = 4
+    MORE = 1, LONG = 2, COMMAND = 4  # flags of a frame of ZMTP
     READ = 1 << 16
     PART = 64  # what a part of a message costs beside its bytes
+    BIN_8 = 0xC4, BIN_32 = 0xC6, ARRAY_16 = 0xDC, ARRAY_32 = 0xDD  # kinds of msgpack
+    DEEPEST = 60  # how deeply a plain payload may be nested
 
 READ_BYTES, PART_BYTES = READ, PART
 
@@ -89,6 +89,14 @@ cdef class Sink:
         raise NotImplementedError
 
 
+cdef class Way(Sink):
+    cdef public bytes token
+    cdef public long long sent
+
+    def __cinit__(self, *_, **__):
+        self.token = b""
+
+
 cdef class Audience:
     cdef public object name
     cdef public tuple members
@@ -100,11 +108,24 @@ cdef class Audience:
         self.name, self.members, self.form = name, members, form
         self.frames, self.lines = [], []
 
-    def __class_getitem__(cls, _):
-        return cls
-
     def __repr__(self):
         return f"<Audience of {len(self.members)}, {len(self.frames)} frames waiting>"
+
+
+cdef inline char *_put(char *to, uint64_t number, int width) noexcept:
+    """Write a number into so many bytes, the highest first; what comes behind it."""
+    cdef int place
+    for place in range(width):
+        to[place] = <char>((number >> (8 * (width - 1 - place))) & 0xFF)
+    return to + width
+
+
+cdef inline uint64_t _get(const unsigned char *raw, int width) noexcept:
+    cdef uint64_t number = 0
+    cdef int place
+    for place in range(width):
+        number = (number << 8) | raw[place]
+    return number
 
 
 cdef inline Py_ssize_t _header_size(Py_ssize_t size) noexcept:
@@ -113,13 +134,11 @@ cdef inline Py_ssize_t _header_size(Py_ssize_t size) noexcept:
 
 cdef inline char *_put_header(char *to, Py_ssize_t size, int first) noexcept:
     """Write the header of a WebSocket message; where its payload goes."""
-    cdef int width = 0 if size < 126 else 2 if size < 65536 else 8
-    cdef int place
     to[0] = <char>first
-    to[1] = <char>(size if width == 0 else 126 if width == 2 else 127)
-    for place in range(width):
-        to[2 + place] = <char>((size >> (8 * (width - 1 - place))) & 0xFF)
-    return to + 2 + width
+    if size < 126:
+        return _put(to + 1, size, 1)
+    to[1] = 126 if size < 65536 else 127
+    return _put(to + 2, size, 2 if size < 65536 else 8)
 
 
 def header(Py_ssize_t size, int first=TEXT):
@@ -207,7 +226,7 @@ cdef class Decoder:
                 size = raw[head + 1]
             elif raw[head] == LONG and end - head >= 9:
                 second = head + 9
-                size = _long(raw + head + 1)
+                size = _get(raw + head + 1, 8)
             else:
                 break
             if size > <uint64_t>(end - second) or size > <uint64_t>largest_bytes:
@@ -233,7 +252,7 @@ cdef class Decoder:
             if not flags & LONG:
                 start, size = self.at + 2, raw[1]
             elif self.end - self.at >= 9:
-                start, size = self.at + 9, _long(raw + 1)
+                start, size = self.at + 9, _get(raw + 1, 8)
             else:
                 break
             if flags & ~(MORE | LONG | COMMAND):
@@ -259,27 +278,6 @@ cdef class Decoder:
         return None
 
 
-cdef inline uint64_t _long(const unsigned char *raw) noexcept:
-    cdef uint64_t size = 0
-    cdef int place
-    for place in range(8):
-        size = (size << 8) | raw[place]
-    return size
-
-
-cdef inline Py_ssize_t _put_frame_header(char *to, bint more, Py_ssize_t size) noexcept:
-    """Write a ZMTP frame's header; how many bytes it has."""
-    cdef int place
-    if size < 256:
-        to[0] = <char>(MORE if more else 0)
-        to[1] = <char>size
-        return 2
-    to[0] = <char>((MORE | LONG) if more else LONG)
-    for place in range(8):
-        to[1 + place] = <char>((<uint64_t>size >> (56 - 8 * place)) & 0xFF)
-    return 9
-
-
 def message(parts):
     cdef list all_parts = list(parts)
     cdef Py_ssize_t number, size = 0, last = len(all_parts) - 1
@@ -290,89 +288,64 @@ def message(parts):
     data = PyBytes_FromStringAndSize(NULL, size)
     to = PyBytes_AS_STRING(data)
     for number, part in enumerate(all_parts):
-        to += _put_frame_header(to, number < last, PyBytes_GET_SIZE(part))
-        memcpy(to, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
-        to += PyBytes_GET_SIZE(part)
+        size = PyBytes_GET_SIZE(part)
+        to[0] = <char>((MORE if number < last else 0) | (LONG if size > 255 else 0))
+        to = _put(to + 1, size, 8 if size > 255 else 1)
+        memcpy(to, PyBytes_AS_STRING(part), size)
+        to += size
     return data
 
 
-def send_message(int fd, parts):
-    cdef bytes data = message(parts)
-    cdef ssize_t sent
-    cdef int problem
-    sent = send(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL)
-    if sent < 0:
-        problem = errno
-        if problem == EAGAIN or problem == EINTR:
-            return data
-        raise OSError(problem, "send")
-    return b"" if sent == PyBytes_GET_SIZE(data) else data[sent:]
-
-
 cdef bytes _cleaned(bytes raw):
-    """As `payload.clean`; most payloads need no more than a look."""
-    cdef const unsigned char *start = <const unsigned char *>PyBytes_AS_STRING(raw)
-    return raw if _is_plain_object(start, start + PyBytes_GET_SIZE(raw)) else _clean(raw)
+    """As `payload.clean`; most payloads need no more than a look: whether it is a JSON object (RFC
+    8259) of the plain kind, ASCII, no \\u, not nested deeply. What is not may be one all the same.
+    Behind it stands a zero, at which everything stops."""
+    cdef const unsigned char *at = _past_blank(<const unsigned char *>PyBytes_AS_STRING(raw))
+    cdef const unsigned char *end = <const unsigned char *>PyBytes_AS_STRING(raw) + PyBytes_GET_SIZE(raw)
+    at = _past_value(at, DEEPEST) if at[0] == b"{" else NULL
+    return raw if at is not NULL and _past_blank(at) == end else _clean(raw)
 
-
-cdef enum:
-    VALUE, VALUE_OR_END, KEY, KEY_OR_END, AFTER_KEY, AFTER_VALUE  # what may come next
-    DEEPEST = 60
 
 cdef unsigned char _PLAIN[256]  # whether a string may hold this byte as it is
 for _one in range(256):
     _PLAIN[_one] = 32 <= _one < 127 and _one not in b'"\\'
 
 
-cdef bint _is_plain_object(const unsigned char *at, const unsigned char *end) noexcept:
-    """Whether this is a JSON object (RFC 8259) of the plain kind: ASCII, no \\u, not nested deeply.
-    What is not may be one all the same. Behind `end` stands a zero, at which everything stops."""
-    cdef uint64_t objects = 0  # of the depths that are open: a bit for each object
-    cdef int depth = 0, state = VALUE
-    cdef unsigned char one
+cdef const unsigned char *_past_value(const unsigned char *at, int depth) noexcept:
+    """What comes behind a plain value; NULL if it is none. So do all that look past something."""
+    cdef unsigned char kind = at[0], last = b"}" if kind == b"{" else b"]"
+    if kind == b'"':
+        return _past_string(at + 1)
+    if kind != b"{" and kind != b"[":
+        return _past_word(at)
+    at = _past_blank(at + 1)
+    if depth == 0 or at[0] == last:
+        return NULL if depth == 0 else at + 1
     while True:
-        one = at[0]
-        at += 1
-        if one == b'"':
-            if state >= AFTER_KEY or depth == 0:
-                return False
-            at = _past_string(at)
-            state = AFTER_KEY if state >= KEY else AFTER_VALUE
-        elif one == b" " or one == b"\n" or one == b"\r" or one == b"\t":
-            continue
-        elif one == b":":
-            if state != AFTER_KEY:
-                return False
-            state = VALUE
-        elif one == b",":
-            if state != AFTER_VALUE or depth == 0:
-                return False
-            state = KEY if objects & 1 else VALUE
-        elif one == b"}" or one == b"]":
-            if depth == 0 or (one == b"}") != (objects & 1):
-                return False
-            if state != AFTER_VALUE and state != (KEY_OR_END if objects & 1 else VALUE_OR_END):
-                return False
-            objects >>= 1
-            depth -= 1
-            state = AFTER_VALUE
-        elif state > VALUE_OR_END:
-            return one == 0 and at > end and state == AFTER_VALUE and depth == 0
-        elif one == b"{" or (one == b"[" and depth):
-            depth += 1
-            if depth > DEEPEST:
-                return False
-            objects = (objects << 1) | (one == b"{")
-            state = KEY_OR_END if one == b"{" else VALUE_OR_END
-        else:
-            at = _past_word(at - 1) if depth else NULL
-            state = AFTER_VALUE
+        if kind == b"{":
+            at = _past_string(at + 1) if at[0] == b'"' else NULL
+            if at is not NULL:
+                at = _past_blank(at)
+                at = _past_blank(at + 1) if at[0] == b":" else NULL
+            if at is NULL:
+                return NULL
+        at = _past_value(at, depth - 1)
         if at is NULL:
-            return False
+            return NULL
+        at = _past_blank(at)
+        if at[0] != b",":
+            return at + 1 if at[0] == last else NULL
+        at = _past_blank(at + 1)
+
+
+cdef inline const unsigned char *_past_blank(const unsigned char *at) noexcept:
+    while at[0] == b" " or at[0] == b"\n" or at[0] == b"\r" or at[0] == b"\t":
+        at += 1
+    return at
 
 
 cdef inline const unsigned char *_past_string(const unsigned char *at) noexcept:
-    """What comes behind a plain string whose quote is passed; NULL if it is none."""
+    """A plain string, whose quote is passed."""
     while True:
         while _PLAIN[at[0]]:
             at += 1
@@ -384,7 +357,7 @@ cdef inline const unsigned char *_past_string(const unsigned char *at) noexcept:
 
 
 cdef inline const unsigned char *_past_word(const unsigned char *at) noexcept:
-    """What comes behind a number, true, false or null; NULL if it is none of them."""
+    """A number, true, false or null."""
     if at[0] == b"t" or at[0] == b"n" or at[0] == b"f":
         if strncmp(<const char *>at, b"true", 4) == 0 or strncmp(<const char *>at, b"null", 4) == 0:
             return at + 4
@@ -400,14 +373,14 @@ cdef inline const unsigned char *_past_word(const unsigned char *at) noexcept:
 
 
 cdef inline const unsigned char *_past_digits(const unsigned char *at) noexcept:
-    """What comes behind at least one digit; NULL if there is none."""
+    """At least one digit."""
     cdef const unsigned char *start = at
     while 48 <= at[0] <= 57:
         at += 1
     return at if at > start else NULL
 
 
-def route(list pairs not None, dict routes not None, resolve, list strays not None):
+def route(list pairs not None, dict routes not None, resolve, list strays not None, *, bint checked=False):
     cdef Py_ssize_t at = 0, malformed = 0
     cdef bytes topic, payload
     cdef tuple groups
@@ -428,7 +401,7 @@ def route(list pairs not None, dict routes not None, resolve, list strays not No
                 strays.append((topic, payload))
                 continue
         try:
-            payload = _cleaned(payload)
+            payload = payload if checked else _cleaned(payload)
         except Malformed:
             malformed += 1
             continue
@@ -453,45 +426,72 @@ def take(list dirty not None):
     return batches
 
 
+def deal(list dirty not None, list ways not None, bytes kind not None):
+    cdef dict left = {}
+    cdef Way way
+    for shard, batches in take(dirty).items():
+        way = <Way?>ways[shard]
+        if way.fd < 0:
+            left[shard] = batches
+        else:
+            _send(way, way.fd, message([kind + way.token, *batches]))
+            way.sent += 1
+    return left
+
+
 def pack(pairs):
     cdef list parts = pairs if type(pairs) is list else list(pairs)
-    cdef Py_ssize_t count = len(parts), size = _array_header_size(count)
+    cdef Py_ssize_t size = 5
     cdef bytes part, packed
     cdef char *to
     for part in parts:
         if len(part) > 0xFFFFFFFF:
             raise ValueError("it is too large for msgpack")
-        size += _bin_header_size(len(part)) + len(part)
+        size += 5 + len(part)
     packed = PyBytes_FromStringAndSize(NULL, size)
-    to = _put_sized(PyBytes_AS_STRING(packed), 0x90, 0, 0xDC, count, _array_header_size(count))
+    to = PyBytes_AS_STRING(packed)
+    to[0] = <char>ARRAY_32
+    to = _put(to + 1, len(parts), 4)
     for part in parts:
-        size = PyBytes_GET_SIZE(part)
-        to = _put_sized(to, 0, 0xC4, 0xC5, size, _bin_header_size(size))
-        memcpy(to, PyBytes_AS_STRING(part), size)
-        to += size
+        to[0] = <char>BIN_32
+        to = _put(to + 1, PyBytes_GET_SIZE(part), 4)
+        memcpy(to, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
+        to += PyBytes_GET_SIZE(part)
     return packed
 
 
-cdef inline Py_ssize_t _array_header_size(Py_ssize_t count) noexcept:
-    return 1 if count < 16 else 3 if count < 65536 else 5
+def unpack(bytes frame not None):
+    cdef const unsigned char *at = <const unsigned char *>PyBytes_AS_STRING(frame)
+    cdef const unsigned char *end = at + PyBytes_GET_SIZE(frame)
+    cdef Py_ssize_t number, size, count = _get_size(&at, end, ARRAY_16, ARRAY_32, 2)
+    cdef list parts = []
+    for number in range(count):
+        size = _get_size(&at, end, BIN_8, BIN_32, 1)
+        if size < 0 or size > end - at:
+            raise Malformed("not a batch of ticks: its parts are no byte strings, or cut")
+        parts.append(PyBytes_FromStringAndSize(<const char *>at, size))
+        at += size
+    if count < 0 or count % 2 or at != end:
+        raise Malformed("not a batch of ticks: an array of byte strings that come in pairs")
+    return parts
 
 
-cdef inline Py_ssize_t _bin_header_size(Py_ssize_t size) noexcept:
-    return 2 if size < 256 else 3 if size < 65536 else 5
-
-
-cdef inline char *_put_sized(
-    char *to, int fixed, int one, int two, Py_ssize_t size, Py_ssize_t header
+cdef inline Py_ssize_t _get_size(
+    const unsigned char **at, const unsigned char *end, int low, int high, int width
 ) noexcept:
-    """Write one of msgpack's headers, by its width; what comes behind it."""
-    cdef Py_ssize_t place
-    if header == 1:
-        to[0] = <char>(fixed | size)
-    else:
-        to[0] = <char>(one if header == 2 else two if header == 3 else two + 1)
-        for place in range(1, header):
-            to[place] = <char>((size >> (8 * (header - 1 - place))) & 0xFF)
-    return to + header
+    """Read one of msgpack's headers and go past it; -1 if there is none of the kinds from `low`,
+    which has a size of `width` bytes, to `high`, each twice as wide; or a short array's."""
+    cdef const unsigned char *raw = at[0]
+    if low == ARRAY_16 and raw < end and raw[0] & 0xF0 == 0x90:
+        at[0] += 1
+        return raw[0] & 0x0F
+    if raw >= end or not low <= raw[0] <= high:
+        return -1
+    width <<= raw[0] - low
+    if end - raw <= width:
+        return -1
+    at[0] += 1 + width
+    return _get(raw + 1, width)
 
 
 cdef inline bytes _frame(bytes head, bytes payload, bytes tail):
@@ -546,21 +546,16 @@ def flush(list dirty not None):
     cdef Audience audience
     cdef bytes data
     cdef list lines, parts, all_lines
-    cdef dict waiting
-    if len(dirty) == 1:
-        audience = dirty[0]
-        lines = audience.lines
-        delivered = len(audience.frames) * len(audience.members)
-        data = _take(audience)
-        for member in audience.members:
-            _hand(member, data, lines)
-        return delivered
-    waiting = {}
+    cdef dict waiting = {}
+    cdef bint alone = len(dirty) == 1
     for audience in dirty:
         lines = audience.lines
         delivered += len(audience.frames) * len(audience.members)
         data = _take(audience)
         for member in audience.members:
+            if alone:
+                _hand(member, data, lines)
+                continue
             found = waiting.get(member)
             if found is None:
                 waiting[member] = ([data], [*lines])
@@ -593,7 +588,12 @@ cdef int _hand(member, bytes data, list lines) except -1:
     cdef int fd = (<Sink>member).fd if isinstance(member, Sink) else member.fd
     if fd < 0:
         member.deliver(data, lines)
-        return 0
+    else:
+        _send(member, fd, data)
+    return 0
+
+
+cdef int _send(member, int fd, bytes data) except -1:
     cdef ssize_t sent = send(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), MSG_DONTWAIT | MSG_NOSIGNAL)
     if sent < PyBytes_GET_SIZE(data):
         member.unsent(data, max(sent, 0))

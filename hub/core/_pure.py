@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgpack
+import msgspec
 
 from hub.core.errors import Malformed
 from hub.core.payload import clean
@@ -20,6 +21,7 @@ _SHORT, _MEDIUM = 126, 1 << 16
 _MORE, _LONG, _COMMAND = 1, 2, 4  # flags of a frame of ZMTP
 _LONG_HEADER, _ONE_BYTE, _LEAST = 9, 256, 4
 _packer = msgpack.Packer(autoreset=True)
+_batch = msgspec.msgpack.Decoder(list[bytes])
 READ_BYTES = 1 << 16
 PART_BYTES = 64
 """What a part of a message costs beside its bytes: one of very many empty parts is large, too."""
@@ -75,6 +77,17 @@ class Sink:
     def unsent(self, data: bytes, sent: int) -> None:
         """The socket took only so many bytes of this, if any."""
         raise NotImplementedError
+
+
+class Way(Sink):
+    """A sink of messages of ZMTP. `token` goes behind the kind of each; `sent` counts them."""
+
+    __slots__ = ("sent", "token")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = b""
+        self.sent = 0
 
 
 S = TypeVar("S")
@@ -216,16 +229,6 @@ class Decoder:
         return None
 
 
-def send_message(fd: int, parts: Sequence[bytes]) -> bytes:
-    """Send a message of ZMTP at once; what of it the socket did not take. Raises OSError."""
-    data = message(parts)
-    try:
-        sent = os.write(fd, data)
-    except BlockingIOError:
-        return data
-    return data[sent:]
-
-
 def message(parts: Sequence[bytes]) -> bytes:
     """A message of these parts as ZMTP's frames."""
     frames = []
@@ -258,10 +261,12 @@ def route(
     routes: Mapping[bytes, tuple[Group, ...]],
     resolve: Callable[[bytes], tuple[bytes, tuple[Group, ...]]],
     strays: list[tuple[bytes, bytes]],
+    *,
+    checked: bool = False,
 ) -> int:
     """Put ticks `[topic, json, ...]` down in the groups of their routes; how many were no JSON
-    object. `resolve` gives a new topic in its canonical form and its route, or raises Malformed:
-    then the pair is put into `strays`."""
+    object, unless they are `checked` already. `resolve` gives a new topic in its canonical form
+    and its route, or raises Malformed: then the pair is put into `strays`."""
     _check_pairs(pairs)
     malformed = 0
     parts = iter(pairs)
@@ -274,7 +279,7 @@ def route(
                 strays.append((topic, raw))
                 continue
         try:
-            payload = clean(raw)
+            payload = raw if checked else clean(raw)
         except Malformed:
             malformed += 1
             continue
@@ -300,10 +305,35 @@ def take(dirty: list[Group]) -> dict[int, list[bytes]]:
     return batches
 
 
+def deal(dirty: list[Group], ways: Sequence[Way], kind: bytes) -> dict[int, list[bytes]]:
+    """Send each shard what waits for it in these groups, packed once each, in one message of this
+    kind. What is left are the batches of those that cannot be written to at once."""
+    left = {}
+    for shard, batches in take(dirty).items():
+        way = ways[shard]
+        if way.fd < 0:
+            left[shard] = batches
+        else:
+            _send(way, message([kind + way.token, *batches]))
+            way.sent += 1
+    return left
+
+
 def pack(pairs: Sequence[bytes]) -> bytes:
     """A batch of ticks `[topic, json, ...]` as one msgpack array of byte strings."""
     packed: bytes = _packer.pack(pairs)
     return packed
+
+
+def unpack(frame: bytes) -> list[bytes]:
+    """The byte strings of a batch. Raises Malformed when it is not a whole number of pairs."""
+    try:
+        parts = _batch.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Malformed(f"not a batch of ticks: {error}") from None
+    if len(parts) % 2:
+        raise Malformed(f"a batch of ticks holds {len(parts)} parts; they come in pairs")
+    return parts
 
 
 def fan(
@@ -353,17 +383,17 @@ def _check_pairs(pairs: Sequence[bytes]) -> None:
 def flush(dirty: Sequence[Audience[Any]]) -> int:
     """Hand over what waits: the same bytes to all members of an audience, and to each member all of
     its audiences' at once; how many frames that were, each counted for each member."""
-    if len(dirty) == 1:
-        data, lines, delivered = _take(dirty[0])
-        for member in dirty[0].members:
-            _hand(member, data, lines)
-        return delivered
-    delivered = 0
+    delivered, alone = 0, len(dirty) == 1
     waiting: dict[Any, tuple[list[bytes], list[Line]]] = {}
     for audience in dirty:
-        data, lines, count = _take(audience)
-        delivered += count
+        frames, lines = audience.frames, audience.lines
+        audience.frames, audience.lines = [], []
+        data = b"".join(frames)
+        delivered += len(frames) * len(audience.members)
         for member in audience.members:
+            if alone:
+                _hand(member, data, lines)
+                continue
             found = waiting.get(member)
             if found is None:
                 waiting[member] = [data], [*lines]
@@ -375,16 +405,14 @@ def flush(dirty: Sequence[Audience[Any]]) -> int:
     return delivered
 
 
-def _take(audience: Audience[Any]) -> tuple[bytes, list[Line], int]:
-    frames, lines = audience.frames, audience.lines
-    audience.frames, audience.lines = [], []
-    return b"".join(frames), lines, len(frames) * len(audience.members)
-
-
 def _hand(member: Sink, data: bytes, lines: Sequence[Line]) -> None:
     if member.fd < 0:
         member.deliver(data, lines)
-        return
+    else:
+        _send(member, data)
+
+
+def _send(member: Sink, data: bytes) -> None:
     try:
         sent = os.write(member.fd, data)
     except OSError:  # it is full, or gone: the member knows what to do

@@ -34,9 +34,6 @@ class _Beat(TypedDict):
     figures: _Figures
 
 
-_batch = msgspec.msgpack.Decoder(list[bytes])
-
-
 def pack(pairs: Sequence[bytes]) -> bytes:
     """A batch as one frame."""
     return hot.pack(pairs)
@@ -44,13 +41,7 @@ def pack(pairs: Sequence[bytes]) -> bytes:
 
 def unpack(frame: bytes) -> list[bytes]:
     """The byte strings of a batch. Raises Malformed when it is not a whole number of pairs."""
-    try:
-        pairs = _batch.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Malformed(f"not a batch of ticks: {error}") from None
-    if len(pairs) % 2:
-        raise Malformed(f"a batch of ticks holds {len(pairs)} parts; they come in pairs")
-    return pairs
+    return hot.unpack(frame)
 
 
 def encode(message: Message) -> bytes:

@@ -23,14 +23,16 @@ from hub.core._pure import (
     Group,
     Line,
     Sink,
+    Way,
+    deal,
     fan,
     flush,
     header,
     message,
     pack,
     route,
-    send_message,
     take,
+    unpack,
 )
 
 
@@ -58,14 +60,16 @@ if COMPILED and not TYPE_CHECKING:
         Group,
         Line,
         Sink,
+        Way,
+        deal,
         fan,
         flush,
         header,
         message,
         pack,
         route,
-        send_message,
         take,
+        unpack,
     )
 
 __all__ = [
@@ -76,12 +80,14 @@ __all__ = [
     "Group",
     "Line",
     "Sink",
+    "Way",
+    "deal",
     "fan",
     "flush",
     "header",
     "message",
     "pack",
     "route",
-    "send_message",
     "take",
+    "unpack",
 ]

@@ -11,15 +11,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from hub.core import topics
 from hub.core.errors import Malformed
-from hub.core.hot import Group, route, take
+from hub.core.hot import Group, route
 from hub.core.interest import InterestTable
 from hub.core.keepers import Keepers
-from hub.core.model import Mode
+from hub.core.model import Mode, Want
 
-_SUFFIXES = tuple(f"_{mode.name}".encode() for mode in Mode)
+_SUFFIXES = {mode: f"_{mode.name}".encode() for mode in Mode}
 _FEW_GROUPS = 4096
 """Groups that are kept without asking whether a route still leads to them."""
 
@@ -30,7 +31,11 @@ keep the key without a leg."""
 
 
 class Routing:
-    """Topics resolved to groups, and the ticks that wait for the next flush."""
+    """Topics resolved to groups, and the ticks that wait for the next flush.
+
+    `fast` are the groups in which ticks wait for shards that want them, `slow` those of shards that
+    only keep them: `hot.take` makes batches of them.
+    """
 
     def __init__(
         self, shards: int, interest: InterestTable, keepers: Keepers, max_topics: int = 1_000_000
@@ -40,12 +45,13 @@ class Routing:
         self._max_topics = max_topics
         self._routes: dict[bytes, Route] = {}
         self._copies: dict[bytes, tuple[bytes, ...]] = {}
+        self._expected: dict[tuple[bytes, Mode], None] = {}
         self._groups: dict[tuple[int, ...], Group] = {}
         self._most_groups = _FEW_GROUPS
-        self._fast: list[Group] = []
-        self._slow: list[Group] = []
+        self.fast: list[Group] = []
+        self.slow: list[Group] = []
         self.malformed = 0
-        self._slow_groups = [Group((shard,), self._slow) for shard in range(shards)]
+        self._slow_groups = [Group((shard,), self.slow) for shard in range(shards)]
 
     def __repr__(self) -> str:
         return f"<Routing {len(self._routes)} topics in {len(self._groups)} groups>"
@@ -53,49 +59,57 @@ class Routing:
     def __len__(self) -> int:
         return len(self._routes)
 
-    def offer(self, pairs: list[bytes]) -> list[tuple[bytes, bytes]]:
+    def offer(self, pairs: list[bytes], *, checked: bool = False) -> list[tuple[bytes, bytes]]:
         """Take ticks `[topic, json, ...]` in their order; returns the pairs that are none. Those
-        whose JSON is no object are dropped and counted."""
+        whose JSON is no object are dropped and counted, unless it was `checked` before."""
         strays: list[tuple[bytes, bytes]] = []
-        self.malformed += route(pairs, self._routes, self._resolve, strays)
+        self.malformed += route(pairs, self._routes, self._resolve, strays, checked=checked)
         return strays
 
     def offer_shared(self, pairs: list[bytes]) -> list[tuple[bytes, bytes]]:
-        """The same for ticks of the bus; nothing is to be done for scopes while there are none."""
-        if not self._interest.scopes:
-            return self.offer(pairs)
-        spread, strays = self._spread(pairs)
-        return strays + self.offer(spread)
+        """The same for ticks of the bus, which count in every scope in which their key is wanted;
+        nothing is to be done for that while there are none."""
+        strays: list[tuple[bytes, bytes]] = []
+        if self._interest.scopes:
+            pairs, strays = self._spread(pairs)
+        self.malformed += route(pairs, self._routes, self._resolve, strays)
+        return strays
 
     def invalidate(self, keys: Iterable[bytes]) -> None:
         """Interest in these keys, or who keeps them, has changed. Nothing may be pending: `flush`
         first."""
         for key in keys:
             shared = topics.plain(key)
-            for suffix in _SUFFIXES:
-                self._routes.pop(key + suffix, None)
+            for mode, suffix in _SUFFIXES.items():
+                if self._routes.pop(key + suffix, None) is not None:
+                    self._expected[key, mode] = None
                 if shared is not key:
                     self._copies.pop(shared + suffix, None)
         if len(self._groups) > self._most_groups:
             self._tidy()
 
-    @property
-    def pending_fast(self) -> bool:
-        """Whether ticks wait for shards that want them."""
-        return bool(self._fast)
+    def expect(self, wants: Iterable[Want]) -> None:
+        """Ticks of what is wanted will come: there is something to `prepare`."""
+        for want in wants:
+            if not topics.is_own(want.key):
+                for mode in _SUFFIXES:
+                    if want.modes & mode.bit:
+                        self._expected[want.key, mode] = None
 
     @property
-    def pending_slow(self) -> bool:
-        """Whether ticks wait on their slow way."""
-        return bool(self._slow)
+    def unprepared(self) -> bool:
+        """Whether there is something to `prepare`."""
+        return bool(self._expected)
 
-    def take_fast(self) -> dict[int, list[bytes]]:
-        """The pending batches of each shard that wants ticks."""
-        return take(self._fast)
-
-    def take_slow(self) -> dict[int, list[bytes]]:
-        """The pending batches of each shard that only keeps ticks."""
-        return take(self._slow)
+    def prepare(self, most: int) -> None:
+        """Resolve up to `most` topics that are wanted, while there is time: at the opening bell
+        all their first ticks come at once."""
+        for place in list(islice(self._expected, most)):
+            del self._expected[place]
+            key, mode = place
+            topic = key + _SUFFIXES[mode]
+            if topic not in self._routes and self._interest.legs(key):
+                self._keep(topic, self._route(key, mode))
 
     def _spread(self, pairs: Sequence[bytes]) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
         """Each tick once more for every scope in which its key is wanted; and the pairs that are
@@ -140,10 +154,14 @@ class Routing:
         canonical = topics.of(key, mode)
         found = self._routes.get(canonical)
         if found is None:
-            if len(self._routes) >= self._max_topics:
-                self._routes.clear()
-            found = self._routes[canonical] = self._route(key, mode)
+            found = self._keep(canonical, self._route(key, mode))
         return canonical, found
+
+    def _keep(self, topic: bytes, route: Route) -> Route:
+        if len(self._routes) >= self._max_topics:
+            self._routes.clear()
+        self._routes[topic] = route
+        return route
 
     def _route(self, key: bytes, mode: int) -> Route:
         by_lowest: dict[int, list[int]] = {}
@@ -163,5 +181,5 @@ class Routing:
     def _group(self, shards: tuple[int, ...]) -> Group:
         group = self._groups.get(shards)
         if group is None:
-            group = self._groups[shards] = Group(shards, self._fast)
+            group = self._groups[shards] = Group(shards, self.fast)
         return group

@@ -1,11 +1,12 @@
-"""The stream from the router to a shard: the kinds of message on it, told by their first part.
+"""The stream from the router to a shard: the kinds of message on it, told by their first part. What
+comes to the router's ingest has some of the same kinds.
 
 All that must keep its order relative to ticks rides in the same pipe as the ticks. Behind its kind
 each message carries the token of the shard's stay at the router, which the welcome named: what is
 left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
 
-VERSION = 3
+VERSION = 4
 """Of control messages and this stream together; both ends must be of the same. Every token
 begins with it, so that no message of another version is taken for one of this."""
 
@@ -16,7 +17,8 @@ def token(epoch: int, lease: int) -> bytes:
 
 
 TICKS = b"t"
-"""Batches of ticks the shard has legs for: one frame per group."""
+"""Batches of ticks the shard has legs for: one frame per group. To the router: one batch of a
+feed's, whose JSON its host has checked; a batch alone, without a kind, is checked there."""
 
 KEEP = b"k"
 """Batches of ticks the shard has no leg for, and only keeps the last values of."""

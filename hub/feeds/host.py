@@ -13,13 +13,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from hub.core import codec, topics
+from hub.core import codec, stream, topics
 from hub.core.claims import Answer, Claims, Work
 from hub.core.codec import Message
 from hub.core.config import Settings, load
+from hub.core.errors import Malformed
 from hub.core.liveness import Awake
 from hub.core.model import FULL, Offer, Result, Want
 from hub.core.names import INGEST
+from hub.core.payload import clean
 from hub.feeds import catalogue
 from hub.feeds.base import LoginFeed
 from hub.runtime import links
@@ -45,6 +47,7 @@ class FeedHost(Role):
         self._heard: set[int] = set()
         self._forget_at = float("inf")
         self._dropped = 0
+        self._malformed = 0
         self._seldom = Seldom()
 
     async def start(self) -> None:
@@ -86,14 +89,29 @@ class FeedHost(Role):
     # What the feed is given as its sink.
 
     def publish(self, pairs: Sequence[bytes]) -> None:
-        """Ticks on their way to the router; dropped and counted when it takes none."""
-        for start in range(0, len(pairs), _LARGEST_BATCH):
-            batch = pairs[start : start + _LARGEST_BATCH]
-            if not self._ingest.send([codec.pack(batch)]):
+        """Ticks on their way to the router, which relies on their JSON: those that have none are
+        dropped and counted here, and so are all when it takes none."""
+        good = self._checked(pairs)
+        for start in range(0, len(good), _LARGEST_BATCH):
+            batch = good[start : start + _LARGEST_BATCH]
+            if not self._ingest.send([stream.TICKS, codec.pack(batch)]):
                 self._dropped += len(batch) // 2
                 self._seldom.warning(
                     "ingest", "the router takes no ticks; %d dropped", len(batch) // 2
                 )
+
+    def _checked(self, pairs: Sequence[object]) -> list[bytes]:
+        good: list[bytes] = []
+        parts = iter(pairs)
+        for topic, payload in zip(parts, parts, strict=False):
+            try:
+                if not (isinstance(topic, bytes) and isinstance(payload, bytes)):
+                    raise Malformed("topic and JSON are bytes")
+                good += (topic, clean(payload))
+            except Malformed as error:
+                self._malformed += 1
+                self._seldom.warning("malformed", "%.80r is dropped: %s", topic, error)
+        return good
 
     def answer(self, results: Sequence[Result]) -> None:
         """The feed's answers, handed to the shards that wait for them. What it has no room for it
@@ -215,6 +233,7 @@ class FeedHost(Role):
         return self.common_figures() | {
             "out": health.ticks,
             "dropped": self._dropped + health.dropped,
+            "malformed": self._malformed,
             "symbols": health.subscribed,
             "feed_state": health.state.value,
             "problem": health.problem,

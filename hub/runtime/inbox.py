@@ -10,16 +10,20 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hub.core import hot
 from hub.core.errors import Malformed
 from hub.runtime.log import Seldom
-from hub.runtime.peer import Listener, Parted, Peer, Wake, listen_tcp, listen_unix, watch
+from hub.runtime.peer import Listener, Parted, Peer, Wake, listen_tcp, listen_unix
 from hub.runtime.pump import BATCH, LONGEST_READ_S
 
 TURN_BYTES = 1 << 20
 """How much is read of one peer before the others have their turn."""
+
+_QUIET_READS = 16
+"""After so many reads without a message a sender is watched instead."""
 
 Parts = list[bytes]
 
@@ -29,6 +33,10 @@ class _Inbox:
 
     At most `queue` messages of a sender wait in this process, the rest in the kernel's buffers and
     then at the sender. Whoever sends one of more than `most_bytes` is cut off.
+
+    Only senders that are busy are read: the loop tells of the others. While nobody is to be woken
+    (the pump reads at its own pace) a sender is busy until it was quiet for some reads, and the
+    loop need not tell of it.
     """
 
     def __init__(
@@ -43,7 +51,8 @@ class _Inbox:
     ) -> None:
         self._sender = sender  # what one is called
         self._most = min(queue, BATCH)
-        self._peers: deque[Peer] = deque()
+        self._peers: set[Peer] = set()
+        self._busy: deque[Peer] = deque()
         self._unread: set[Peer] = set()  # those whose turn ended before all was handed over
         self._bad = 0
         self._wake: Wake | None = None
@@ -54,7 +63,7 @@ class _Inbox:
         )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self._peers)}>"
+        return f"<{type(self).__name__} of {len(self._peers)}, {len(self._busy)} busy>"
 
     @property
     def address(self) -> object:
@@ -63,9 +72,10 @@ class _Inbox:
 
     def watch(self, wake: Wake | None) -> None:
         """See `pump.Inlet`."""
+        if wake is not None and self._wake is None:
+            for peer in self._busy:
+                self._rest(peer)
         self._wake = wake
-        for peer in self._peers:
-            watch(self._loop, peer.sock, wake)
 
     def readable(self) -> bool:
         """Whoever watches is woken."""
@@ -77,18 +87,16 @@ class _Inbox:
         for peer in tuple(self._peers):
             self._drop(peer)
 
-    def _cut(self, peer: Peer, most: int) -> int:
-        """Take up to so many messages of a sender's that are there; how many."""
-        raise NotImplementedError
-
-    def _read_all(self) -> tuple[int, bool]:
-        """Give everybody a turn; how many messages came, and whether there may be more. When it is
-        a batch, whoever had no turn is the first next time."""
-        count, more = 0, False
+    def read(self) -> int:
+        """See `pump.Inlet`. Everybody busy has a turn; when it is a batch before that, whoever had
+        none is the first next time."""
+        busy, count, more = self._busy, 0, False
+        if not busy:
+            return 0
         until_s = time.monotonic() + LONGEST_READ_S
-        for _ in range(len(self._peers)):
-            peer = self._peers[0]
-            self._peers.rotate(-1)
+        for _ in range(len(busy)):
+            peer = busy[0]
+            busy.rotate(-1)
             try:
                 got, unread = self._read_peer(peer, until_s)
             except (Parted, Malformed) as error:
@@ -100,7 +108,17 @@ class _Inbox:
                 more = True
                 if count >= BATCH or time.monotonic() > until_s:
                     break
-        return count, more or bool(self._unread)
+            elif self._wake is not None or self._is_quiet(peer, got):
+                busy.pop()
+        self._hand_over()
+        return BATCH if more else count
+
+    def _cut(self, peer: Peer, most: int) -> int:
+        """Take up to so many messages of a sender's that are there; how many."""
+        raise NotImplementedError
+
+    def _hand_over(self) -> None:
+        """A read is over."""
 
     def _read_peer(self, peer: Peer, until_s: float) -> tuple[int, bool]:
         """Read of one sender what its turn allows; how many messages, and whether there may be
@@ -110,7 +128,10 @@ class _Inbox:
             self._unread.discard(peer)
             count = self._cut(peer, self._most)
         while count < self._most and size < TURN_BYTES and time.monotonic() <= until_s:
-            got = peer.receive()
+            try:
+                got = peer.receive()
+            except OSError:
+                raise Parted from None
             count += self._cut(peer, self._most - count)
             size += got
             if got < hot.READ_BYTES and count < self._most:  # it has no more
@@ -125,13 +146,38 @@ class _Inbox:
         self._drop(peer)
 
     def _join(self, peer: Peer) -> None:
-        self._peers.append(peer)
-        watch(self._loop, peer.sock, self._wake)
+        self._peers.add(peer)
+        self._busy.append(peer)
+        if self._wake is not None:
+            self._rest(peer)
+
+    def _is_quiet(self, peer: Peer, got: int) -> bool:
+        """Whether it has said nothing for so long that the loop watches it again."""
+        peer.quiet = 0 if got else peer.quiet + 1
+        if peer.quiet < _QUIET_READS:
+            return False
+        self._rest(peer)
+        return True
+
+    def _rest(self, peer: Peer) -> None:
+        peer.quiet = 0
+        self._loop.add_reader(peer.fd, self._stir, peer)
+
+    def _stir(self, peer: Peer) -> None:
+        """A sender that was watched says something."""
+        if peer not in self._busy:
+            self._busy.append(peer)
+        if self._wake is None:
+            self._loop.remove_reader(peer.fd)
+        else:
+            self._wake()
 
     def _drop(self, peer: Peer) -> None:
         self._peers.remove(peer)
         self._unread.discard(peer)
-        watch(self._loop, peer.sock, None)
+        with suppress(ValueError):
+            self._busy.remove(peer)
+        self._loop.remove_reader(peer.fd)
         peer.close()
 
 
@@ -164,13 +210,11 @@ class Bus(_Inbox):
         """The port it is bound to."""
         return int(self.address[1]) if isinstance(self.address, tuple) else 0
 
-    def read(self) -> int:
-        """See `pump.Inlet`."""
-        self._bad, self._pairs = 0, []
-        count, more = self._read_all()
+    def _hand_over(self) -> None:
         if self._pairs or self._bad:
-            self._take(self._pairs, self._bad)
-        return BATCH if more else count
+            pairs, bad = self._pairs, self._bad
+            self._pairs, self._bad = [], 0
+            self._take(pairs, bad)
 
     def _cut(self, peer: Peer, most: int) -> int:
         decoder, pairs, largest = peer.decoder, self._pairs, self._largest_bytes
@@ -199,11 +243,6 @@ class Gather(_Inbox):
         super().__init__(sender, sock, b"PULL", (b"PUSH",), queue=queue, most_bytes=most_bytes)
         self._path = path
         self._take = take
-
-    def read(self) -> int:
-        """See `pump.Inlet`."""
-        count, more = self._read_all()
-        return BATCH if more else count
 
     def close(self) -> None:
         """Part with everybody."""

@@ -176,10 +176,13 @@ class Pairs(_Inlet):
 
 
 class Push:
-    """A PUSH or PAIR socket as one writes to it."""
+    """A PUSH or PAIR socket as one writes to it, or a pipe does (`pipe.Outlet`)."""
+
+    fd = -1  # libzmq writes for itself
 
     def __init__(self, sock: zmq.Socket[bytes]) -> None:
         self._sock = sock
+        self.turned: Callable[[], None] = lambda: None
 
     def send(self, parts: Sequence[bytes]) -> bool:
         """Send if there is room; whether it was sent."""
@@ -188,6 +191,9 @@ class Push:
         except zmq.Again:
             return False
         return True
+
+    def unsent(self, rest: bytes) -> None:
+        """See `pipe.Outlet`; nobody writes past this."""
 
     def close(self) -> None:
         """Send no more."""

@@ -38,6 +38,10 @@ _RETRY_S = 0.05
 _LINGER_S = 0.2
 
 
+def _nothing() -> None:
+    pass
+
+
 class Push:
     """A PUSH socket, bound to a path: messages to the one reader that is connected.
 
@@ -51,6 +55,8 @@ class Push:
         self._waiting: deque[memoryview] = deque()
         self._peers: list[Peer] = []
         self._reader: Peer | None = None
+        self.fd = -1
+        self.turned: Callable[[], None] = _nothing
         self._loop = asyncio.get_running_loop()
         self._seldom = Seldom()
         self._listener = Listener(
@@ -67,14 +73,23 @@ class Push:
         reader = self._reader
         if reader is None or len(self._waiting) >= self._queue:
             return False
-        try:
-            rest = hot.message(parts) if self._waiting else hot.send_message(reader.fd, parts)
-        except OSError:
-            self._leave(reader)
-            return False
-        if rest:
-            self._wait(reader, rest)
+        data = hot.message(parts)
+        if not self._waiting:
+            try:
+                data = data[reader.sock.send(data) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._leave(reader)
+                return False
+        if data:
+            self._wait(reader, data)
         return True
+
+    def unsent(self, rest: bytes) -> None:
+        """See `pipe.Outlet`."""
+        if self._reader is not None:
+            self._wait(self._reader, rest)
 
     def close(self) -> None:
         """Give the reader a moment to take what waits, then part."""
@@ -84,6 +99,7 @@ class Push:
                 self._reader.sock.settimeout(_LINGER_S)
                 self._reader.sock.sendall(b"".join(self._waiting))
         self._reader = None
+        self._aim()
         for peer in tuple(self._peers):
             self._leave(peer)
         self._path.unlink(missing_ok=True)
@@ -102,7 +118,7 @@ class Push:
         except Malformed as error:
             self._seldom.warning("cut", "%s: a reader is cut off: %s", self._path.name, error)
             self._leave(peer)
-        except Parted:
+        except OSError:
             self._leave(peer)
         self._choose()
 
@@ -121,6 +137,7 @@ class Push:
         if not self._waiting:
             self._loop.add_writer(reader.fd, self._send_on, reader)
         self._waiting.append(memoryview(data))
+        self._aim()
 
     def _send_on(self, reader: Peer) -> None:
         """The reader takes more."""
@@ -138,6 +155,7 @@ class Push:
             self._leave(reader)
         else:
             self._loop.remove_writer(reader.sock.fileno())
+            self._aim()
 
     def _leave(self, peer: Peer) -> None:
         """Who connected is gone; what waited for it is void."""
@@ -154,6 +172,11 @@ class Push:
         """While there is no reader, the first who has shaken hands is the next."""
         if self._reader is None:
             self._reader = next((peer for peer in self._peers if peer.ready), None)
+            self._aim()
+
+    def _aim(self) -> None:
+        self.fd = self._reader.fd if self._reader is not None and not self._waiting else -1
+        self.turned()
 
 
 class Pull:
@@ -210,13 +233,13 @@ class Pull:
     def _read(self, peer: Peer) -> int:
         count = size = 0
         until_s = time.monotonic() + LONGEST_READ_S
-        next_item = peer.decoder.item
+        next_item, take = peer.decoder.item, self._take
         while True:
             while (item := next_item()) is not None:
                 if isinstance(item, bytes):
                     peer.obey(item)
                     continue
-                self._take(item)
+                take(item)
                 count += 1
                 if count % _LOOK == 0 and (count >= BATCH or time.monotonic() > until_s):
                     return BATCH
@@ -224,7 +247,10 @@ class Pull:
                 return BATCH
             if size % hot.READ_BYTES:  # it had no more when it was read last
                 return count
-            got = peer.receive()
+            try:
+                got = peer.receive()
+            except OSError:
+                raise Parted from None
             if not got:
                 return count
             size += got

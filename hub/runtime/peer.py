@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from hub.core import hot, zmtp
@@ -20,13 +21,17 @@ _BACKLOG = 128
 Wake = Callable[[], None]
 
 
-class Parted(Exception):
+class Parted(ConnectionError):
     """The peer has left, or takes nothing."""
 
 
 class Peer:
-    """One connection: greets, shakes hands, then decodes. Every method may raise Parted or
-    Malformed, after which it is to be closed."""
+    """One connection: greets, shakes hands, then decodes. Every method may raise OSError or
+    Malformed, after which it is to be closed.
+
+    `receive` reads once; how many bytes, 0 when nothing is there. They are in the decoder as soon
+    as hands are shaken: from then on it is the decoder's own.
+    """
 
     def __init__(
         self, sock: socket.socket, kind: bytes, partners: Sequence[bytes], most_bytes: int
@@ -35,8 +40,10 @@ class Peer:
         self.sock = sock
         self.fd = sock.fileno()
         self.decoder = hot.Decoder(most_bytes)
+        self.receive: Callable[[], int] = self._shake_hands
+        self.quiet = 0  # how often in a row it had nothing to say when it was read
         self._subscribes = kind == b"SUB"
-        self._handshake: zmtp.Handshake | None = zmtp.Handshake(kind, partners)
+        self._handshake = zmtp.Handshake(kind, partners)
         self._say(zmtp.greeting())
         self._patience = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._hang_up)
 
@@ -46,17 +53,7 @@ class Peer:
     @property
     def ready(self) -> bool:
         """Whether both sides have shaken hands."""
-        return self._handshake is None
-
-    def receive(self) -> int:
-        """Read once; how many bytes, 0 when nothing is there. They are in the decoder as soon as
-        hands are shaken."""
-        if self._handshake is not None:
-            return self._shake_hands(self._handshake)
-        try:
-            return self.decoder.receive(self.fd)
-        except OSError:
-            raise Parted from None
+        return self._handshake.done
 
     def obey(self, body: bytes) -> None:
         """Take a command: a PING wants its answer, the others say nothing to this side."""
@@ -67,7 +64,7 @@ class Peer:
     def close(self) -> None:
         """Part. Nobody may watch the socket any more."""
         self._patience.cancel()
-        self.fd = -1  # the number may be another's next
+        self.fd, self.receive = -1, _read_no_more  # the number may be another's next
         self.sock.close()
 
     def _hang_up(self) -> None:
@@ -75,7 +72,8 @@ class Peer:
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
-    def _shake_hands(self, handshake: zmtp.Handshake) -> int:
+    def _shake_hands(self) -> int:
+        handshake = self._handshake
         try:
             data = os.read(self.fd, hot.READ_BYTES)
         except BlockingIOError:
@@ -87,8 +85,8 @@ class Peer:
             raise Parted
         answer = handshake.take(data)
         if handshake.done:
-            self._handshake = None
             self._patience.cancel()
+            self.receive = partial(self.decoder.receive, self.fd)
             if self._subscribes:
                 answer += zmtp.subscribe(b"", handshake.minor)
             self.decoder.feed(handshake.rest())
@@ -104,6 +102,10 @@ class Peer:
             raise Parted from None
         if sent < len(data):
             raise Parted
+
+
+def _read_no_more() -> int:
+    raise Parted
 
 
 class Listener:

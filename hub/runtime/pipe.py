@@ -7,8 +7,10 @@ until there is room.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from hub.core import hot
 
 _KEPT = 100_000
 
@@ -16,34 +18,51 @@ _KEPT = 100_000
 class Outlet(Protocol):
     """What a pipe writes to."""
 
+    fd: int
+    """The socket that whole messages of ZMTP may be written to at once; -1 when something has to go
+    first, or always."""
+    turned: Callable[[], None]
+    """Called when `fd` is another."""
+
     def send(self, parts: Sequence[bytes]) -> bool:
         """Send if there is room; whether it was sent."""
+
+    def unsent(self, rest: bytes) -> None:
+        """The socket did not take this much of what was written to it: send it first."""
 
     def close(self) -> None:
         """Send no more."""
 
 
-class Pipe:
+class Pipe(hot.Way):
     """A way out of this process, as that from the router to one shard."""
 
     def __init__(self, outlet: Outlet) -> None:
+        super().__init__()
         self._outlet = outlet
         self._kept: deque[Sequence[bytes]] = deque()
         self.open = False
         self.overrun = False
         self.most_kept = _KEPT
         self.dropped = 0
-        self._token = b""
+        outlet.turned = self._aim
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"
         return f"<Pipe {state}, {len(self._kept)} kept, {self.dropped} dropped>"
 
     def send(self, parts: Sequence[bytes]) -> bool:
-        """Send if there is room; whether it was sent."""
+        """Send if there is room; whether it was sent. `hot.deal` does the same, where `fd` says
+        that nothing has to go first."""
         if not self.open or (self._kept and not self.retry()):
             return False
-        return self._outlet.send([parts[0] + self._token, *parts[1:]])
+        sent = self._outlet.send([parts[0] + self.token, *parts[1:]])
+        self.sent += sent
+        return sent
+
+    def unsent(self, data: bytes, sent: int) -> None:
+        """See `hot.Sink`."""
+        self._outlet.unsent(data[sent:])
 
     def send_surely(self, parts: Sequence[bytes]) -> None:
         """Send now, or in its turn as soon as there is room. A closed pipe takes nothing; one that
@@ -60,10 +79,11 @@ class Pipe:
         """Send what was kept; whether nothing is kept any more."""
         while self._kept:
             parts = self._kept[0]
-            if not self._outlet.send([parts[0] + self._token, *parts[1:]]):
-                return False
+            if not self._outlet.send([parts[0] + self.token, *parts[1:]]):
+                break
             self._kept.popleft()
-        return True
+        self._aim()
+        return not self._kept
 
     @property
     def waiting(self) -> bool:
@@ -77,9 +97,13 @@ class Pipe:
         self._kept.clear()
         self.open = open_
         self.overrun = False
-        self._token = token
+        self.token = token
+        self._aim()
         return unsent
 
     def close(self) -> None:
         """Send no more."""
         self._outlet.close()
+
+    def _aim(self) -> None:
+        self.fd = self._outlet.fd if self.open and not self._kept else -1

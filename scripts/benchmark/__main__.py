@@ -138,7 +138,7 @@ def main(
             click.echo(_describe(load))
         return
     own = dict(_setting(text) for text in settings)
-    field = _hubs(own, variants, forms, ingest=ingest)
+    field = _hubs(own, variants, forms, ingest=ingest, outlet="direct" if find_limit else "bus")
     try:
         if find_limit:
             load = _changed(LOADS[0], _LIMIT_FORM | _QUICK | changes, rename=True)
@@ -173,20 +173,25 @@ def _show_limits(found: Sequence[rounds.Found], *, as_json: bool) -> None:
 
 
 def _hubs(
-    settings: dict[str, str], variants: Sequence[str], forms: Sequence[str], *, ingest: bool
+    settings: dict[str, str],
+    variants: Sequence[str],
+    forms: Sequence[str],
+    *,
+    ingest: bool,
+    outlet: str,
 ) -> list[Contender]:
     """The hub, its variants, the hub that gets batches, and the hub with clients of other forms."""
-    found = [contenders.hub("hub", settings)]
+    found = [contenders.hub("hub", settings, outlet)]
     for text in variants:
         name, colon, rest = text.partition(":")
         if not colon or not name:
             raise click.BadParameter(f"{text!r} is not NAME:SECTION.NAME=VALUE,...")
         own = dict(_setting(one) for one in _SETTING_BEGINS.split(rest))
-        found.append(contenders.hub(f"hub {name}", settings | own))
+        found.append(contenders.hub(f"hub {name}", settings | own, outlet))
     if ingest:
         found.append(contenders.hub("hub ingest", settings, "ingest"))
     others = [f"hub {form}" for form in _FORMS[1:] if form in forms]
-    return found + [contenders.hub(name, settings, speech=name) for name in others]
+    return found + [contenders.hub(name, settings, outlet, name) for name in others]
 
 
 def _peers(names: str) -> list[Contender]:

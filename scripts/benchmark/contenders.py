@@ -38,6 +38,9 @@ class Contender(NamedTuple):
     is_hub: bool = False
 
 
+_AMPLE = {"websocket.max_symbols": 10**6, "websocket.max_user_symbols": 10**8}
+
+
 def hub(
     name: str, flags: Mapping[str, object], outlet: str = "bus", speech: str = "hub"
 ) -> Contender:
@@ -47,10 +50,11 @@ def hub(
     def start(started: Family, load: Load, folder: Path) -> Stage:
         runtime_dir = folder / "run"
         runtime_dir.mkdir(mode=0o700)
-        arguments = msgspec.json.encode({"hub.shards": load.shards, **flags}).decode()
+        own = {"hub.shards": load.shards, **_AMPLE}
+        arguments = msgspec.json.encode({**own, **flags}).decode()
         child = started.start("server", str(runtime_dir), arguments)
         ready = child.wait("ready", _START_S)
-        address = f"tcp://127.0.0.1:{ready['bus']}" if outlet == "bus" else str(runtime_dir)
+        address = f"tcp://127.0.0.1:{ready['bus']}" if outlet != "ingest" else str(runtime_dir)
         join = Join(ready["ws"], speech, ready["key"])
         return Stage(join, ready["pids"], (outlet, address), child)
 

@@ -1,4 +1,5 @@
-"""The beginning of a client's life: WebSocket handshake, authenticate, subscribe. It may wait."""
+"""How a connection begins: WebSocket handshake, authenticate, subscribe; or as a ZMQ socket. It may
+wait."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from hub.core import forms
+from hub.core import forms, zmtp
 from hub.core.errors import HubError
 from scripts.benchmark.loads import Load
 from scripts.benchmark.ticks import EXCHANGE, PROBE, symbols
@@ -44,6 +45,15 @@ def shake_hands(sock: socket.socket, port: int, protocol: str = "") -> bytes:
     if not answer.startswith(b"HTTP/1.1 101") or proof not in answer:
         raise HubError(f"the WebSocket handshake failed: {answer[:200]!r}")
     return answer.partition(b"\r\n\r\n")[2]
+
+
+def greet(sock: socket.socket, kind: bytes, partner: bytes) -> socket.socket:
+    """Shake hands as a ZMQ socket of this kind with one of the other; the same socket."""
+    handshake = zmtp.Handshake(kind, (partner,))
+    sock.sendall(zmtp.greeting())
+    while not handshake.done:
+        sock.sendall(handshake.take(some(sock)))
+    return sock
 
 
 def subscribe(sock: socket.socket, load: Load, key: str, form: int = forms.PLAIN) -> None:

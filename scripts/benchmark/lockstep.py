@@ -21,14 +21,14 @@ from typing import Any
 import uvloop
 
 from hub.auth.keystore import KeyStore
-from hub.core import codec, config, hot, zmtp
+from hub.core import codec, config, hot, stream
 from hub.core.codec import Message
 from hub.core.model import Mode, Want
 from hub.core.names import INGEST, pipe_name
 from hub.feeds.host import FeedHost
 from hub.router import Router
 from hub.runtime.control import ControlLink
-from scripts.benchmark.handshake import shake_hands, subscribe
+from scripts.benchmark.handshake import greet, shake_hands, subscribe
 from scripts.benchmark.loads import Load
 from scripts.benchmark.ticks import EXCHANGE, Ticks, symbols
 
@@ -95,7 +95,8 @@ def bus_burst(number: int) -> bytes:
 
 def ingest_burst(number: int) -> bytes:
     """A burst as a feed host sends it."""
-    return hot.message([codec.pack([part for pair in _pairs(number) for part in pair])])
+    batch = codec.pack([part for pair in _pairs(number) for part in pair])
+    return hot.message([stream.TICKS, batch])
 
 
 def to_router(folder: Path, flags: dict[str, Any], *, ingest: bool) -> Line:
@@ -192,27 +193,18 @@ def _expect(end: socket.socket, marks: int) -> None:
 
 
 def _tcp(port: int, kind: bytes, partner: bytes) -> socket.socket:
-    return _shaken(_connected("127.0.0.1", port), kind, partner)
+    return greet(_connected("127.0.0.1", port), kind, partner)
 
 
 def _unix(path: Path, kind: bytes, partner: bytes) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(_PATIENCE_S)
     sock.connect(str(path))
-    return _shaken(sock, kind, partner)
+    return greet(sock, kind, partner)
 
 
 def _connected(host: str, port: int) -> socket.socket:
     return socket.create_connection((host, port), _PATIENCE_S)
-
-
-def _shaken(sock: socket.socket, kind: bytes, partner: bytes) -> socket.socket:
-    """Shake hands as a ZMQ socket of this kind."""
-    handshake = zmtp.Handshake(kind, (partner,))
-    sock.sendall(zmtp.greeting())
-    while not handshake.done:
-        sock.sendall(handshake.take(sock.recv(_CHUNK_BYTES)))
-    return sock
 
 
 def _free_port() -> int:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from hub.core import codec
+from hub.core import codec, hot, stream
 from hub.core.names import INGEST
 from hub.runtime import links
 from scripts.benchmark import mqtt, nats
+from scripts.benchmark.handshake import greet
 from scripts.benchmark.ticks import PROBE, PROBE_PAYLOAD, PROBE_TOPIC, Ticks
 
 _clock_ns = time.monotonic_ns
@@ -55,6 +56,29 @@ class Bus:
         self._sock.close()
 
 
+class Direct:
+    """On the bus too, as a PUB, but without libzmq, and one write for each burst: a publisher that
+    keeps up where a stock one would be the limit."""
+
+    def __init__(self, address: str, ticks: Ticks) -> None:
+        host, _, port = address.removeprefix("tcp://").rpartition(":")
+        self._sock = greet(_connected(host, int(port)), b"PUB", b"SUB")
+        self._message = ticks.message
+
+    def probe(self) -> None:
+        """Publish one tick of the probe."""
+        self._sock.sendall(hot.message((PROBE_TOPIC, PROBE_PAYLOAD)))
+
+    def send(self, burst: range) -> None:
+        """Publish the ticks with these numbers."""
+        framed, message = hot.message, self._message
+        self._sock.sendall(b"".join([framed(message(n, _clock_ns())) for n in burst]))
+
+    def close(self) -> None:
+        """Leave."""
+        self._sock.close()
+
+
 class Ingest:
     """As feeds do: one batch for each burst, to the router's ingest; `address` is the hub's
     runtime directory."""
@@ -65,13 +89,13 @@ class Ingest:
 
     def probe(self) -> None:
         """Publish one tick of the probe."""
-        self._sock.send(codec.pack([PROBE_TOPIC, PROBE_PAYLOAD]))
+        self._sock.send_multipart([stream.TICKS, codec.pack([PROBE_TOPIC, PROBE_PAYLOAD])])
 
     def send(self, burst: range) -> None:
         """Publish the ticks with these numbers."""
         message = self._message
         pairs = [part for number in burst for part in message(number, _clock_ns())]
-        self._sock.send(codec.pack(pairs))
+        self._sock.send_multipart([stream.TICKS, codec.pack(pairs)])
 
     def close(self) -> None:
         """Leave."""
@@ -82,8 +106,7 @@ class _Stream:
     """A connection to a server of another kind; `address` is its port."""
 
     def __init__(self, address: str, hello: bytes) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", int(address)))
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = _connected("127.0.0.1", int(address))
         self._sock.sendall(hello)
 
     def close(self) -> None:
@@ -141,8 +164,15 @@ class Mqtt(_Stream):
         self._sock.sendall(b"".join(parts))
 
 
+def _connected(host: str, port: int) -> socket.socket:
+    sock = socket.create_connection((host, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
 OUTLETS: dict[str, Callable[[str, Ticks], Outlet]] = {
     "bus": Bus,
+    "direct": Direct,
     "ingest": Ingest,
     "nats": Nats,
     "mqtt": Mqtt,

@@ -24,6 +24,7 @@ from hub.core.placement import home
 from hub.core.roster import Roster
 from hub.router import Router
 from hub.runtime.links import PUB, PULL, PUSH, connect, ipc
+from hub.runtime.pipe import Outlet, Pipe
 
 KEY = b"NSE_A"
 HOME = home(KEY, 2)
@@ -47,12 +48,27 @@ async def until(met: Callable[[], Any]) -> None:
 class Full:
     """An outlet that has no room."""
 
+    fd = -1
+
+    def __init__(self) -> None:
+        self.turned: Callable[[], None] = lambda: None
+
+    def unsent(self, rest: bytes) -> None:
+        """Nobody writes past it."""
+
     def send(self, parts: Sequence[bytes]) -> bool:
         del parts
         return False
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def turn(pipe: Pipe, outlet: Outlet) -> Outlet:
+    """Let a pipe lead elsewhere; where it led before."""
+    before, pipe._outlet = pipe._outlet, outlet
+    pipe._aim()
+    return before
 
 
 class Peer:
@@ -611,13 +627,13 @@ def test_a_shard_that_does_not_read_costs_its_own_ticks_and_they_are_counted(run
             await until(lambda shard=shard: shard.parts(stream.OPENED))  # type: ignore[misc]
         pipe = hub.router._pipes[AWAY]
         pipe.send_surely([stream.FORGET, b""])
-        outlet, pipe._outlet = pipe._outlet, Full()  # full from now on
+        outlet = turn(pipe, Full())  # full from now on
         for number in range(3):
             hub.feed(KEY + b"_LTP", b'{"n":%d}' % number)
         await until(lambda: shards[HOME].ticks() == [b'{"n":%d}' % number for number in range(3)])
         assert pipe.dropped == 3
         assert hub.router._figures()["dropped"] == 3
-        pipe._outlet = outlet
+        turn(pipe, outlet)
 
     run(test)
 
@@ -634,13 +650,13 @@ def test_order_updates_wait_for_a_shard_that_has_no_room(run: Run) -> None:
         shard.interest(Want(b"@orders:alice", 1), feed="")
         await until(lambda: len(shard.of("results")) == 1)
         pipe = hub.router._pipes[0]
-        outlet, pipe._outlet = pipe._outlet, Full()  # full from now on
+        outlet = turn(pipe, Full())  # full from now on
         updates = [json.dumps({"user_id": "alice", "n": number}).encode() for number in range(5)]
         for update in updates:
             hub.publish(b"zerodha_alice_orders", update)
         await until(lambda: hub.router._counts["orders"] == 5)
         assert shard.parts(stream.ACCOUNT) == []
-        pipe._outlet = outlet  # there is room again, and nothing more comes
+        turn(pipe, outlet)  # there is room again, and nothing more comes
         await until(lambda: len(shard.parts(stream.ACCOUNT)) == 5)
         assert [codec.unpack(parts[1])[1] for parts in shard.parts(stream.ACCOUNT)] == updates
         assert hub.router._figures()["orders_unclaimed"] == 0
@@ -658,11 +674,11 @@ def test_order_updates_of_the_first_seconds_wait_for_shards_to_say_who_follows(r
         await until(lambda: hub.router._counts["orders"] == 1)
         (first, second) = await hub.shards()
         pipe = hub.router._pipes[0]
-        outlet, pipe._outlet = pipe._outlet, Full()  # it has no room just now
+        outlet = turn(pipe, Full())  # it has no room just now
         for shard, replace in ((first, True), (second, False)):
             shard.interest(Want(b"@orders:alice", 1), feed="", replace=replace)
             await until(lambda shard=shard: len(shard.of("results")) == 1)  # type: ignore[misc]
-        pipe._outlet = outlet
+        turn(pipe, outlet)
         await until(lambda: first.parts(stream.ACCOUNT))
         assert codec.unpack(first.parts(stream.ACCOUNT)[0][1]) == [b"@orders:alice", update]
         assert second.parts(stream.ACCOUNT) == [], "who has just begun to follow missed nothing"
@@ -709,7 +725,7 @@ def test_a_shard_that_takes_nothing_counts_as_gone_until_it_says_hello_again(run
         shard.interest(Want(KEY, 1))
         await until(lambda: shard.parts(stream.OPENED))
         pipe = hub.router._pipes[0]
-        outlet, pipe._outlet = pipe._outlet, Full()  # full from now on
+        outlet = turn(pipe, Full())  # full from now on
         pipe.most_kept = 3
         for _ in range(4):
             hub.router._surely(0, [stream.FORGET, b""])
@@ -717,7 +733,7 @@ def test_a_shard_that_takes_nothing_counts_as_gone_until_it_says_hello_again(run
         assert "shard-0" not in hub.router._roster
         assert KEY not in hub.router._legs.interest
         assert not pipe.open
-        pipe._outlet = outlet
+        turn(pipe, outlet)
         shard.send(t="beat", figures={}, pid=1)
         await until(lambda: shard.of("who"))
 
@@ -767,7 +783,7 @@ def test_nothing_is_pending_when_interest_changes_and_when_a_shard_goes(run: Run
         invalidate, pending = routing.invalidate, []
 
         def invalidated(keys: list[bytes]) -> None:
-            pending.append((routing.pending_fast, routing.pending_slow))
+            pending.append((bool(routing.fast), bool(routing.slow)))
             invalidate(keys)
 
         routing.invalidate = invalidated  # type: ignore[method-assign,assignment]  # to look on

@@ -32,7 +32,7 @@ import msgspec
 from hub.core import codec, forms, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings
-from hub.core.hot import Line
+from hub.core.hot import Line, Way
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
 from hub.core.roster import FEED, SHARD
@@ -53,13 +53,13 @@ INSTRUMENTS = [Instrument("NSE", f"S{number}") for number in range(5)] + [
 ]
 
 
-class Queue:
+class Queue(Way):
     """A pipe that never drops while both ends live."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.open = True
         self.dropped = 0
-        self._token = b""
         self.waiting: deque[list[bytes]] = deque()
         self.topics: list[bytes] = []
         """Of every tick that was ever sent."""
@@ -68,7 +68,7 @@ class Queue:
         if self.open and parts[0] in {stream.TICKS, stream.KEEP}:
             self.topics += [topic for batch in parts[1:] for topic in codec.unpack(batch)[::2]]
         if self.open:
-            self.waiting.append([parts[0] + self._token, *parts[1:]])
+            self.waiting.append([parts[0] + self.token, *parts[1:]])
         return self.open
 
     def send_surely(self, parts: Sequence[bytes]) -> None:
@@ -78,7 +78,7 @@ class Queue:
         return True
 
     def reset(self, *, open_: bool, token: bytes = b"") -> None:
-        self.open, self._token = open_, token
+        self.open, self.token = open_, token
 
 
 class Link:
@@ -264,6 +264,7 @@ class World:
         self.router = cast("Any", Router("router", self.settings))
         self.router._pipes = self.streams
         self.router._tend_soon = lambda: None  # the world itself flushes, in any order
+        self.router._prepare_soon = lambda: None
         self.router._switch = Switch(self)
         for change in ("tell", "left"):
             self._watch(change)
@@ -403,7 +404,9 @@ class World:
             self.router._take_bus(pair, 0)
 
     def flush(self) -> None:
-        self.random.choice([self.router._flush, self.router._flush_all])()
+        routing = self.router._routing
+        turns = [self.router._flush, self.router._flush_all, lambda: routing.prepare(2)]
+        self.random.choice(turns)()
 
     def carry(self) -> bool:
         """One queue moves by one message; False when all are empty."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.core import hot
+from hub.core.errors import Malformed
 
 ROOT = Path(__file__).parents[3]
 SIZES = (0, 1, 124, 125, 126, 127, 254, 255, 256, 257, 65534, 65535, 65536, 65537)
@@ -112,20 +112,67 @@ def pairs_of(count: int, size: int = 1) -> list[bytes]:
     return [b"x" * size for _ in range(count)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 15, 16, 17, 65534, 65535, 65536, 65537])
+@pytest.mark.parametrize("count", [0, 2, 14, 16, 18, 65534, 65536, 65538])
 def test_a_batch_is_msgpack_whatever_its_count(twin: Any, count: int) -> None:
-    assert twin.pack(pairs_of(count)) == msgpack.packb(pairs_of(count))
+    assert msgpack.unpackb(twin.pack(pairs_of(count))) == pairs_of(count)
+    assert twin.unpack(msgpack.packb(pairs_of(count))) == pairs_of(count)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_batch_is_msgpack_whatever_its_sizes(twin: Any, size: int) -> None:
-    assert twin.pack(pairs_of(2, size)) == msgpack.packb(pairs_of(2, size))
-    assert twin.pack(tuple(pairs_of(2, size))) == msgpack.packb(pairs_of(2, size))
+    pairs = pairs_of(2, size)
+    assert msgpack.unpackb(twin.pack(pairs)) == msgpack.unpackb(twin.pack(tuple(pairs))) == pairs
+    assert twin.unpack(msgpack.packb(pairs)) == pairs
 
 
 @given(pairs=st.lists(st.binary(max_size=300), max_size=40))
 def test_any_batch_is_msgpack(twin: Any, pairs: list[bytes]) -> None:
-    assert twin.pack(pairs) == msgpack.packb(pairs)
+    assert msgpack.unpackb(twin.pack(pairs)) == pairs
+
+
+def outcome(call: Callable[[bytes], list[bytes]], frame: bytes) -> object:
+    try:
+        return call(frame)
+    except Malformed:
+        return None
+
+
+@given(
+    pairs=st.lists(st.binary(max_size=9), max_size=40),
+    at=st.integers(0, 60),
+    instead=st.binary(max_size=6),
+    cut=st.integers(0, 60) | st.none(),
+)
+def test_both_read_the_same_of_any_bytes(
+    twins: tuple[Any, Any], pairs: list[bytes], at: int, instead: bytes, cut: int | None
+) -> None:
+    """Whole, cut short, with something behind it, or other bytes in its midst."""
+    pure, compiled = twins
+    for frame in (compiled.pack(pairs), msgpack.packb(pairs)):
+        for changed in (frame, (frame[:at] + instead + frame[at + len(instead) :])[:cut]):
+            assert outcome(pure.unpack, changed) == outcome(compiled.unpack, changed)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x91\xc4\x01a",
+        b"\x92\xc4\x01a",
+        b"\x92\xc4\x01a\xc4",
+        b"\x92\xc4\x01a\xc4\x01",
+        b"\x92\xc4\x01a\xc4\x01bc",
+        b"\x92\xc4\x01a\xc6\xff\xff\xff\xff",
+        b"\x92\xc4\x01a\xa1b",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdd\xff\xff\xff",
+        b"\xdc\x00",
+        b"\xdc\x00\x02\xc4\x00\xc5\x00",
+    ],
+)
+def test_what_is_no_batch_is_malformed(twin: Any, frame: bytes) -> None:
+    with pytest.raises(Malformed):
+        twin.unpack(frame)
 
 
 def routes_to(twin: Any, groups: Any) -> None:
@@ -137,10 +184,20 @@ def fans_to(twin: Any, routes: Any) -> None:
     twin.fan([b"a", b"{}"], {b"a": line}, None, lambda _: routes, None, [], 0)
 
 
+def deals_to(twin: Any, way: Any) -> None:
+    dirty: list[Any] = []
+    twin.route([b"a", b"{}"], {b"a": (twin.Group((0,), dirty),)}, None, [])
+    twin.deal(dirty, [way], b"t")
+
+
 WRONG: dict[str, Callable[[Any], object]] = {
     "a part of a message": lambda twin: twin.message([b"a", "b"]),
     "no part of a message": lambda twin: twin.message([None]),
     "a part of a batch": lambda twin: twin.pack([b"a", 7]),
+    "a batch": lambda twin: twin.unpack("ab"),
+    "no batch": lambda twin: twin.unpack(None),
+    "a token": lambda twin: setattr(twin.Way(), "token", "t"),
+    "a way": lambda twin: deals_to(twin, object()),
     "no part of a batch": lambda twin: twin.pack([b"a", None]),
     "a size": lambda twin: twin.header(None),
     "shards of a group": lambda twin: twin.Group([1], []),
@@ -199,44 +256,3 @@ def test_the_compiled_twin_looks_at_what_it_is_handed(twins: tuple[Any, Any], wh
     """The other one does so where it costs nothing; C would read what is not there."""
     with pytest.raises((TypeError, AttributeError, ValueError)):
         WRONG[what](twins[1])
-
-
-def pair_of_sockets(buffer: int = 0) -> tuple[socket.socket, socket.socket]:
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    if buffer:
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-    return ours, theirs
-
-
-def read_all(sock: socket.socket) -> bytes:
-    found = b""
-    try:
-        while data := sock.recv(1 << 16):
-            found += data
-    except BlockingIOError:
-        pass
-    return found
-
-
-def test_a_message_is_sent_as_far_as_there_is_room(twin: Any) -> None:
-    ours, theirs = pair_of_sockets(4096)
-    with ours, theirs:
-        assert twin.send_message(ours.fileno(), [b"topic", b"body"]) == b""
-        assert read_all(theirs) == twin.message([b"topic", b"body"])
-        large = [b"topic", bytes(range(256)) * 8192]
-        rest = twin.send_message(ours.fileno(), large)
-        assert 0 < len(rest) < len(twin.message(large))
-        assert twin.send_message(ours.fileno(), [b"more"]) == twin.message([b"more"])
-        assert read_all(theirs) + rest == twin.message(large)
-
-
-def test_a_peer_that_is_gone_raises(twin: Any) -> None:
-    ours, theirs = pair_of_sockets()
-    with ours:
-        theirs.close()
-        with pytest.raises(BrokenPipeError):
-            twin.send_message(ours.fileno(), [b"anybody"])
-    with pytest.raises(OSError):
-        twin.send_message(-1, [b"anybody"])

@@ -57,7 +57,8 @@ def router_told(twin: Any, history: Any) -> list[object]:
         elif step == "change":
             routes.pop(b"T%d" % value, None)
         else:
-            told.append(twin.take(router.dirty))
+            batches = twin.take(router.dirty)
+            told.append({shard: [*map(twin.unpack, found)] for shard, found in batches.items()})
     return told
 
 

@@ -6,7 +6,6 @@ import socket
 from functools import partial
 from typing import Any
 
-import msgpack
 import pytest
 
 from hub.core.errors import Malformed
@@ -103,12 +102,84 @@ def test_what_waits_is_packed_once_for_each_group(twin: Any) -> None:
     a, b = router.groups
     twin.route([b"A", b"{}", b"B", b"{}"], {b"A": (a, b), b"B": (b,)}, unreached, [])
     batches = twin.take(router.dirty)
-    first, second = msgpack.packb([b"A", b"{}"]), msgpack.packb([b"A", b"{}", b"B", b"{}"])
+    first, second = twin.pack([b"A", b"{}"]), twin.pack([b"A", b"{}", b"B", b"{}"])
     assert batches == {0: [first], 1: [first, second], 2: [second]}
     assert batches[0][0] is batches[1][0]
     assert router.dirty == []
     assert waiting(router.groups) == [[], []]
     assert twin.take(router.dirty) == {}
+
+
+def test_what_was_checked_before_is_not_checked_again(twin: Any) -> None:
+    router = Router(twin, 1)
+    routes = {b"A": tuple(router.groups)}
+    assert twin.route([b"A", b"none"], routes, unreached, [], checked=True) == 0
+    assert router.groups[0].pairs == [b"A", b"none"]
+
+
+class Pipes:
+    """Ways to three shards, each with a socket pair; two shards of them have ticks waiting."""
+
+    def __init__(self, twin: Any) -> None:
+        class Way(twin.Way):  # type: ignore[misc]  # one of either twin
+            def unsent(way, data: bytes, sent: int) -> None:  # noqa: N805  # there is a self already
+                self.told.append((self.ways.index(way), data, sent))
+
+        self.told: list[tuple[int, bytes, int]] = []
+        self.pairs = [socket.socketpair() for _ in range(3)]
+        self.ways = [Way() for _ in self.pairs]
+        for number, (way, (ours, _)) in enumerate(zip(self.ways, self.pairs, strict=True)):
+            ours.setblocking(False)
+            way.fd, way.token = ours.fileno(), b"%d" % number
+        self.dirty: list[Any] = []
+        self.groups = [twin.Group(shards, self.dirty) for shards in ((0, 2), (2,))]
+        self._twin = twin
+
+    def deal(self, payload: bytes = b"{}") -> Any:
+        a, b = self.groups
+        pairs = [b"A", payload, b"B", b"{}"]
+        self._twin.route(pairs, {b"A": (a, b), b"B": (b,)}, unreached, [], checked=True)
+        return self._twin.deal(self.dirty, self.ways, b"t")
+
+    def close(self) -> None:
+        for pair in self.pairs:
+            for sock in pair:
+                sock.close()
+
+
+def test_each_shard_is_dealt_its_batches_in_one_message(twin: Any) -> None:
+    pipes = Pipes(twin)
+    assert pipes.deal() == {}
+    both = [twin.pack([b"A", b"{}"]), twin.pack([b"A", b"{}", b"B", b"{}"])]
+    assert pipes.pairs[0][1].recv(1 << 16) == twin.message([b"t0", both[0]])
+    assert pipes.pairs[2][1].recv(1 << 16) == twin.message([b"t2", *both])
+    assert [way.sent for way in pipes.ways] == [1, 0, 1]
+    assert pipes.dirty == []
+    assert waiting(pipes.groups) == [[], []]
+    assert (pipes.deal(), twin.deal([], pipes.ways, b"t")) == ({}, {})
+    pipes.close()
+
+
+def test_what_cannot_be_written_to_at_once_is_left(twin: Any) -> None:
+    pipes = Pipes(twin)
+    pipes.ways[2].fd = -1
+    left = pipes.deal()
+    assert left == {2: [twin.pack([b"A", b"{}"]), twin.pack([b"A", b"{}", b"B", b"{}"])]}
+    assert [way.sent for way in pipes.ways] == [1, 0, 0]
+    pipes.close()
+
+
+def test_a_way_is_told_what_its_socket_did_not_take(twin: Any) -> None:
+    pipes = Pipes(twin)
+    pipes.pairs[0][0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    pipes.pairs[2][1].close()
+    pipes.deal(bytes(1 << 20))
+    batch = twin.pack([b"A", bytes(1 << 20)])
+    (first, data, sent), (last, _, none) = pipes.told
+    assert (first, data) == (0, twin.message([b"t0", batch]))
+    assert 0 < sent < len(data)
+    assert (last, none) == (2, 0), "it is gone"
+    pipes.close()
 
 
 def test_a_tick_is_framed_once_for_each_route(twin: Any) -> None:

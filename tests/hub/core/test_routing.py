@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.core import codec, topics
+from hub.core import codec, hot, topics
 from hub.core import routing as module
 from hub.core.interest import InterestTable
 from hub.core.keepers import Keepers
@@ -49,13 +49,20 @@ class Take(NamedTuple):
     fast: bool
 
 
+class Prepare(NamedTuple):
+    """A step: there is time to resolve some of what is expected."""
+
+    most: int
+
+
 STEPS = st.lists(
     st.builds(Tick, st.sampled_from(KEYS), st.sampled_from(Mode))
     | st.builds(
         Say, st.integers(0, SHARDS - 1), st.sampled_from(KEYS), st.integers(0, 7), st.booleans()
     )
     | st.builds(Settle, st.sampled_from(KEYS))
-    | st.builds(Take, st.booleans()),
+    | st.builds(Take, st.booleans())
+    | st.builds(Prepare, st.integers(0, 5)),
     max_size=60,
 )
 Pairs = list[tuple[bytes, bytes]]
@@ -79,6 +86,7 @@ class Bench:
         asking = shard if change.opened else None
         move = self.keepers.tend(key, self.shards, [] if settled else self.shards, asking)
         self.routing.invalidate([*change.keys, *([key] if move.changed else [])])
+        self.routing.expect([Want(key, modes)])
 
     def settle(self, key: bytes) -> None:
         """What was asked about a key is answered."""
@@ -88,11 +96,11 @@ class Bench:
 
     def take(self, *, fast: bool = True, slow: bool = True) -> None:
         if fast:
-            self._read(self.routing.take_fast(), self.fast)
-            assert not self.routing.pending_fast
+            self._read(hot.take(self.routing.fast), self.fast)
+            assert not self.routing.fast
         if slow:
-            self._read(self.routing.take_slow(), self.slow)
-            assert not self.routing.pending_slow
+            self._read(hot.take(self.routing.slow), self.slow)
+            assert not self.routing.slow
 
     @staticmethod
     def _read(frames: dict[int, list[bytes]], into: dict[int, Pairs]) -> None:
@@ -131,6 +139,8 @@ def test_rules_1_to_3_every_tick_goes_once_where_it_is_wanted_and_kept(
                 bench.settle(key)
             case Take(is_fast):
                 bench.take(fast=is_fast, slow=not is_fast)
+            case Prepare(most):
+                bench.routing.prepare(most)
     bench.take()
     for shard in range(SHARDS):
         assert sorted(bench.fast[shard]) == sorted(fast[shard])
@@ -186,8 +196,8 @@ def test_rule_2_a_keeper_without_a_leg_and_its_heir_both_get_all_ticks() -> None
 def test_rule_2_home_gets_what_nobody_wants_on_the_slow_way_only() -> None:
     bench = Bench()
     bench.routing.offer([b"NSE_A_LTP", b"{}"])
-    assert not bench.routing.pending_fast
-    assert bench.routing.pending_slow
+    assert not bench.routing.fast
+    assert bench.routing.slow
     bench.take()
     assert bench.slow == {home(b"NSE_A", SHARDS): [(b"NSE_A_LTP", b"{}")]}
 
@@ -200,7 +210,7 @@ def test_shards_that_want_the_same_share_one_packed_frame() -> None:
     bench.routing.offer(
         [b"NSE_A_LTP", b'{"n":1}', b"MCX_C_LTP", b'{"n":2}', b"NSE_A_LTP", b'{"n":3}']
     )
-    frames = bench.routing.take_fast()
+    frames = hot.take(bench.routing.fast)
     assert sorted(frames) == list(range(SHARDS))
     assert len({id(frame) for batches in frames.values() for frame in batches}) == 1
     assert codec.unpack(frames[0][0])[1::2] == [b'{"n":1}', b'{"n":2}', b'{"n":3}']
@@ -359,3 +369,37 @@ def test_rule_5_what_was_found_of_scopes_is_bounded() -> None:
     for number in range(100):
         bench.routing.offer_shared([b"NSE_S%d_LTP" % number, b"{}"])
         assert len(bench.routing._copies) <= 10
+
+
+def test_what_is_wanted_is_resolved_before_its_first_tick() -> None:
+    bench = Bench()
+    bench.say(1, b"NSE_A", Mode.QUOTE.bit | Mode.DEPTH.bit)
+    bench.say(2, ANGEL + b"NSE_A", Mode.LTP.bit)
+    bench.say(3, b"@orders:alice", Mode.LTP.bit)
+    assert bench.routing.unprepared
+    bench.routing.prepare(1)
+    assert len(bench.routing) == 1
+    bench.routing.prepare(10)
+    assert set(bench.routing._routes) == {
+        b"NSE_A_QUOTE", b"NSE_A_DEPTH", ANGEL + b"NSE_A_LTP",
+    }  # fmt: skip
+    assert not bench.routing.unprepared
+
+
+def test_what_has_changed_is_resolved_anew_while_somebody_wants_it() -> None:
+    bench = Bench(max_topics=10)
+    bench.say(1, b"NSE_A", Mode.LTP.bit)
+    bench.routing.offer([b"NSE_A_QUOTE", b"{}"])  # nobody asked for this mode by name
+    bench.say(2, b"NSE_A", Mode.LTP.bit)
+    assert len(bench.routing) == 0
+    bench.routing.prepare(10)
+    assert set(bench.routing._routes) == {b"NSE_A_LTP", b"NSE_A_QUOTE"}
+    for shard in (1, 2):
+        bench.say(shard, b"NSE_A", 0)
+    bench.routing.prepare(10)
+    assert len(bench.routing) == 0
+    assert not bench.routing.unprepared
+    for number in range(100):
+        bench.say(0, b"NSE_S%d" % number, Mode.LTP.bit)
+        bench.routing.prepare(10)
+        assert len(bench.routing) <= 10

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hub.core import codec, topics
+from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Hub, Settings, Upstream
 from hub.core.model import FULL, Result, Want
@@ -64,7 +64,8 @@ class Ingest:
 
     def send(self, parts: Sequence[bytes]) -> bool:
         if self.room:
-            self.sent.append(codec.unpack(parts[0]))
+            assert parts[0] == stream.TICKS, "their JSON is checked"
+            self.sent.append(codec.unpack(parts[1]))
         return self.room
 
 
@@ -226,6 +227,19 @@ def test_ticks_the_router_takes_none_of_are_dropped_and_counted(bench: Bench) ->
     bench.host.publish([b"NSE_A_LTP", b"{}"])
     assert bench.host._figures()["dropped"] == 3
     assert len(bench.ingest.sent) == 1
+
+
+def test_the_json_of_a_feed_is_checked_where_it_runs(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The router relies on it."""
+    wrong: list[Any] = [b"[]", b"none", b'{"a": "\xff"}', "{}", None]
+    good = [b"NSE_A_LTP", b'{"n": 1}']
+    bench.host.publish([*good, *[part for one in wrong for part in (b"NSE_A_LTP", one)], *good])
+    bench.host.publish([b"NSE_A_LTP", b'{"n": NaN}'])
+    assert bench.ingest.sent == [good * 2, [b"NSE_A_LTP", b'{"n": null}']]
+    assert bench.host._figures()["malformed"] == len(wrong)
+    assert "b'NSE_A_LTP' is dropped: a JSON list, not an object" in caplog.text
 
 
 def test_its_heartbeat_shows_the_feeds_health(bench: Bench) -> None:

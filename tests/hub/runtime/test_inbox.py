@@ -12,8 +12,9 @@ import zmq
 from hub.core import zmtp
 from hub.core.hot import message
 from hub.core.window import Window
-from hub.runtime.inbox import Bus, Gather
+from hub.runtime.inbox import _QUIET_READS, Bus, Gather
 from hub.runtime.links import PUSH, connect, ipc
+from hub.runtime.peer import Peer
 from hub.runtime.pump import BATCH, Pump
 from tests.hub.runtime.kit import run, until
 
@@ -179,7 +180,7 @@ def test_who_sends_too_much_or_is_of_another_kind_is_cut_off_and_disturbs_no_oth
         good.close()
         large.close()
         await until(lambda: not gathering.gather._peers)
-        assert repr(gathering.gather) == "<Gather of 0>"
+        assert repr(gathering.gather) == "<Gather of 0, 0 busy>"
         gathering.close()
 
     run(test())
@@ -190,12 +191,100 @@ def test_a_gather_that_is_closed_leaves_nothing(directory: Path) -> None:
         gathering = Gathering(directory)
         sock = gathering.sender()
         await until(lambda: gathering.gather._peers)
-        held = gathering.gather._peers[0].sock.fileno()
+        (peer,) = gathering.gather._peers
+        held = peer.sock.fileno()
         gathering.close()
         assert not asyncio.get_running_loop().remove_reader(held)
         sock.settimeout(10)
         while sock.recv(1000):
             pass
         sock.close()
+
+    run(test())
+
+
+def counted(peer: Peer) -> list[int]:
+    """What its reads from now on find, in bytes."""
+    reads: list[int] = []
+    receive = peer.receive
+
+    def receive_counted() -> int:
+        got = receive()
+        reads.append(got)
+        return got
+
+    peer.receive = receive_counted
+    return reads
+
+
+async def shaken(gathering: Gathering, count: int) -> tuple[list[socket.socket], list[Peer]]:
+    """Senders that have shaken hands, in the order in which they came."""
+    socks = [gathering.sender() for _ in range(count)]
+    await until(lambda: len(gathering.gather._peers) == count)
+
+    def ready() -> bool:
+        gathering.gather.read()
+        return all(peer.ready for peer in gathering.gather._peers)
+
+    await until(ready)
+    peers = sorted(gathering.gather._peers, key=lambda peer: peer.fd)
+    return socks, peers
+
+
+def test_at_its_own_pace_only_those_are_read_that_have_said_something_of_late(
+    directory: Path,
+) -> None:
+    async def test() -> None:
+        gathering = Gathering(directory, pump=False)
+        gather = gathering.gather
+        (talks, silent), peers = await shaken(gathering, 2)
+        reads = [counted(peer) for peer in peers]
+        for _ in range(3 * _QUIET_READS):
+            talks.sendall(message([b"x"]))
+            await asyncio.sleep(0)
+            assert gather.read() == 1
+        assert sum(len(found) for found in reads) <= 4 * _QUIET_READS + 1
+        assert repr(gather) == "<Gather of 2, 1 busy>"
+        silent.sendall(message([b"y"]))
+        await until(lambda: len(gather._busy) == 2)
+        talks.sendall(message([b"x"]))
+        assert gather.read() == 2
+        assert gathering.got[-2:] in ([[b"x"], [b"y"]], [[b"y"], [b"x"]])
+        silent.sendall(message([b"z"]))
+        assert gather.read() == 1, "it is busy, so nobody has to tell of it"
+        gathering.close()
+        for sock in (talks, silent):
+            sock.close()
+
+    run(test())
+
+
+def test_who_is_watched_is_read_only_when_it_has_said_something(directory: Path) -> None:
+    async def test() -> None:
+        gathering = Gathering(directory, pump=False)
+        gather = gathering.gather
+        (talks, silent), _ = await shaken(gathering, 2)
+        woken: list[int] = []
+        gather.watch(lambda: woken.append(gather.read()))
+        gather.read()
+        reads = [counted(peer) for peer in gather._peers]
+        for _ in range(3):
+            woken.clear()
+            talks.sendall(message([b"x"]))
+            await until(lambda: woken == [1])
+        assert sorted(map(len, reads)) == [0, 3]
+        assert repr(gather) == "<Gather of 2, 0 busy>"
+        gather.watch(None)  # and at its own pace both again
+        for sock in (talks, silent):
+            sock.sendall(message([b"y"]))
+        await until(lambda: len(gather._busy) == 2)
+        assert gather.read() == 2
+        gather.watch(lambda: woken.append(gather.read()))
+        woken.clear()
+        silent.sendall(message([b"z"]))
+        await until(lambda: sum(woken) == 1)
+        gathering.close()
+        for sock in (talks, silent):
+            sock.close()
 
     run(test())

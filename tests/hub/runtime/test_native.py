@@ -655,7 +655,7 @@ def test_a_bus_that_is_closed_leaves_nothing() -> None:
         reading = Reading()
         socks = [await reading.shaken(), reading.raw()]
         await until(lambda: reading.peers == 2)
-        assert repr(reading.bus) == "<Bus of 2>"
+        assert repr(reading.bus).startswith("<Bus of 2, ")
         held = [peer.sock.fileno() for peer in reading.bus._peers]
         reading.close()
         for number in held:
@@ -1128,7 +1128,7 @@ def test_a_reader_that_talks_without_end_does_not_keep_the_loop(directory: Path)
             reads.append(1)
             return receive()
 
-        peer.receive = counted  # type: ignore[method-assign]  # counts what is read
+        peer.receive = counted
         talk = zmtp.command(b"HM") * 10_000
         for _ in range(20):
             with suppress(BlockingIOError):

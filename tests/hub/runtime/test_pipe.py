@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hub.core.names import pipe_name
@@ -21,6 +21,12 @@ class Room:
         self.room = room
         self.sent: list[list[bytes]] = []
         self.closed = False
+        self.fd = -1
+        self.turned: Callable[[], None] = lambda: None
+        self.first: list[bytes] = []
+
+    def unsent(self, rest: bytes) -> None:
+        self.first.append(rest)
 
     def send(self, parts: Sequence[bytes]) -> bool:
         self.room -= 1
@@ -182,3 +188,27 @@ def test_a_pipe_closes_its_outlet() -> None:
     pipe = opened(outlet := Room())
     pipe.close()
     assert outlet.closed
+
+
+def test_a_pipe_may_be_written_to_only_while_nothing_has_to_go_first() -> None:
+    outlet = Room(100)
+    pipe = Pipe(outlet)
+
+    def turn(fd: int) -> int:
+        outlet.fd = fd
+        outlet.turned()
+        return pipe.fd
+
+    assert turn(7) == -1, "it is closed"
+    pipe.reset(open_=True)
+    assert (pipe.fd, turn(-1), turn(8)) == (7, -1, 8)
+    outlet.room = 0
+    pipe.send_surely([b"kept"])
+    assert (pipe.fd, turn(9)) == (-1, -1), "what is kept goes first"
+    outlet.room = 1
+    assert pipe.retry()
+    assert pipe.fd == 9
+    pipe.unsent(b"abcdef", 2)
+    assert outlet.first == [b"cdef"]
+    pipe.reset(open_=False)
+    assert pipe.fd == -1
