@@ -29,6 +29,8 @@ from hub.runtime.log import Seldom
 from hub.runtime.pump import Pump
 
 _QUEUE = 100_000
+_TURN_S = 0.001
+"""How long messages are read before ticks have their turn: one may tell of hundreds of symbols."""
 _ROUTERS_OWN = frozenset({"welcome", "who", "refused", "pulse"})
 
 Background = Callable[[Coroutine[Any, Any, None]], object]
@@ -78,7 +80,7 @@ class ControlLink:
 
     def start(self, background: Background = asyncio.create_task) -> None:
         """Say hello and begin to beat, in a task that `background` starts."""
-        self._pump.add(Messages(self._sock, self._take))
+        self._pump.add(Messages(self._sock, self._take, _TURN_S))
         self._beats = background(self._beat())
 
     def send(self, message: Message) -> None:
@@ -178,7 +180,7 @@ class Switch:
 
     def start(self) -> None:
         """Begin to read."""
-        self._pump.add(Messages(self._sock, self._take))
+        self._pump.add(Messages(self._sock, self._take, _TURN_S))
 
     def send(self, to: str, message: Message) -> bool:
         """Send to a process by name; False when it is not there."""

@@ -108,17 +108,24 @@ class _Inlet:
 
 
 class Messages(_Inlet):
-    """Messages one by one: `take` gets each one's parts, and may say as how many it counts."""
+    """Messages one by one: `take` gets each one's parts, and may say as how many it counts. After
+    `longest_s` the loop has its turn."""
 
-    def __init__(self, sock: zmq.Socket[bytes], take: Callable[[Parts], int | None]) -> None:
+    def __init__(
+        self,
+        sock: zmq.Socket[bytes],
+        take: Callable[[Parts], int | None],
+        longest_s: float = LONGEST_READ_S,
+    ) -> None:
         super().__init__(sock)
         self._take = take
+        self._longest_s = longest_s
 
     def read(self) -> int:
         """Read up to a batch of messages; how many there were, or a batch when it took long enough.
         Looking first costs less than a receive that fails."""
         sock, take, count = self._sock, self._take, 0
-        until_s = time.monotonic() + LONGEST_READ_S
+        until_s = time.monotonic() + self._longest_s
         while count < BATCH and time.monotonic() <= until_s:
             if not _readable(sock):
                 return count

@@ -1,7 +1,7 @@
 """Reading what comes, in batches, at the pace of a window.
 
 1. A pump reads at most `BATCH` messages of an inlet, and not much longer than `LONGEST_READ_S`,
-   before it lets the loop breathe.
+   before it lets the loop breathe: once in a turn of it, as long as there is more.
 2. A fault in what a pump calls is told, counted and costs that call: the pump reads on.
 3. While the window is wide the inlets are not watched but read at its pace: one wake-up per window
    instead of one per message. Several windows in which nothing came end that.
@@ -73,7 +73,7 @@ class Pump:
     def poke(self) -> None:
         """One of the inlets' sockets was written to: look whether that made it readable."""
         if not self._width_ms and any(inlet.readable() for inlet in self._inlets):
-            self._loop.call_soon(self._run)
+            self._go_on()
 
     def close(self) -> None:
         """Read no more and close the inlets."""
@@ -95,8 +95,9 @@ class Pump:
             return self._fault(error)
 
     def _run(self) -> None:
-        """An inlet may be readable."""
-        if self._width_ms or self._closed:
+        """An inlet may be readable. When more is to be read as soon as others had their turn, this
+        is not the time."""
+        if self._width_ms or self._closed or self._again:
             return
         count = self._drain()
         if self._closed:

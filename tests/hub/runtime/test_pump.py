@@ -280,6 +280,60 @@ def test_rule_1_an_inlet_that_never_ends_does_not_keep_the_loop() -> None:
     run(test(0.5))
 
 
+def test_rule_1_who_has_more_is_read_once_a_turn_however_often_it_wakes_and_is_poked() -> None:
+    """The control switch is poked at each send: ten reads of a turn kept ticks waiting 100 ms."""
+
+    async def test() -> None:
+        pump = Pump(lambda: None, Window(0))
+        pump.add(inlet := Fake(*[BATCH] * 1000))
+        inlet.unheard = True
+        await until(lambda: inlet.reads > 1)
+        for _ in range(50):
+            before = inlet.reads
+            for _ in range(5):
+                pump.poke()
+                inlet.wake()
+            await asyncio.sleep(0)
+            assert inlet.reads - before <= 2
+        inlet.there.clear()
+        reads = inlet.reads
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        inlet.wake()
+        assert inlet.reads > reads, "when nothing more is due a wake is followed at once"
+        pump.close()
+
+    run(test())
+
+
+def test_messages_that_take_long_are_read_for_as_long_as_is_said(directory: Path) -> None:
+    async def test() -> None:
+        pull = bind(PULL, ipc(directory, "x"))
+        push = connect(PUSH, ipc(directory, "x"))
+        got: list[bytes] = []
+
+        def take(parts: list[bytes]) -> None:
+            got.extend(parts)
+            time.sleep(0.003)
+
+        inlet = Messages(pull, take, 0.001)
+        for number in range(10):
+            push.send(b"%d" % number)
+        await until(inlet.readable)
+        counts = []
+        while len(got) < 10:
+            before = len(got)
+            if inlet.read():
+                counts.append(len(got) - before)
+            await asyncio.sleep(0)  # the next may be on its way yet
+        assert counts == [1] * 10
+        assert inlet.read() == 0
+        inlet.close()
+        push.close()
+
+    run(test())
+
+
 def test_rule_3_while_it_is_paced_nobody_is_watched() -> None:
     async def test() -> None:
         pump = Pump(lambda: None, window := Wide(60_000))
