@@ -110,6 +110,7 @@ def prepare(checkout: Path, python: Path, folder: Path, ws_port: int, bus_port: 
         "MAX_SYMBOLS_PER_WEBSOCKET": "100000",
         "WS_PROXY_STATS_FILE": str(folder / "stats.json"),
         "LOG_DIR": str(folder / "log"),
+        "PYTHONSAFEPATH": "",  # scripts/bench sets it; the copy is imported from where it lies
     }
     made = subprocess.run(
         [python, "-c", _PREPARE],

@@ -61,7 +61,10 @@ def test_python_files_are_copied_and_no_secret_is(checkout: Path, tmp_path: Path
     assert names(checkout) == before
 
 
-def test_the_database_is_its_own_and_knows_one_user(checkout: Path, tmp_path: Path) -> None:
+def test_the_database_is_its_own_and_knows_one_user(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as in scripts/bench
     copy = tmp_path / "copy"
     proxy = openalgo.prepare(checkout, Path(sys.executable), copy, 1234, 5678)
     assert (copy / "said").read_text().splitlines() == [
