@@ -35,6 +35,8 @@ _TICK_S = 0.25
 _CALM_TICK_S = 1.0
 _GRACE_S = 10.0
 _LARGEST_BATCH = 2000
+_MOST_RELEASED = 500
+"""Keys told of in one message: ticks wait while the router follows it."""
 
 
 class FeedHost(Role):
@@ -225,8 +227,8 @@ class FeedHost(Role):
 
     def _tell_released(self) -> None:
         keys = self._claims.take_released()
-        if keys:
-            self._control.send({"t": "released", "keys": keys})
+        for start in range(0, len(keys), _MOST_RELEASED):
+            self._control.send({"t": "released", "keys": keys[start : start + _MOST_RELEASED]})
 
     def _figures(self) -> dict[str, Any]:
         health = self._feed.health()
