@@ -167,7 +167,7 @@ def _uncompiled(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
     names = [str(process.get("name")) for process in processes if process.get("compiled") is False]
     program = shlex.quote(os.environ.get("HUB_PROGRAM", "hub"))
     sentence = (
-        "not compiled, which costs about a third more CPU; type `sudo apt install gcc python3-dev` "
+        "not compiled, which costs up to half more CPU; type `sudo apt install gcc python3-dev` "
         f"and `{program} --version`, then start anew"
     )
     return [Text(), Text.assemble((f"{', '.join(names)}: ", "yellow"), sentence)] if names else []

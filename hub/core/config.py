@@ -216,8 +216,8 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="Messages of a publisher that may wait in the router: in one of its turns "
-            "(the rest waits in TCP's buffers) or, by libzmq, at any time.",
+            description="Messages of a publisher that may wait in the router: in one of its turns, "
+            "of 2,000 at most (the rest waits in TCP's buffers) or, by libzmq, at any time.",
         ),
     ] = 100_000
     max_message_bytes: Annotated[

@@ -19,8 +19,6 @@ from hub.core.model import highest_up_to, lowest
 
 Route = tuple[bytes, bytes, tuple[Any, ...]]
 """Head and tail of a client frame, and the audiences that are sent it."""
-FormedRoute = tuple[bytes, bytes, int, tuple[Any, ...]]
-"""Head and tail in another form than plain text, that form, and its audiences."""
 
 _by_mode = attrgetter("mode")
 

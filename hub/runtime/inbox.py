@@ -31,8 +31,9 @@ Parts = list[bytes]
 class _Inbox:
     """A bound socket that many send to; `read` and `watch` are those of `pump.Inlet`.
 
-    At most `queue` messages of a sender wait in this process, the rest in the kernel's buffers and
-    then at the sender. Whoever sends one of more than `most_bytes` is cut off.
+    At most `queue` messages of a sender, and a batch of the pump's, are handed over in a turn; the
+    rest waits in the kernel's buffers and then at the sender. Whoever sends one of more than
+    `most_bytes` is cut off.
 
     Only senders that are busy are read: the loop tells of the others. While nobody is to be woken
     (the pump reads at its own pace) a sender is busy until it was quiet for some reads, and the

@@ -2,7 +2,7 @@
 #
 # 1. .venv/.hot says how that went, and the hash of each file it was made from; while it holds what is
 #    there, nothing else is looked at.
-# 2. The hub runs without, at about a third more CPU. Whatever fails here is a sentence, never an end.
+# 2. The hub runs without, at up to half more CPU. Whatever fails here is a sentence, never an end.
 # 3. Where we may not write nothing is compiled. What was compiled from another source is not imported
 #    (hub/core/hot.py).
 
@@ -40,14 +40,14 @@ print(sysconfig.get_config_var("EXT_SUFFIX"), sysconfig.get_path("include"))')
     rm -f "$root"/hub/core/_hot.*.so
     if ! hot_tools "$include"; then
         result="missing $include"
-        say "the tick path is not compiled, which costs about a third more CPU; type" \
+        say "the tick path is not compiled, which costs up to half more CPU; type" \
             "\`sudo apt install$(hot_missing "$include")\`, then the same again."
     elif hot_compile "_hot$suffix" "$include" &>"$log"; then
         result="built _hot$suffix"
         say "compiled the tick path in $((SECONDS - started)) s."
     else
         result=failed
-        say "the tick path could not be compiled, which costs about a third more CPU; see $log, and type" \
+        say "the tick path could not be compiled, which costs up to half more CPU; see $log, and type" \
             "\`rm $root/.venv/.hot\` to have it tried again."
     fi
     printf '%s\n' "$result" "$sources" >"$root/.venv/.hot.new" && mv "$root/.venv/.hot.new" "$root/.venv/.hot"

@@ -131,7 +131,7 @@ def test_what_is_not_compiled_is_told_in_one_line_with_what_to_do(
     slow = [process("router", compiled=False), SHARD | {"compiled": False}]
     answer(status=[status(process("supervisor"), *slow)])
     text = hub("status", "--runtime-dir", runtime_dir).stdout
-    assert "router, shard-0: not compiled, which costs about a third more CPU" in text
+    assert "router, shard-0: not compiled, which costs up to half more CPU" in text
     assert "apt install gcc python3-dev" in text
 
 

@@ -1,9 +1,20 @@
-"""Either twin of hub.core.hot with something to work on."""
+"""Either twin of hub.core.hot with something to work on; and JSON of all kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+from hypothesis import strategies as st
+
+TEXTS = st.text(max_size=20)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"), max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=10,
+)
+OBJECTS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), JSON, max_size=5)
 
 
 def unreached(*_: object) -> Any:

@@ -18,7 +18,7 @@ from hub.core.forms import BATCH, MOST_BYTES, MSGPACK, PLAIN
 from hub.core.hot import Line, header
 from hub.core.index import Variant
 from hub.core.model import Mode
-from tests.hub.core.test_frames import JSON, OBJECTS
+from tests.hub.core.kit import JSON, OBJECTS
 from tests.shards.kit import bodies, received, ticks
 
 FORMS = (PLAIN, BATCH, MSGPACK, BATCH | MSGPACK)

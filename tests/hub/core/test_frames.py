@@ -15,15 +15,7 @@ from hub.core import frames
 from hub.core.hot import header
 from hub.core.index import Variant
 from hub.core.payload import clean
-
-TEXTS = st.text(max_size=20)
-NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"), max_size=10),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=10,
-)
-OBJECTS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), JSON, max_size=5)
+from tests.hub.core.kit import OBJECTS, TEXTS
 
 
 def read(data: bytes) -> Frame:

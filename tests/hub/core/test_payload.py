@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 
 from hub.core.errors import Malformed
 from hub.core.payload import clean
+from tests.hub.core.kit import OBJECTS, TEXTS
 
-TEXTS = st.text(max_size=20)
-NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-JSON: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(st.characters(codec="utf-8"), max_size=10),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=10,
-)
-OBJECTS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=8), JSON, max_size=5)
 PIECES = st.sampled_from(
     [
         b"{",

@@ -224,7 +224,11 @@ def test_rule_3_pacing_lasts_while_windows_bring_something_and_a_few_empty_ones_
 
 
 @both_wires
-def test_a_pump_reads_several_inlets_and_none_once_closed(directory: Path, kind: str) -> None:
+def test_a_pump_reads_several_inlets_and_none_once_closed(
+    directory: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump_module, "_RECHECK_S", 0.02)
+
     async def test() -> None:
         got: list[bytes] = []
         pump = Pump(lambda: None, Window(0))
@@ -236,7 +240,7 @@ def test_a_pump_reads_several_inlets_and_none_once_closed(directory: Path, kind:
         pump.close()
         for way in ways:
             way.outlet.send([b"late"])
-        await asyncio.sleep(0.06)  # nothing may touch a closed socket
+        await asyncio.sleep(0.06)  # longer than a recheck: nothing may touch a closed socket
         assert len(got) == 2
         for way in ways:
             way.outlet.close()

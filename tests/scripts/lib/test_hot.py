@@ -102,7 +102,7 @@ def test_it_compiles_again_when_something_has_changed(clone: Clone, name: str) -
 def test_without_a_compiler_it_says_what_to_install_once_and_looks_again(clone: Clone) -> None:
     said = clone.run()
     assert "apt install gcc`" in said
-    assert "a third more CPU" in said
+    assert "half more CPU" in said
     assert clone.run() == ""
     clone.compiler()
     clone.header.unlink()
