@@ -154,7 +154,7 @@ class Router(Role):
         return 1
 
     def _take_batch(self, batch: bytes, *, checked: bool) -> int:
-        pairs = hot.unpack(batch)
+        pairs = codec.unpack(batch)
         count = len(pairs) // 2
         self._counts["in"] += count
         strays = self._routing.offer(pairs, checked=checked)

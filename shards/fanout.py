@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from hub.core import forms, topics
@@ -109,9 +108,8 @@ class Fanout(Generic[R]):
     def prepare(self, most: int) -> None:
         """Make the way of up to `most` topics ready, while there is time: the first tick of each
         costs as much as ten later ones, and at the opening bell they all come at once."""
-        for place in list(islice(self._expected, most)):
-            del self._expected[place]
-            key, mode = place
+        for _ in range(min(most, len(self._expected))):
+            (key, mode), _ = self._expected.popitem()
             if key in self._index:
                 line = self._line(key, mode)
                 if line.routes is None:

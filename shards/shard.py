@@ -104,7 +104,7 @@ class Shard(Role):
         try:
             if parts[0] == self._ticks:
                 for batch in parts[1:]:
-                    self._desk.fanout.offer(hot.unpack(batch))
+                    self._desk.fanout.offer(codec.unpack(batch))
             else:
                 self._take_other(parts[0][:1], parts[0][1:], parts[1:])
         except (Malformed, LookupError, TypeError, ValueError) as error:

@@ -7,15 +7,28 @@ leave the runtime directory's sockets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, TypedDict
 
 import msgpack
 import msgspec
 
-from hub.core import hot
 from hub.core.errors import Malformed
+from hub.core.hot import pack, unpack
 from hub.core.model import Offer, Result, Want
+
+__all__ = [
+    "Message",
+    "beat",
+    "decode",
+    "encode",
+    "keys",
+    "offer",
+    "offers",
+    "pack",
+    "results",
+    "unpack",
+    "wants",
+]
 
 Message = dict[str, Any]
 """A control message: `t` is its type, `to` and `from` are roles, the rest belongs to the type."""
@@ -32,16 +45,6 @@ class _Beat(TypedDict):
 
     pid: Annotated[int, msgspec.Meta(gt=0)]
     figures: _Figures
-
-
-def pack(pairs: Sequence[bytes]) -> bytes:
-    """A batch as one frame."""
-    return hot.pack(pairs)
-
-
-def unpack(frame: bytes) -> list[bytes]:
-    """The byte strings of a batch. Raises Malformed when it is not a whole number of pairs."""
-    return hot.unpack(frame)
 
 
 def encode(message: Message) -> bytes:

@@ -55,6 +55,7 @@ def _digest(source: Path) -> str:
 COMPILED = _compiled()
 if COMPILED and not TYPE_CHECKING:
     from hub.core._hot import (
+        READ_BYTES,
         Audience,
         Decoder,
         Group,

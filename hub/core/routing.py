@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from hub.core import topics
 from hub.core.errors import Malformed
@@ -92,8 +91,8 @@ class Routing:
         """Ticks of what is wanted will come: there is something to `prepare`."""
         for want in wants:
             if not topics.is_own(want.key):
-                for mode in _SUFFIXES:
-                    if want.modes & mode.bit:
+                for mode, suffix in _SUFFIXES.items():
+                    if want.modes & mode.bit and want.key + suffix not in self._routes:
                         self._expected[want.key, mode] = None
 
     @property
@@ -104,9 +103,8 @@ class Routing:
     def prepare(self, most: int) -> None:
         """Resolve up to `most` topics that are wanted, while there is time: at the opening bell
         all their first ticks come at once."""
-        for place in list(islice(self._expected, most)):
-            del self._expected[place]
-            key, mode = place
+        for _ in range(min(most, len(self._expected))):
+            (key, mode), _ = self._expected.popitem()
             topic = key + _SUFFIXES[mode]
             if topic not in self._routes and self._interest.legs(key):
                 self._keep(topic, self._route(key, mode))

@@ -18,7 +18,7 @@ from hub.core.errors import Malformed
 from hub.core.hot import message
 
 GREETING_BYTES = 64
-_MORE, _LONG, _COMMAND = 1, 2, 4
+_LONG, _COMMAND = 2, 4
 _SHORT = 256
 _MECHANISM = b"NULL".ljust(20, b"\0")
 _VERSION = (3, 1)
@@ -49,7 +49,10 @@ def greeting() -> bytes:
 
 def command(name: bytes, body: bytes = b"") -> bytes:
     """A command as one frame."""
-    return _frame(_COMMAND, bytes((len(name),)) + name + body)
+    named = bytes((len(name),)) + name + body
+    if len(named) < _SHORT:
+        return bytes((_COMMAND, len(named))) + named
+    return pack(">BQ", _COMMAND | _LONG, len(named)) + named
 
 
 def subscribe(prefix: bytes, minor: int) -> bytes:
@@ -120,7 +123,7 @@ class Handshake:
 
     def _look_for_ready(self) -> None:
         held = self._held
-        found = _header(held, 0)
+        found = _header(held)
         if found is None:
             return
         flags, start, size = found
@@ -139,25 +142,17 @@ class Handshake:
         self.done = True
 
 
-def _frame(flags: int, body: bytes) -> bytes:
-    size = len(body)
-    if size < _SHORT:
-        return bytes((flags, size)) + body
-    return pack(">BQ", flags | _LONG, size) + body
-
-
-def _header(data: bytes, at: int) -> tuple[int, int, int] | None:
-    """Of the frame at `at`: its flags, where its body begins and how large it is; None when the
+def _header(data: bytes) -> tuple[int, int, int] | None:
+    """Of the first frame: its flags, where its body begins and how large it is; None when the
     header is not whole."""
-    have = len(data) - at
-    if have < 2:
+    if len(data) < 2:
         return None
-    flags = data[at]
+    flags = data[0]
     if not flags & _LONG:
-        return flags, at + 2, data[at + 1]
-    if have < 9:
+        return flags, 2, data[1]
+    if len(data) < 9:
         return None
-    return flags, at + 9, int.from_bytes(data[at + 1 : at + 9], "big")
+    return flags, 9, int.from_bytes(data[1:9], "big")
 
 
 def _shown(text: bytes) -> str:
