@@ -322,8 +322,6 @@ def deal(dirty: list[Group], ways: Sequence[Way], kind: bytes) -> dict[int, list
 def pack(pairs: Sequence[bytes]) -> bytes:
     """A batch of ticks `[topic, json, ...]` as one msgpack array of byte strings. How wide its
     headers are is left open."""
-    if not all(isinstance(part, bytes) for part in pairs):
-        raise TypeError("a batch is of bytes")
     packed: bytes = _packer.pack(pairs)
     return packed
 

@@ -193,7 +193,6 @@ def deals_to(twin: Any, way: Any) -> None:
 WRONG: dict[str, Callable[[Any], object]] = {
     "a part of a message": lambda twin: twin.message([b"a", "b"]),
     "no part of a message": lambda twin: twin.message([None]),
-    "no bytes of a batch": lambda twin: twin.pack(["a", b"b"]),
     "a part of a batch": lambda twin: twin.pack([b"a", 7]),
     "a batch": lambda twin: twin.unpack("ab"),
     "no batch": lambda twin: twin.unpack(None),
