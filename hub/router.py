@@ -197,11 +197,10 @@ class Router(Role):
     def _send(self, kind: bytes, frames: dict[int, list[bytes]]) -> None:
         for shard, batches in frames.items():
             pipe = self._pipes[shard]
-            if not pipe.send([kind, *batches]) and pipe.open:
-                lost = sum(len(codec.unpack(batch)) // 2 for batch in batches)
-                pipe.dropped += lost
+            if not pipe.send_ticks(kind, batches) and pipe.open:
+                self._tend_soon()
                 self._seldom.warning(
-                    f"shard-{shard}", "shard-%d does not keep up; %d ticks dropped", shard, lost
+                    f"shard-{shard}", "shard-%d does not keep up; its ticks are conflated", shard
                 )
 
     def _send_surely(self, sends: Iterable[Send]) -> None:
@@ -437,7 +436,7 @@ class Router(Role):
                 "symbols": self._legs.interest.symbols,
                 "control_malformed": self._switch.malformed,
                 "out": sum(pipe.sent for pipe in self._pipes),
-                "dropped": sum(pipe.dropped for pipe in self._pipes),
+                "conflated": sum(pipe.conflated for pipe in self._pipes),
                 "faults": self._pump.faults + self._switch.faults,
                 "orders_unclaimed": self._orders.unclaimed,
                 "window_ms": self._window.width_ms,

@@ -48,7 +48,6 @@ class FeedHost(Role):
         self._claims = Claims(settings.upstream.linger_s)
         self._heard: set[int] = set()
         self._forget_at = float("inf")
-        self._dropped = 0
         self._malformed = 0
         self._seldom = Seldom()
 
@@ -92,15 +91,12 @@ class FeedHost(Role):
 
     def publish(self, pairs: Sequence[bytes]) -> None:
         """Ticks on their way to the router, which relies on their JSON: those that have none are
-        dropped and counted here, and so are all when it takes none."""
+        dropped and counted here. While it takes none the newest of each topic is kept for it."""
         good = self._checked(pairs)
         for start in range(0, len(good), _LARGEST_BATCH):
             batch = good[start : start + _LARGEST_BATCH]
-            if not self._ingest.send([stream.TICKS, codec.pack(batch)]):
-                self._dropped += len(batch) // 2
-                self._seldom.warning(
-                    "ingest", "the router takes no ticks; %d dropped", len(batch) // 2
-                )
+            if not self._ingest.send_ticks(stream.TICKS, [codec.pack(batch)]):
+                self._seldom.warning("ingest", "the router takes no ticks; they are conflated")
 
     def _checked(self, pairs: Sequence[object]) -> list[bytes]:
         good: list[bytes] = []
@@ -214,6 +210,7 @@ class FeedHost(Role):
             await asyncio.sleep(_TICK_S if self._claims.lingering else _CALM_TICK_S)
             pause = clock.pause(time.monotonic())
             self._forget_at += pause.seconds
+            self._ingest.retry()
             if not pause.read_first:
                 self._sweep(time.monotonic())
 
@@ -234,7 +231,8 @@ class FeedHost(Role):
         health = self._feed.health()
         return self.common_figures() | {
             "out": health.ticks,
-            "dropped": self._dropped + health.dropped,
+            "dropped": health.dropped,
+            "conflated": self._ingest.conflated,
             "malformed": self._malformed,
             "symbols": health.subscribed,
             "feed_state": health.state.value,

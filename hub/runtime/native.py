@@ -4,7 +4,8 @@ libzmq reads and writes in a thread of its own, so each hop of a tick wakes thre
 Here it wakes one.
 
 1. Nothing waits: what finds no room is refused, and what a peer does not say is not waited for.
-2. What waits in this process is bounded as libzmq's queues are: in messages, for each peer.
+2. What waits in this process is bounded for each peer: in messages, as libzmq's queues are, and in
+   bytes.
 3. A peer that breaks the protocol, or announces more than is allowed, is cut off and may connect
    again. It disturbs no other.
 4. Half a message sent is finished before anything else is sent to that peer.
@@ -45,13 +46,15 @@ def _nothing() -> None:
 class Push:
     """A PUSH socket, bound to a path: messages to the one reader that is connected.
 
-    At most `queue` messages wait in this process for a reader that takes nothing. While one is
-    connected, others who connect wait for it to leave.
+    At most `queue` messages, and about `most_bytes`, wait in this process for a reader that takes
+    nothing. While one is connected, others who connect wait for it to leave.
     """
 
-    def __init__(self, path: Path, *, queue: int) -> None:
+    def __init__(self, path: Path, *, queue: int, most_bytes: int) -> None:
         self._path = path
         self._queue = queue
+        self._most_bytes = most_bytes
+        self._waiting_bytes = 0
         self._waiting: deque[memoryview] = deque()
         self._peers: list[Peer] = []
         self._reader: Peer | None = None
@@ -71,7 +74,7 @@ class Push:
     def send(self, parts: Sequence[bytes]) -> bool:
         """Send, or let it wait its turn; False when there is no reader, or no room."""
         reader = self._reader
-        if reader is None or len(self._waiting) >= self._queue:
+        if reader is None or self._full:
             return False
         data = hot.message(parts)
         if not self._waiting:
@@ -129,14 +132,19 @@ class Push:
             peer.obey(body)
             return
         command = zmtp.read(body)
-        if command.name == b"PING" and len(self._waiting) < self._queue:
+        if command.name == b"PING" and not self._full:
             self._wait(peer, zmtp.pong(command))
+
+    @property
+    def _full(self) -> bool:
+        return len(self._waiting) >= self._queue or self._waiting_bytes >= self._most_bytes
 
     def _wait(self, reader: Peer, data: bytes) -> None:
         """Send this when its turn comes."""
         if not self._waiting:
             self._loop.add_writer(reader.fd, self._send_on, reader)
         self._waiting.append(memoryview(data))
+        self._waiting_bytes += len(data)
         self._aim()
 
     def _send_on(self, reader: Peer) -> None:
@@ -145,6 +153,7 @@ class Push:
         try:
             while waiting:
                 sent = reader.sock.send(waiting[0])
+                self._waiting_bytes -= sent
                 if sent < len(waiting[0]):
                     waiting[0] = waiting[0][sent:]
                 else:
@@ -165,6 +174,7 @@ class Push:
         peer.close()
         if peer is self._reader:
             self._waiting.clear()
+            self._waiting_bytes = 0
             self._reader = None
             self._choose()
 

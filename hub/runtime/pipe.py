@@ -1,7 +1,7 @@
 """Writing without ever waiting.
 
-A pipe never blocks: ticks that find no room are dropped and counted, everything else waits in order
-until there is room.
+A pipe never blocks. What finds no room waits in order until there is some: of ticks the newest of
+each topic, of everything else all.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from hub.core import hot
+from hub.core import hot, stream
+from hub.core.late import Late
 
 _KEPT = 100_000
+_MOST_TICKS = 1000
+"""Ticks in one message of those that were late."""
 
 
 class Outlet(Protocol):
@@ -40,25 +43,34 @@ class Pipe(hot.Way):
     def __init__(self, outlet: Outlet) -> None:
         super().__init__()
         self._outlet = outlet
-        self._kept: deque[Sequence[bytes]] = deque()
+        self._kept: deque[Sequence[bytes] | Late] = deque()
+        self._late: Late | None = (
+            None  # what ticks may join: nothing that is to follow them is kept
+        )
         self.open = False
         self.overrun = False
         self.most_kept = _KEPT
-        self.dropped = 0
+        self.conflated = 0
         outlet.turned = self._aim
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"
-        return f"<Pipe {state}, {len(self._kept)} kept, {self.dropped} dropped>"
+        return f"<Pipe {state}, {len(self._kept)} kept, {self.conflated} conflated>"
 
-    def send(self, parts: Sequence[bytes]) -> bool:
-        """Send if there is room; whether it was sent. `hot.deal` does the same, where `fd` says
-        that nothing has to go first."""
-        if not self.open or (self._kept and not self.retry()):
+    def send_ticks(self, kind: bytes, batches: Sequence[bytes]) -> bool:
+        """Send ticks, or keep the newest of each topic until there is room; whether they were sent.
+        A closed pipe takes nothing. `hot.deal` does the same, where `fd` says that nothing has to
+        go first."""
+        if not self.open:
             return False
-        sent = self._outlet.send([parts[0] + self.token, *parts[1:]])
-        self.sent += sent
-        return sent
+        if self.retry() and self._send([kind, *batches]):
+            return True
+        if self._late is None:
+            self._late = Late()
+            self._kept.append(self._late)
+            self._aim()
+        self.conflated += self._late.take(kind, batches)
+        return False
 
     def unsent(self, data: bytes, sent: int) -> None:
         """See `hot.Sink`."""
@@ -73,13 +85,15 @@ class Pipe(hot.Way):
             self.overrun = True
             return
         self._kept.append(parts)
+        if parts[0] != stream.ACCOUNT:  # which ticks may overtake
+            self._late = None
         self.retry()
 
     def retry(self) -> bool:
         """Send what was kept; whether nothing is kept any more."""
         while self._kept:
-            parts = self._kept[0]
-            if not self._outlet.send([parts[0] + self.token, *parts[1:]]):
+            head = self._kept[0]
+            if not (self._send_late(head) if isinstance(head, Late) else self._send(head)):
                 break
             self._kept.popleft()
         self._aim()
@@ -91,10 +105,11 @@ class Pipe(hot.Way):
         return bool(self._kept)
 
     def reset(self, *, open_: bool, token: bytes = b"") -> list[Sequence[bytes]]:
-        """The shard is new, or gone: what was kept for the old one is void, and returned. `token`
-        goes behind the kind of each message from now on."""
-        unsent = [*self._kept]
+        """The shard is new, or gone: what was kept for the old one is void, and what is no tick of
+        it is returned. `token` goes behind the kind of each message from now on."""
+        unsent = [parts for parts in self._kept if not isinstance(parts, Late)]
         self._kept.clear()
+        self._late = None
         self.open = open_
         self.overrun = False
         self.token = token
@@ -104,6 +119,22 @@ class Pipe(hot.Way):
     def close(self) -> None:
         """Send no more."""
         self._outlet.close()
+
+    def _send(self, parts: Sequence[bytes]) -> bool:
+        sent = self._outlet.send([parts[0] + self.token, *parts[1:]])
+        self.sent += sent
+        return sent
+
+    def _send_late(self, late: Late) -> bool:
+        """Send ticks that were late; whether all of them are sent."""
+        while late:
+            kind, pairs = late.first(_MOST_TICKS)
+            if not self._send([kind, hot.pack(pairs)]):
+                return False
+            late.sent(pairs)
+        if late is self._late:
+            self._late = None
+        return True
 
     def _aim(self) -> None:
         self.fd = self._outlet.fd if self.open and not self._kept else -1

@@ -20,6 +20,8 @@ is cut off, and connects again."""
 
 _LARGEST_BATCH_BYTES = 1 << 30
 _INGEST_QUEUE = 1000
+_PIPE_BYTES = 64 << 20
+"""What may wait for one shard, in bytes; by libzmq it is bounded in messages alone."""
 
 
 def bus(settings: Settings, take: Callable[[links.Parts, int], None]) -> Inlet:
@@ -61,7 +63,7 @@ def to_shard(settings: Settings, runtime_dir: Path, shard: int) -> Outlet:
     """The router's end of a shard's stream. Raises StartError."""
     queue = settings.flow.pipe
     if settings.flow.wire == "native":
-        return native.Push(runtime_dir / pipe_name(shard), queue=queue)
+        return native.Push(runtime_dir / pipe_name(shard), queue=queue, most_bytes=_PIPE_BYTES)
     address = links.ipc(runtime_dir, pipe_name(shard))
     return links.Push(links.bind(links.PUSH, address, queue=queue, what="the router"))
 

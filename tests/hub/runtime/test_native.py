@@ -673,9 +673,9 @@ def test_a_bus_that_is_closed_leaves_nothing() -> None:
 class Streaming:
     """A Push and what connects to it."""
 
-    def __init__(self, directory: Path, *, queue: int = 1000) -> None:
+    def __init__(self, directory: Path, *, queue: int = 1000, most_bytes: int = 1 << 30) -> None:
         self.path = directory / "x"
-        self.push = Push(self.path, queue=queue)
+        self.push = Push(self.path, queue=queue, most_bytes=most_bytes)
         self.address = f"ipc://{self.path}"
 
     def raw(self) -> socket.socket:
@@ -950,6 +950,36 @@ def test_rule_2_what_waits_for_a_slow_reader_is_bounded_and_nothing_accepted_is_
         assert await messages.until(len(sent) + 1) == [*([one] for one in sent), [b"room again"]]
         await until(lambda: not push._waiting)
         sock.close()
+        push.close()
+
+    run(test())
+
+
+def test_what_waits_for_a_slow_reader_is_bounded_in_bytes_and_there_is_room_again(
+    directory: Path,
+) -> None:
+    async def test() -> None:
+        streaming = Streaming(directory, most_bytes=1 << 20)
+        push = streaming.push
+        sock = await streaming.shaken()
+        await until(lambda: push._reader)
+        sent = streaming.fill()
+        waits = sum(map(len, push._waiting))
+        assert 1 << 20 <= waits < (1 << 20) + 100_100
+        messages = Messages(sock)
+        await messages.until(5)
+        for _ in range(3):
+            await until(lambda: push.send([b"again"]))
+        assert len(await messages.until(len(sent) + 3)) == len(sent) + 3
+        await until(lambda: not push._waiting)
+        assert push._waiting_bytes == 0
+        streaming.fill()
+        sock.close()
+        await until(lambda: not push._peers)
+        other = await streaming.shaken()
+        await until(lambda: push.send([b"to the next"]))
+        assert push._waiting_bytes == 0, "what waited for the one before is void"
+        other.close()
         push.close()
 
     run(test())
