@@ -269,10 +269,13 @@ class Router(Role):
             )
 
     def _arrive(self, shard: int) -> None:
-        """A shard has spoken in its stay, so it knows the stay's token: its stream begins. What
-        came before its welcome it could not tell from leftovers."""
+        """A shard has spoken in its stay, so it knows the stay's token: its stream begins, with
+        what it is keeper of and came while it was not there."""
         token = self._roster.token(f"{SHARD}{shard}")
-        self._pipes[shard].reset(open_=True, token=token)
+        keepers = self._legs.keepers
+        self._pipes[shard].begin(token, lambda topic: keepers.of(topics.parse(topic)[0]) == shard)
+        if self._pipes[shard].waiting:
+            self._tend_soon()
         self._legs.arrived(shard, token)
 
     def _confirm_accounts(self, sender: str, wants: list[Any], *, replace: bool) -> None:

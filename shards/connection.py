@@ -56,6 +56,7 @@ class House(Protocol):
     """What a connection needs of the gateway it belongs to."""
 
     guests: Guests
+    holding: bool
     leaving: bool
     stalled: int
 
@@ -213,7 +214,7 @@ class Connection(asyncio.Protocol):
 
     def pay(self) -> None:
         """Send what the session is owed, a part at a time."""
-        if self.session is None or not self._open or self._blocked:
+        if self.session is None or not self._open or self._blocked or self._house.holding:
             return
         if self.session.unblocked(self._settings.outbox_bytes // 2):
             self._loop.call_soon(self.pay)

@@ -50,6 +50,7 @@ class Gateway:
         self._resting: asyncio.TimerHandle | None = None
         self._clock = self._loop.time
         self._awake = Awake()
+        self.holding = False
         self.leaving = False
         self.accepted = 0
         self.refused = 0
@@ -117,6 +118,19 @@ class Gateway:
         for connection in list(self._connections):
             if connection.session is not None:
                 connection.session.recheck(stands)
+
+    def hold(self) -> None:
+        """Nothing is sent to those who are here: they are owed it, the newest of each topic."""
+        self.holding = True
+        for connection in self._connections:
+            if connection.session is not None:
+                connection.session.blocked()
+
+    def release(self) -> None:
+        """All are sent what they are owed."""
+        self.holding = False
+        for connection in self._connections:
+            self._loop.call_soon(connection.pay)
 
     def behind(self) -> int:
         """How many clients are behind just now."""

@@ -40,6 +40,10 @@ class Outbox:
         """The socket takes no more for now."""
         self.behind = True
 
+    def owes(self, line: Line) -> bool:
+        """Whether this line is owed."""
+        return line in self._lines
+
     def owe(self, lines: Iterable[Line]) -> None:
         """Ticks of these lines have come while the session is behind."""
         owed = self._lines

@@ -174,6 +174,10 @@ class Session(Sink):
         """The socket took only so many bytes of this, if any."""
         self._write(data[sent:])
 
+    def owes(self, line: Line) -> bool:
+        """See `tickets.Client`."""
+        return self.outbox.owes(line)
+
     def deliver_event(self, frame: bytes) -> None:
         """An order update, which is never skipped."""
         if not self.outbox.behind:
@@ -199,7 +203,7 @@ class Session(Sink):
     # From the socket.
 
     def blocked(self) -> None:
-        """The socket takes no more for now."""
+        """The socket takes no more for now, or nothing is to be sent."""
         self.outbox.fall_behind()
         self.fd = -1
 

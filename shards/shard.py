@@ -24,6 +24,7 @@ from hub.runtime.log import Seldom, log
 from hub.runtime.pipe import Pipe
 from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
+from shards.backlog import Backlog
 from shards.connection import Connection
 from shards.desk import Desk
 from shards.gateway import Gateway
@@ -35,6 +36,8 @@ _FEEDS_S = 5.0
 a user whose own feed is not there yet would be given to another one."""
 
 _ASK_AGAIN_BEATS = 30
+_LOOK_S = 0.25
+_CATCH_UP_S = 0.005
 _STAYS = 16
 """Stays at routers of which order updates may still be on their way."""
 
@@ -51,6 +54,7 @@ class Shard(Role):
         self._telling = False
         self._serving = False
         self._known = asyncio.Event()
+        self._backlog = Backlog(time.monotonic())
         self._token, self._ticks = b"", stream.TICKS
         self._stays: deque[bytes] = deque(maxlen=_STAYS)
         self._stale = 0
@@ -86,6 +90,7 @@ class Shard(Role):
         self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
         self._serving = True
         self.background(self._tend())
+        self.background(self._watch_pauses())
         log.info("clients on %s", self.settings.ws_url())
 
     async def drain(self) -> None:
@@ -101,6 +106,7 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
+        self._look()
         try:
             if parts[0] == self._ticks:
                 for batch in parts[1:]:
@@ -145,6 +151,29 @@ class Shard(Role):
             codec.unpack(rest[0]), codec.keys(values), int(values["question"])
         )
 
+    # After a pause.
+
+    def _look(self) -> None:
+        """Notice a pause of this process."""
+        pause_s = self._backlog.look(time.monotonic())
+        if pause_s and self._serving:
+            log.warning("paused for %.1f s; clients are sent current values", pause_s)
+            self._gateway.hold()
+            self._catch_up()
+
+    async def _watch_pauses(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self._look()
+
+    def _catch_up(self) -> None:
+        """Let clients be in step when what came in a pause is taken."""
+        more = self._pump.more or self._desk.snapshots.doubtful
+        if self._backlog.ends(time.monotonic(), more=more):
+            self._gateway.release()
+        else:
+            asyncio.get_running_loop().call_later(_CATCH_UP_S, self._catch_up)
+
     # Interest climbs.
 
     def _make_session(self, connection: Connection) -> Session:
@@ -168,6 +197,9 @@ class Shard(Role):
     def _welcomed(self, message: Message) -> None:
         """The router knows nothing of this shard: tell it everything. Ticks may have been missed,
         so what was known is void, and so are answers to questions of an earlier stay."""
+        if self._backlog.behind:
+            self._pump.exhaust()  # what came before the pause was too long is better than nothing
+        self._backlog.heard()
         self._token = message["stream"]
         self._ticks = stream.TICKS + self._token
         self._stays.append(self._token)
@@ -194,6 +226,7 @@ class Shard(Role):
 
     def _take_pulse(self, message: Message) -> None:
         """Which feeds there are."""
+        self._backlog.heard()
         offers = codec.offers(message)
         self._desk.take_feeds(offers, time.monotonic())
         if {offer.feed for offer in offers} >= set(self.settings.hub.feeds):
@@ -231,6 +264,7 @@ class Shard(Role):
             "malformed": fanout.malformed + self._desk.accounts.malformed,
             "behind": gateway.behind(),
             "conflated": gateway.conflated(),
+            "pauses": self._backlog.pauses,
             "stalled": gateway.stalled,
             "accepted": gateway.accepted,
             "stale": self._stale,

@@ -8,6 +8,8 @@
    word that opens it, or for a later one; until then who comes waits, whatever is known.
 5. An opening is settled by the answer to its own question and by no other. What is known follows
    the stream alone: an answer is taken for a key that nobody here wants yet, or any more.
+6. At a new stay all that is known is doubtful: ticks may have been missed. Nobody else is told it.
+   Who holds a key is shown what its keeper answers, if that is news to him, as if he came new.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ FRESH_S = 60.0
 
 class _Awaiting(NamedTuple):
     """A client that is owed a first value: the lowest mode it waits in, the modes it held before,
-    and the last tick it cannot have been sent."""
+    and the last tick it cannot have been sent. One that had the key in an earlier stay has the
+    newest value of that already."""
 
     client: Client
     mode: Mode
     held: int
     seq: int
+    had: tuple[Line, bytes | None] | None = None
 
 
 class _Opening(NamedTuple):
@@ -60,10 +64,18 @@ class Snapshots:
         self._told: dict[bytes, int] = {}  # words that open legs, of which nothing was heard yet
         self._opening: dict[bytes, _Opening] = {}
         self._awaiting: dict[bytes, dict[Client, _Awaiting]] = {}
+        self._doubtful: dict[
+            bytes, int
+        ] = {}  # keys, and the last tick that came in an earlier stay
 
     def __repr__(self) -> str:
         opening = len(self._told.keys() | self._opening.keys())
         return f"<Snapshots {opening} opening, {len(self._awaiting)} awaited>"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something of an earlier stay has not been asked about yet, or not answered."""
+        return bool(self._doubtful)
 
     def opening(self, key: bytes, number: int) -> None:
         """The router is told to open a leg for this key, in the shard's `number`th word."""
@@ -74,6 +86,7 @@ class Snapshots:
         that it is not needed."""
         self._told.pop(key, None)
         self._awaiting.pop(key, None)
+        self._doubtful.pop(key, None)
         self._latest.tidy(key)
 
     def left(self, client: Client, key: bytes, modes: int = 0) -> None:
@@ -100,14 +113,18 @@ class Snapshots:
         """The ticks of these keys end here in the stream: others know better from now on."""
         for key in keys:
             self._opening.pop(key, None)
+            self._doubtful.pop(key, None)
         self.forget(keys)
 
     def reset(self) -> None:
         """Ticks may have been missed: nothing that was known counts any more, and no answer that
-        is still under way will come."""
+        is still under way will come. What is held here will be asked about anew."""
         self._told.clear()
         self._opening.clear()
-        self.forget({line.key for line in self._latest.lines.values()})
+        known = {line.key for line in self._latest.lines.values()}
+        self.forget(key for key in known if key not in self._index)
+        for key in self._index:
+            self._doubt(key)
 
     def forget(self, keys: Iterable[bytes]) -> None:
         """What is known of these keys is void; who has been sent some of it waits no longer."""
@@ -143,7 +160,7 @@ class Snapshots:
         pairs: list[bytes] = []
         for key in (*live, *other):
             for line in sorted(self._latest.of(key), key=lambda line: line.seq):
-                if line.payload is not None:
+                if line.payload is not None and line.seq > self._doubtful.get(key, -1):
                     pairs += (topics.of(key, line.mode), line.payload)
         return pairs
 
@@ -157,13 +174,41 @@ class Snapshots:
         waiting = self._waiting(places)
         self._fanout.remember(pairs, places)
         for key, place in places.items():
-            self._latest.outdate(key, place)
+            self._outdate(key, place, waiting)
         self._show(waiting)
 
     def own(self, keys: Sequence[bytes], question: int) -> None:
         """The shard is the keeper of these keys itself: what it knows is the answer."""
         self._fanout.flush()
-        self._show(self._waiting(self._settle(keys, question)))
+        places = self._settle(keys, question)
+        waiting = self._waiting(places)
+        for key in places:
+            self._outdate(key, self._doubtful.get(key, -1) + 1, waiting)
+        self._show(waiting)
+
+    def _doubt(self, key: bytes) -> None:
+        """Who holds a key waits for what its keeper will answer."""
+        seq = self._doubtful[key] = self._fanout.seq
+        waiting = self._awaiting.setdefault(key, {})
+        for variant, audience in self._index.audiences(key).items():
+            mode = Mode(lowest(variant.modes))
+            newest = self._latest.newest(key, mode)
+            had = (newest, newest.payload) if newest else None
+            for client in audience.members:
+                before = waiting.get(client)
+                if before is not None and self._waits(key, before):
+                    waiting[client] = before._replace(seq=seq)
+                else:
+                    waiting[client] = _Awaiting(client, mode, 0, seq, had)
+
+    def _outdate(
+        self, key: bytes, place: int, waiting: dict[bytes, dict[Client, _Awaiting]]
+    ) -> None:
+        """What came before this place is void. What is doubtful, and still owed to somebody, is the
+        best there is when the keeper knows of nothing newer."""
+        doubtful = self._doubtful.pop(key, None) is not None
+        clients = waiting.get(key, ()) if doubtful else ()
+        self._latest.outdate(key, place, lambda line: any(client.owes(line) for client in clients))
 
     def _tidy(self, key: bytes) -> None:
         """Keep no line that knows nothing, unless somebody here waits for its ticks."""
@@ -209,7 +254,9 @@ class Snapshots:
         """Put what is known of a key, and news to one who waits, to what it is shown."""
         variant = self._index.held(one.client).get(key)
         line = self._latest.snapshot(key, one.mode, one.held)
-        if variant is not None and variant.modes & one.mode.bit and line is not None:
+        if line is None or (line, line.payload) == one.had or one.client.owes(line):
+            return
+        if variant is not None and variant.modes & one.mode.bit:
             shown = frame(line, variant)
             if shown is not None:
                 values, lines = found.setdefault(one.client, ([], []))

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from hub.core.errors import RequestError
+from hub.core.hot import Line
 from hub.core.model import Instrument
 from shards import protocol
 from shards.fanout import Receiver
@@ -17,6 +18,9 @@ class Client(Receiver, Protocol):
     """What the desk needs of a session. `form` is how its messages are written (core/forms)."""
 
     form: int
+
+    def owes(self, line: Line) -> bool:
+        """Whether a tick of this line has come that the client could not be sent yet."""
 
     def deliver_event(self, frame: bytes) -> None:
         """Take an order update, which must not be lost."""

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
@@ -58,6 +58,9 @@ class Index(Generic[S]):
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._keys)
 
     def held(self, session: S) -> Mapping[bytes, Variant]:
         """What a session holds, in the order it began."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from hub.core import hot
@@ -34,6 +34,10 @@ class Late:
                 replaced += newest.pop(topic, None) is not None
                 newest[topic] = kind, payload
         return replaced
+
+    def select(self, keep: Callable[[bytes], bool]) -> None:
+        """Forget all other topics."""
+        self._newest = {topic: tick for topic, tick in self._newest.items() if keep(topic)}
 
     def first(self, most: int) -> tuple[bytes, list[bytes]]:
         """Up to `most` ticks, and about a MiB, that may go in one message: its kind, and their

@@ -1,7 +1,7 @@
 """Writing without ever waiting.
 
 A pipe never blocks. What finds no room waits in order until there is some: of ticks the newest of
-each topic, of everything else all.
+each topic, of everything else all. A closed pipe keeps what its reader is keeper of, and no more.
 """
 
 from __future__ import annotations
@@ -59,17 +59,16 @@ class Pipe(hot.Way):
 
     def send_ticks(self, kind: bytes, batches: Sequence[bytes]) -> bool:
         """Send ticks, or keep the newest of each topic until there is room; whether they were sent.
-        A closed pipe takes nothing. `hot.deal` does the same, where `fd` says that nothing has to
-        go first."""
-        if not self.open:
-            return False
-        if self.retry() and self._send([kind, *batches]):
+        `hot.deal` does the same, where `fd` says that nothing has to go first."""
+        if self.open and self.retry() and self._send([kind, *batches]):
             return True
-        if self._late is None:
-            self._late = Late()
-            self._kept.append(self._late)
-            self._aim()
-        self.conflated += self._late.take(kind, batches)
+        if self.open or kind == stream.KEEP:
+            if self._late is None:
+                self._late = Late()
+                self._kept.append(self._late)
+                self._aim()
+            replaced = self._late.take(kind, batches)
+            self.conflated += replaced * self.open
         return False
 
     def unsent(self, data: bytes, sent: int) -> None:
@@ -91,7 +90,7 @@ class Pipe(hot.Way):
 
     def retry(self) -> bool:
         """Send what was kept; whether nothing is kept any more."""
-        while self._kept:
+        while self._kept and self.open:
             head = self._kept[0]
             if not (self._send_late(head) if isinstance(head, Late) else self._send(head)):
                 break
@@ -115,6 +114,17 @@ class Pipe(hot.Way):
         self.token = token
         self._aim()
         return unsent
+
+    def begin(self, token: bytes, keep: Callable[[bytes], bool]) -> None:
+        """A stay begins: first goes what was kept while there was none, of topics that the reader
+        is still to `keep`."""
+        late = self._late if not self.open else None
+        self.reset(open_=True, token=token)
+        if late is not None:
+            late.select(keep)
+            self._late = late
+            self._kept.append(late)
+        self.retry()
 
     def close(self) -> None:
         """Send no more."""

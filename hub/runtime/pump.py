@@ -75,6 +75,16 @@ class Pump:
         if not self._width_ms and any(inlet.readable() for inlet in self._inlets):
             self._go_on()
 
+    @property
+    def more(self) -> bool:
+        """Whether something was left when it was read last."""
+        return self._again
+
+    def exhaust(self) -> None:
+        """Read all that is there, however long it takes."""
+        while not self._closed and self._drain() >= BATCH:
+            pass
+
     def close(self) -> None:
         """Read no more and close the inlets."""
         if self._closed:

@@ -866,19 +866,47 @@ def test_shards_hear_what_each_feed_announces(run: Run) -> None:
 
 
 def test_a_stream_begins_when_the_shard_knows_its_stay(run: Run) -> None:
-    """What is sent before its welcome is read, it takes for leftovers of an earlier stay."""
+    """What is sent before its welcome is read, it takes for leftovers of an earlier stay. What it
+    is keeper of waits until then, the newest of each topic."""
 
     async def test(hub: Hub_) -> None:
         peer = Peer(hub, f"shard-{HOME}")
         hub.peers.append(peer)
         await until(lambda: peer.of("welcome"))
-        hub.feed(KEY + b"_LTP", b'{"n":"too early"}')
+        for number in range(2):
+            hub.feed(KEY + b"_LTP", b'{"n":%d}' % number)
         await hub.done()
+        assert hub.router._figures()["conflated"] == 0, "nobody was spared anything"
         peer.interest(feed="", replace=True)
         await until(lambda: peer.of("results"))
         hub.feed(KEY + b"_LTP", b'{"n":"in time"}')
         await until(lambda: b'{"n":"in time"}' in peer.ticks(stream.KEEP))
-        assert b'{"n":"too early"}' not in peer.ticks(stream.KEEP)
+        kept = [payload for payload in peer.ticks(stream.KEEP) if b"n" in payload]
+        assert kept == [b'{"n":1}', b'{"n":"in time"}']
+
+    run(test)
+
+
+def test_what_another_has_become_keeper_of_is_kept_for_nobody_who_comes_back(run: Run) -> None:
+    """It would be old after new: the other has been sent newer ticks meanwhile."""
+
+    async def test(hub: Hub_) -> None:
+        home = await hub.peer(f"shard-{HOME}")
+        home.interest(feed="", replace=True)
+        await until(lambda: home.of("results"))
+        home.send(t="bye")
+        await until(lambda: home.name not in hub.router._roster)
+        hub.feed(KEY + b"_LTP", b'{"n":1}')
+        await hub.done()
+        other = await hub.peer(f"shard-{AWAY}")
+        other.interest(Want(KEY, 1))
+        await until(lambda: other.parts(stream.VALUES))
+        back = await hub.peer(home.name, epoch=2)
+        back.interest(feed="", replace=True)
+        await until(lambda: back.of("results"))
+        hub.feed(KEY + b"_LTP", b'{"n":2}')
+        await until(lambda: other.ticks() == [b'{"n":2}'])
+        assert not [payload for payload in back.ticks(stream.KEEP) if b"n" in payload]
 
     run(test)
 

@@ -119,6 +119,7 @@ class Client:
         self.events: list[bytes] = []
         self.cut = False
         self.answers = 0
+        self.owed: set[Line] = set()
 
     def __repr__(self) -> str:
         return f"<Client {self.name}>"
@@ -130,6 +131,9 @@ class Client:
         assert len(ticks(data, self.form)) == len(lines), "ticks and lines run side by side"
         self.sent.append(data)
         self.lines += lines
+
+    def owes(self, line: Line) -> bool:
+        return line in self.owed
 
     def deliver_event(self, frame: bytes) -> None:
         self.events.append(frame)
@@ -203,6 +207,7 @@ def remains(desk: Desk) -> list[str]:
         "told": desk.snapshots._told,
         "opening": desk.snapshots._opening,
         "awaiting": desk.snapshots._awaiting,
+        "doubtful": desk.snapshots._doubtful,
         "followers": desk.accounts._followers,
         "orders waiting": desk.accounts._waiting,
         "account wants": desk.accounts.wants._records,

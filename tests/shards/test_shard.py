@@ -279,7 +279,9 @@ def test_a_new_stay_is_told_everything_and_what_was_known_is_void(tmp_path: Path
         assert set(told) == {"bus", ""}
         assert {row[0] for row in told["bus"]["wants"]} == {HERE.key, THERE.key}
         assert all(message["replace"] for message in told.values())
-        assert all(line.payload is None for line in world.desk.latest.lines.values())
+        newcomer = Client()
+        world.ask(newcomer, THERE).confirm()
+        assert got(newcomer) == []
         world.take(stream.TICKS, codec.pack(tick(THERE, Mode.QUOTE, 2)))
         world.desk.fanout.flush()
         assert got(client) == []

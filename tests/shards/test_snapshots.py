@@ -517,6 +517,123 @@ def test_after_a_reset_nothing_is_known() -> None:
     assert world.snapshots.query([K.key, OTHER.key], [], 0.0) == []
 
 
+# A new stay.
+
+
+def anew(world: World) -> None:
+    """The router knows nothing of this shard any more, and opens its leg again."""
+    world.fanout.flush()
+    world.snapshots.reset()
+    world.open(2)
+
+
+def test_rule_6_who_holds_a_key_is_shown_what_came_while_the_shard_was_away() -> None:
+    world, client, other = World(), Client(), Client()
+    world.hold(client, QUOTE)
+    world.hold(other, LTP)
+    world.tick(QUOTE, 1)
+    anew(world)
+    assert (got(client), got(other)) == ([(2, 1)], [(1, 1)])
+    world.answer(*tick(K, QUOTE, 2), *tick(K, LTP, 3), question=2)
+    assert (got(client), got(other)) == ([(2, 2)], [(1, 3)]), "each as if he came new"
+    assert not world.snapshots.doubtful
+    assert not world.snapshots._awaiting
+
+
+def test_rule_6_what_is_no_news_is_shown_to_nobody_again() -> None:
+    world, client = World(), Client()
+    world.hold(client, QUOTE)
+    world.tick(QUOTE, 1)
+    anew(world)
+    world.answer(*tick(K, LTP, 0), *tick(K, QUOTE, 1), question=2)
+    assert got(client) == [(2, 1)]
+    assert world.hold(Client(), QUOTE) == [(2, 1)], "it is what is known"
+
+
+def test_rule_6_a_tick_that_is_faster_than_the_answer_takes_its_place() -> None:
+    world, client = World(), Client()
+    world.hold(client, QUOTE)
+    world.tick(QUOTE, 1)
+    anew(world)
+    world.tick(QUOTE, 3)
+    world.answer(*tick(K, QUOTE, 2), question=2)
+    assert got(client) == [(2, 1), (2, 3)]
+
+
+def test_rule_6_what_is_doubtful_is_told_to_nobody() -> None:
+    world, client, newcomer = World(), Client(), Client()
+    world.hold(client, QUOTE)
+    world.tick(QUOTE, 1)
+    anew(world)
+    assert world.hold(newcomer, QUOTE) == []
+    assert world.snapshots.query([K.key], [], 0.0) == [], "not even as its keeper"
+    world.tick(LTP, 5)
+    assert world.snapshots.query([K.key], [], 0.0) == tick(K, LTP, 5)
+    world.snapshots.own([K.key], 2)
+    assert (got(client), got(newcomer)) == ([(2, 1)], [])
+    assert not world.snapshots.doubtful
+    assert world.hold(Client(), QUOTE) == []
+
+
+def test_rule_6_what_is_owed_still_is_the_best_there_is_if_the_keeper_knows_nothing() -> None:
+    for own in (False, True):
+        world, client = World(), Client()
+        world.hold(client, QUOTE)
+        world.tick(QUOTE, 1)
+        (line,) = world.latest.of(K.key)
+        client.owed.add(line)
+        anew(world)
+        assert got(client) == [(2, 1)], "by the kit, which owes nothing really"
+        if own:
+            world.snapshots.own([K.key], 2)
+        else:
+            world.answer(question=2)
+        assert line.payload == tick(K, QUOTE, 1)[1]
+        assert got(client) == [], "it will be paid"
+
+
+def test_rule_6_what_is_owed_is_the_newest_when_the_keeper_knows_it() -> None:
+    world, client = World(), Client()
+    world.hold(client, QUOTE)
+    world.tick(QUOTE, 1)
+    (line,) = world.latest.of(K.key)
+    client.owed.add(line)
+    anew(world)
+    world.answer(*tick(K, QUOTE, 2), question=2)
+    assert line.payload == tick(K, QUOTE, 2)[1]
+    assert got(client) == [(2, 1)]
+
+
+def test_rule_6_who_never_had_a_value_is_shown_one_in_a_later_stay_as_well() -> None:
+    world, client = World(), Client()
+    world.open()
+    world.hold(client, QUOTE)
+    anew(world)
+    world.snapshots.reset()
+    world.open(3)
+    world.answer(*tick(K, QUOTE, 2), question=2)
+    assert got(client) == [], "an answer of an earlier stay"
+    world.answer(*tick(K, QUOTE, 3), question=3)
+    assert got(client) == [(2, 3)]
+
+
+def test_rule_6_who_has_left_meanwhile_is_shown_nothing_and_an_end_is_an_end() -> None:
+    for end in ("ended", "closed"):
+        world, client = World(), Client()
+        world.hold(client, QUOTE)
+        world.tick(QUOTE, 1)
+        anew(world)
+        world.index.drop(client)
+        world.snapshots.left(client, K.key)
+        if end == "ended":
+            world.snapshots.ended(K.key)
+        else:
+            world.snapshots.closed([K.key])
+        assert not world.snapshots.doubtful
+        world.answer(*tick(K, QUOTE, 2), question=2)
+        assert got(client) == [(2, 1)]
+
+
 # Questions to the keeper.
 
 

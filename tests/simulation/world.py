@@ -4,8 +4,8 @@ and resumed: whoever is stopped takes nothing in, while others may give it up.
 
 Every tick carries a number, so each client can prove what it was sent: never twice, never an old
 one after a newer one, also across an unsubscribe (after which the last one may be shown once more),
-and at rest exactly what it holds. What a new client is shown then is compared with what was
-published last.
+at last the newest, and at rest exactly what it holds. What a new client is shown then is compared
+with what was published last.
 
 Each client has one of the four forms, in turn.
 
@@ -32,13 +32,14 @@ import msgspec
 from hub.core import codec, forms, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings
-from hub.core.hot import Line, Way
+from hub.core.hot import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
 from hub.core.roster import FEED, SHARD
 from hub.feeds.base import Limits, Serves
 from hub.feeds.host import FeedHost
 from hub.router import Router
+from hub.runtime.pipe import Pipe
 from shards.protocol import Drop, Subscribe
 from shards.shard import Shard
 from shards.slices import Slices
@@ -53,32 +54,52 @@ INSTRUMENTS = [Instrument("NSE", f"S{number}") for number in range(5)] + [
 ]
 
 
-class Queue(Way):
-    """A pipe that never drops while both ends live."""
+class Queue:
+    """What a pipe of the router leads to: room, or none, as the world says. Nothing is lost."""
+
+    fd = -1
 
     def __init__(self) -> None:
-        super().__init__()
-        self.open = True
-        self.dropped = 0
+        self.turned: Callable[[], None] = lambda: None
+        self.room = True
         self.waiting: deque[list[bytes]] = deque()
         self.topics: list[bytes] = []
         """Of every tick that was ever sent."""
 
     def send(self, parts: Sequence[bytes]) -> bool:
-        if self.open and parts[0] in {stream.TICKS, stream.KEEP}:
-            self.topics += [topic for batch in parts[1:] for topic in codec.unpack(batch)[::2]]
-        if self.open:
-            self.waiting.append([parts[0] + self.token, *parts[1:]])
-        return self.open
+        if self.room:
+            self.waiting.append(list(parts))
+            if parts[0][:1] in {stream.TICKS, stream.KEEP}:
+                self.topics += [topic for batch in parts[1:] for topic in codec.unpack(batch)[::2]]
+        return self.room
+
+    def unsent(self, rest: bytes) -> None:
+        raise AssertionError("nobody writes past it")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Stream(Pipe):
+    """The way from the router to a shard."""
+
+    def __init__(self) -> None:
+        self.queue = Queue()
+        super().__init__(self.queue)
+
+
+class Ingest:
+    """A keeper's answers on their way to the router: late, but in order. A real one forgets only
+    what it has not sent yet when it is reset; what is on its way here stays on its way."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[list[bytes]] = deque()
 
     def send_surely(self, parts: Sequence[bytes]) -> None:
-        self.send(parts)
+        self.waiting.append(list(parts))
 
-    def retry(self) -> bool:
-        return True
-
-    def reset(self, *, open_: bool, token: bytes = b"") -> None:
-        self.open, self.token = open_, token
+    def reset(self, *, open_: bool) -> None:
+        """What is on its way stays on its way."""
 
 
 class Link:
@@ -152,6 +173,7 @@ class Client:
         self.dropping: list[Drop] = []
         self.dropped: set[bytes] = set()
         self.withheld: list[tuple[bytes, int, int]] | None = None
+        self.newest: dict[bytes, int] = defaultdict(int)
         self.desk: Any = None
 
     def unsent(self, data: bytes, sent: int) -> None:
@@ -162,6 +184,10 @@ class Client:
         assert len(found) == len(lines)
         for tick in found:
             self._take(tick)
+
+    def owes(self, line: Line) -> bool:
+        del line
+        return False
 
     def deliver_event(self, frame: bytes) -> None:
         raise AssertionError(f"nobody follows orders here: {frame!r}")
@@ -209,6 +235,7 @@ class Client:
         assert number > newer_than, f"{place!r}: {number} after {self.last[place]}"
         self.dropped.discard(key)
         self.last[place] = number
+        self.newest[key] = number
         self.got.append((key, number))
 
 
@@ -233,7 +260,7 @@ class World:
         self.links: dict[str, Link] = {}
         self.upward: deque[tuple[str, Message]] = deque()
         self.downward: dict[str, deque[Message]] = defaultdict(deque)
-        self.streams: list[Queue] = [Queue() for _ in range(SHARDS)]
+        self.streams: list[Stream] = [Stream() for _ in range(SHARDS)]
         self.answers: list[Ingest] = [Ingest() for _ in range(SHARDS)]
         self.truth: dict[bytes, tuple[int, Mode]] = {}
         self.shards: list[Any] = [None] * SHARDS
@@ -254,9 +281,9 @@ class World:
         self.upward.clear()
         self.downward.clear()
         for pipe in self.streams:  # some of what was on its way still arrives
-            while pipe.waiting and self.random.random() < 0.5:
-                pipe.waiting.pop()
-            pipe.open = False
+            while pipe.queue.waiting and self.random.random() < 0.5:
+                pipe.queue.waiting.pop()
+            pipe.reset(open_=False)
         for answers in self.answers:  # a keeper's answers may outlive the router that asked
             while answers.waiting and self.random.random() < 0.5:
                 answers.waiting.pop()
@@ -271,7 +298,7 @@ class World:
 
     def start_shard(self, number: int) -> None:
         self.clients = [client for client in self.clients if client.shard != number]
-        self.streams[number].waiting.clear()
+        self.streams[number].queue.waiting.clear()
         self.answers[number].waiting.clear()
         shard: Any = Shard(f"shard-{number}", self.settings)
         shard._ingest = self.answers[number]
@@ -334,10 +361,11 @@ class World:
                 self.carry,
                 self.flush,
                 self.stop,
+                self.choke,
                 self.crash,
                 self.lose,
             ],
-            [12, 6, 3, 2, 20, 50, 6, 2, 1, 1],
+            [12, 6, 3, 2, 20, 50, 6, 2, 2, 1, 1],
         )[0]()
 
     def come(self) -> None:
@@ -408,6 +436,12 @@ class World:
         turns = [self.router._flush, self.router._flush_all, lambda: routing.prepare(2)]
         self.random.choice(turns)()
 
+    def choke(self) -> None:
+        """A shard's stream has no room any more, or has some again."""
+        stream = self.random.choice(self.streams)
+        stream.queue.room ^= True
+        stream.retry()
+
     def carry(self) -> bool:
         """One queue moves by one message; False when all are empty."""
         moves: list[Callable[[], None]] = []
@@ -420,7 +454,7 @@ class World:
         ]
         for number in range(SHARDS):
             stopped = self.links[f"{SHARD}{number}"].stopped
-            if self.streams[number].waiting and not stopped:
+            if self.streams[number].queue.waiting and not stopped:
                 moves.append(partial(self._carry_stream, number))
             if number in self.turning and not stopped:
                 moves.append(partial(self._turn, number))
@@ -546,7 +580,7 @@ class World:
 
     def _carry_stream(self, number: int) -> None:
         shard = self.shards[number]
-        shard._take(self.streams[number].waiting.popleft())
+        shard._take(self.streams[number].queue.waiting.popleft())
         if self.random.random() < 0.7:
             shard._desk.fanout.flush()
 
@@ -559,6 +593,9 @@ class World:
         """Everyone goes on and beats until nothing moves any more; what lingers is released."""
         for link in self.links.values():
             link.stopped = False
+        for pipe in self.streams:
+            pipe.queue.room = True
+            pipe.retry()
         for _ in range(4):
             for link in self.links.values():
                 link.beat()
@@ -572,7 +609,7 @@ class World:
                 self.feed._sweep(time.monotonic() + 11)
                 for shard in self.shards:
                     shard._desk.fanout.flush()
-                if not self.asked and not any(stream.waiting for stream in self.streams):
+                if not self.asked and not any(stream.queue.waiting for stream in self.streams):
                     break
 
     def check(self) -> None:
@@ -581,6 +618,8 @@ class World:
         self._check_upstream()
         for instrument in INSTRUMENTS[:-1]:
             self._check_snapshot(instrument)
+        for disturb in (self._choke, self._silence):
+            self._check_newest(partial(disturb, self.random.randrange(SHARDS)))
         for instrument in INSTRUMENTS:
             for mode in MODES:
                 for scope in {b"", *self.brokers.values()}:
@@ -595,6 +634,33 @@ class World:
                 held = line.key in shard._desk.index
                 kept = line.payload is not None and self.keeper(line.key) == shard.shard
                 assert held or kept, f"{line} is kept for nothing by {shard.name}"
+
+    def _check_newest(self, disturb: Callable[[], None]) -> None:
+        """Whatever a shard could not be sent in time, what was published last reaches all who hold
+        it."""
+        keys = [(one, scope) for scope in self.brokers.values() for one in INSTRUMENTS]
+        expected: dict[bytes, int] = {}
+        disturb()
+        for turn in range(3):
+            for instrument, scope in keys[turn:]:
+                self.publish(instrument, Mode.DEPTH, scope)
+                expected[scope + instrument.key] = self.number
+            self.router._flush_all()
+        self.rest()
+        for client in self.clients:
+            for key in client.desk.index.held(client):
+                least = expected.get(key, 0)
+                assert client.newest[key] >= least, f"shard {client.shard}: {key!r} is not current"
+
+    def _choke(self, shard: int) -> None:
+        self.streams[shard].queue.room = False
+
+    def _silence(self, shard: int) -> None:
+        """It is stopped for so long that the router gives it up."""
+        name = f"{SHARD}{shard}"
+        self.links[name].stopped = True
+        if self.router._roster.leave(name):
+            self.router._gone(name, returns=True)
 
     def _check_router(self) -> None:
         legs = self.router._legs
@@ -628,7 +694,7 @@ class World:
         for client in self.clients:
             client.got.clear()
         for pipe in self.streams:
-            pipe.topics.clear()
+            pipe.queue.topics.clear()
         self.publish(instrument, mode, scope)
         self.rest()
         for origin in {b"", *self.brokers.values()}:
@@ -647,7 +713,7 @@ class World:
         copies = [
             number
             for number in range(SHARDS)
-            for one in self.streams[number].topics
+            for one in self.streams[number].queue.topics
             if one == topic
         ]
         assert len(set(copies)) == len(copies), f"{topic!r} went twice to one of {copies}"
@@ -662,15 +728,6 @@ class World:
         interest = self.router._legs.interest
         assert {key for key in held if key in interest} == set(held)
         assert len(interest) == len(held), "no leg without a holder"
-
-
-class Ingest(Queue):
-    """A keeper's answers on their way to the router: late, but in order. A real one forgets only
-    what it has not sent yet when it is reset; what is on its way here stays on its way."""
-
-    def send(self, parts: Sequence[bytes]) -> bool:
-        self.waiting.append(list(parts))
-        return True
 
 
 def live(seed: int, runtime_dir: Path, steps: int) -> World:

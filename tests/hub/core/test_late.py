@@ -22,8 +22,8 @@ STEPS: st.SearchStrategy[list[tuple[str, Any, Any]]] = st.lists(
 
 @given(STEPS)
 def test_each_topic_is_sent_at_its_newest_and_nothing_is_lost_in_silence(
-    steps: list[tuple],
-) -> None:  # type: ignore[type-arg]
+    steps: list[tuple[str, Any, Any]],
+) -> None:
     late, model, taken, replaced, gone = Late(), dict[bytes, tuple[bytes, bytes]](), 0, 0, 0
     for what, how, pairs in steps:
         if what == "take":

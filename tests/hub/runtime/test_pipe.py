@@ -254,14 +254,34 @@ def test_a_pipe_that_would_keep_too_much_is_overrun_until_its_next_stay() -> Non
     assert not pipe.overrun
 
 
-def test_a_closed_pipe_takes_nothing() -> None:
+def test_a_closed_pipe_takes_only_what_its_reader_is_keeper_of() -> None:
     pipe = opened(outlet := Room(100))
     pipe.reset(open_=False)
     assert not pipe.send_ticks(b"t", [TICK])
     pipe.send_surely([b"o", b"x"])
-    assert outlet.sent == []
     assert not pipe.waiting
     assert repr(pipe) == "<Pipe closed, 0 kept, 0 conflated>"
+    assert not pipe.send_ticks(b"k", [ticks(b"A1", b"B1", b"A2")])
+    assert not pipe.retry()
+    assert outlet.sent == []
+    asked: list[bytes] = []
+
+    def keep(topic: bytes) -> bool:
+        asked.append(topic)
+        return topic == b"A"
+
+    pipe.begin(b"5", keep)
+    assert sorted(asked) == [b"A", b"B"]
+    assert outlet.sent == [[b"k5", ticks(b"A2")]]
+    assert (pipe.open, pipe.waiting, pipe.conflated) == (True, False, 0)
+
+
+def test_a_stay_that_follows_another_begins_with_nothing() -> None:
+    pipe = opened(outlet := Room())
+    pipe.send_ticks(b"k", [TICK])
+    outlet.room = 100
+    pipe.begin(b"5", lambda _: True)
+    assert outlet.sent == []
 
 
 def test_a_pipe_closes_its_outlet() -> None:

@@ -1,0 +1,55 @@
+"""What has queued up for a shard while it was paused. Pure; `now_s` is an argument.
+
+1. A pause is noticed before the first of what came in it is taken.
+2. Until all of that is taken every client counts as behind: it is owed the newest value of each
+   topic, not the backlog.
+3. That ends when nothing is left to read and the router has said, after the pause, how this shard
+   stands with it; it waits no longer than LONGEST_S for either.
+"""
+
+from __future__ import annotations
+
+import math
+
+PAUSE_S = 1.0
+"""A gap of this length is a pause. The shard looks four times a second at least."""
+
+LONGEST_S = 2.0
+
+
+class Backlog:
+    """Whether a shard has something to catch up with."""
+
+    def __init__(self, now_s: float) -> None:
+        self._seen_s = now_s
+        self._since_s = math.inf
+        self._heard = False
+        self.pauses = 0
+
+    def __repr__(self) -> str:
+        return f"<Backlog {'to be taken' if self.behind else 'none'}, {self.pauses} pauses>"
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is still being caught up with."""
+        return self._since_s < math.inf
+
+    def look(self, now_s: float) -> float:
+        """A sign of life. After a pause, how long it was; else 0."""
+        gap_s, self._seen_s = now_s - self._seen_s, now_s
+        if gap_s < PAUSE_S:
+            return 0.0
+        self.pauses += 1
+        self._since_s, self._heard = now_s, False
+        return gap_s
+
+    def heard(self) -> None:
+        """The router has said how this shard stands with it."""
+        self._heard = True
+
+    def ends(self, now_s: float, *, more: bool) -> bool:
+        """Whether clients are in step from now on; `more` says that something is left to take."""
+        if (more or not self._heard) and now_s - self._since_s < LONGEST_S:
+            return False
+        self._since_s = math.inf
+        return True

@@ -1,0 +1,61 @@
+"""What has queued up in a pause: when it is one, and when it is over."""
+
+from __future__ import annotations
+
+from shards.backlog import LONGEST_S, PAUSE_S, Backlog
+
+
+def after_a_pause(seconds: float = 5.0) -> Backlog:
+    backlog = Backlog(100.0)
+    assert backlog.look(100.0 + seconds) == seconds
+    return backlog
+
+
+def test_who_looks_often_enough_is_never_paused() -> None:
+    backlog, now_s = Backlog(100.0), 100.0
+    for _ in range(10):
+        now_s += PAUSE_S * 0.99
+        assert backlog.look(now_s) == 0
+    assert not backlog.behind
+    assert repr(backlog) == "<Backlog none, 0 pauses>"
+
+
+def test_rule_1_a_pause_is_noticed_at_the_first_look_and_only_then() -> None:
+    backlog = after_a_pause()
+    assert backlog.behind
+    assert backlog.look(105.1) == 0
+    assert backlog.pauses == 1
+    assert repr(backlog) == "<Backlog to be taken, 1 pauses>"
+
+
+def test_rule_3_it_ends_when_all_is_taken_and_the_router_was_heard_since() -> None:
+    backlog = after_a_pause()
+    assert not backlog.ends(105.1, more=False), "the router may have given it up"
+    backlog.heard()
+    assert not backlog.ends(105.2, more=True)
+    assert backlog.behind
+    assert backlog.ends(105.3, more=False)
+    assert not backlog.behind
+
+
+def test_rule_3_what_was_heard_before_the_pause_says_nothing() -> None:
+    backlog = Backlog(100.0)
+    backlog.heard()
+    backlog.look(105.0)
+    assert not backlog.ends(105.1, more=False)
+
+
+def test_rule_3_nobody_waits_for_ever() -> None:
+    for more, heard in ((True, True), (False, False), (True, False)):
+        backlog = after_a_pause()
+        if heard:
+            backlog.heard()
+        assert not backlog.ends(104.9 + LONGEST_S, more=more)
+        assert backlog.ends(105.0 + LONGEST_S, more=more)
+
+
+def test_another_pause_on_top_begins_anew() -> None:
+    backlog = after_a_pause()
+    backlog.heard()
+    assert backlog.look(110.0) == 5.0
+    assert not backlog.ends(110.1, more=False)
