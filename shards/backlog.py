@@ -1,6 +1,7 @@
-"""What has queued up for a shard while it was paused. Pure; `now_s` is an argument.
+"""What has queued up for a shard while it was paused. Pure; its times are arguments.
 
-1. A pause is noticed before the first of what came in it is taken.
+1. A pause is noticed before the first of what came in it is taken. Time in which this process
+   worked is none, however long it kept the loop.
 2. Until all of that is taken every client counts as behind: it is owed the newest value of each
    topic, not the backlog.
 3. That ends when nothing is left to read and the router has said, after the pause, how this shard
@@ -10,18 +11,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 PAUSE_S = 1.0
-"""A gap of this length is a pause. The shard looks four times a second at least."""
+"""A gap of this length is a pause, when little of it was work."""
 
 LONGEST_S = 2.0
+_MOSTLY = 0.5
 
 
 class Backlog:
-    """Whether a shard has something to catch up with."""
+    """Whether a shard has something to catch up with. `worked_s` is the CPU time of the process."""
 
-    def __init__(self, now_s: float) -> None:
+    def __init__(self, now_s: float, worked_s: Callable[[], float]) -> None:
         self._seen_s = now_s
+        self._worked_s = worked_s
+        self._before_s = worked_s()
         self._since_s = math.inf
         self._heard = False
         self.pauses = 0
@@ -34,10 +39,16 @@ class Backlog:
         """Whether it is still being caught up with."""
         return self._since_s < math.inf
 
+    def beat(self, now_s: float) -> float:
+        """As `look`; to be called several times a second."""
+        pause_s = self.look(now_s)
+        self._before_s = self._worked_s()
+        return pause_s
+
     def look(self, now_s: float) -> float:
         """A sign of life. After a pause, how long it was; else 0."""
         gap_s, self._seen_s = now_s - self._seen_s, now_s
-        if gap_s < PAUSE_S:
+        if gap_s < PAUSE_S or self._worked_s() - self._before_s > _MOSTLY * gap_s:
             return 0.0
         self.pauses += 1
         self._since_s, self._heard = now_s, False

@@ -54,7 +54,7 @@ class Shard(Role):
         self._telling = False
         self._serving = False
         self._known = asyncio.Event()
-        self._backlog = Backlog(time.monotonic())
+        self._backlog = Backlog(time.monotonic(), time.process_time)
         self._token, self._ticks = b"", stream.TICKS
         self._stays: deque[bytes] = deque(maxlen=_STAYS)
         self._stale = 0
@@ -106,7 +106,7 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
-        self._look()
+        self._notice(self._backlog.look(time.monotonic()))
         try:
             if parts[0] == self._ticks:
                 for batch in parts[1:]:
@@ -153,18 +153,17 @@ class Shard(Role):
 
     # After a pause.
 
-    def _look(self) -> None:
-        """Notice a pause of this process."""
-        pause_s = self._backlog.look(time.monotonic())
+    async def _watch_pauses(self) -> None:
+        """See that a pause is noticed, whatever comes first after it."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self._notice(self._backlog.beat(time.monotonic()))
+
+    def _notice(self, pause_s: float) -> None:
         if pause_s and self._serving:
             log.warning("paused for %.1f s; clients are sent current values", pause_s)
             self._gateway.hold()
             self._catch_up()
-
-    async def _watch_pauses(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            self._look()
 
     def _catch_up(self) -> None:
         """Let clients be in step when what came in a pause is taken."""

@@ -266,7 +266,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     pipe: Annotated[
         int,
         Meta(
-            ge=10, description="Batches that may wait for one shard; more are dropped and counted."
+            ge=10,
+            description="Batches that may wait for one shard; of more the newest tick of each "
+            "topic waits.",
         ),
     ] = 2000
 

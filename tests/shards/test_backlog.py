@@ -5,14 +5,19 @@ from __future__ import annotations
 from shards.backlog import LONGEST_S, PAUSE_S, Backlog
 
 
+def idle() -> float:
+    """The CPU time of a process that does nothing."""
+    return 7.0
+
+
 def after_a_pause(seconds: float = 5.0) -> Backlog:
-    backlog = Backlog(100.0)
+    backlog = Backlog(100.0, idle)
     assert backlog.look(100.0 + seconds) == seconds
     return backlog
 
 
 def test_who_looks_often_enough_is_never_paused() -> None:
-    backlog, now_s = Backlog(100.0), 100.0
+    backlog, now_s = Backlog(100.0, idle), 100.0
     for _ in range(10):
         now_s += PAUSE_S * 0.99
         assert backlog.look(now_s) == 0
@@ -28,6 +33,15 @@ def test_rule_1_a_pause_is_noticed_at_the_first_look_and_only_then() -> None:
     assert repr(backlog) == "<Backlog to be taken, 1 pauses>"
 
 
+def test_rule_1_time_of_work_is_no_pause() -> None:
+    times_s = iter([0.0, 0.2, 2.0, 2.2, 2.2, 2.4])
+    backlog = Backlog(100.0, lambda: next(times_s))
+    assert [backlog.beat(now_s) for now_s in (100.25, 103.0)] == [0, 0]
+    assert not backlog.behind
+    assert backlog.look(105.0) == 2.0
+    assert backlog.behind
+
+
 def test_rule_3_it_ends_when_all_is_taken_and_the_router_was_heard_since() -> None:
     backlog = after_a_pause()
     assert not backlog.ends(105.1, more=False), "the router may have given it up"
@@ -39,7 +53,7 @@ def test_rule_3_it_ends_when_all_is_taken_and_the_router_was_heard_since() -> No
 
 
 def test_rule_3_what_was_heard_before_the_pause_says_nothing() -> None:
-    backlog = Backlog(100.0)
+    backlog = Backlog(100.0, idle)
     backlog.heard()
     backlog.look(105.0)
     assert not backlog.ends(105.1, more=False)
