@@ -26,6 +26,9 @@ AWAY_S = 60.0
 MOST_KEPT = 10_000
 """How many are kept in a router's first seconds, and for each shard that is silent."""
 
+MOST_BYTES = 64 << 20
+"""The same in bytes."""
+
 LOST = b""
 """What stands for updates that were lost."""
 
@@ -47,16 +50,25 @@ class _Away:
     keys: set[bytes]
     until_s: float
     missed: list[_Kept] | None
+    size: int
 
 
 class Orders:
     """Decides who is sent an order update; `now_s` is monotonic."""
 
-    def __init__(self, now_s: float, kept_s: float = KEPT_S, most: int = MOST_KEPT) -> None:
+    def __init__(
+        self,
+        now_s: float,
+        kept_s: float = KEPT_S,
+        most: int = MOST_KEPT,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self._clock = Awake()
         self._clock.look(now_s)
         self._kept_s = kept_s
         self._most = most
+        self._most_bytes = most_bytes
+        self._size = 0
         self._kept: deque[_Kept] = deque()
         self._keeping = True
         self._away: dict[int, _Away] = {}
@@ -73,9 +85,12 @@ class Orders:
         self.tend(now_s)
         update = _Kept(key, payload, set(legs))
         if self._keeping:
-            if len(self._kept) >= self._most:
-                self._let_go(self._kept.popleft())
             self._kept.append(update)
+            self._size += len(payload)
+            while len(self._kept) > self._most or self._size > self._most_bytes:
+                oldest = self._kept.popleft()
+                self._size -= len(oldest.payload)
+                self._let_go(oldest)
         elif not self._keep_for_silent(update) and not legs:
             self.unclaimed += 1
 
@@ -87,7 +102,8 @@ class Orders:
             return  # it came back for a moment and has said nothing
         until_s = self._clock.look(now_s) + AWAY_S
         missed = [_Kept(key, payload) for key, payload in unsent]
-        self._away[shard] = _Away(set(keys), until_s, missed)
+        size = sum(len(update.payload) for update in missed)
+        self._away[shard] = _Away(set(keys), until_s, missed, size)
 
     def missed(self, shard: int, keys: Iterable[bytes]) -> list[bytes]:
         """A shard repeats that it wants these keys: `[key, json, ...]` of what it has missed."""
@@ -127,8 +143,10 @@ class Orders:
         for shard, away in self._away.items():
             if update.key not in away.keys or shard in update.takers or away.missed is None:
                 continue
-            if len(away.missed) < self._most:
+            size = away.size + len(update.payload)
+            if len(away.missed) < self._most and size <= self._most_bytes:
                 away.missed.append(update)
+                away.size = size
                 kept = True
             else:
                 self._lose(away)

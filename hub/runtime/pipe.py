@@ -14,6 +14,7 @@ from hub.core import hot, stream
 from hub.core.late import Late
 
 _KEPT = 100_000
+_KEPT_BYTES = 64 << 20
 _MOST_TICKS = 1000
 """Ticks in one message of those that were late."""
 
@@ -50,6 +51,8 @@ class Pipe(hot.Way):
         self.open = False
         self.overrun = False
         self.most_kept = _KEPT
+        self.most_bytes = _KEPT_BYTES
+        self._size = 0
         self.conflated = 0
         outlet.turned = self._aim
 
@@ -80,10 +83,11 @@ class Pipe(hot.Way):
         would have to keep too much is `overrun`: its reader is to be treated as gone."""
         if not self.open:
             return
-        if len(self._kept) >= self.most_kept:
+        if len(self._kept) >= self.most_kept or self._size >= self.most_bytes:
             self.overrun = True
             return
         self._kept.append(parts)
+        self._size += sum(map(len, parts))
         if parts[0] != stream.ACCOUNT:  # which ticks may overtake
             self._late = None
         self.retry()
@@ -92,7 +96,12 @@ class Pipe(hot.Way):
         """Send what was kept; whether nothing is kept any more."""
         while self._kept and self.open:
             head = self._kept[0]
-            if not (self._send_late(head) if isinstance(head, Late) else self._send(head)):
+            if isinstance(head, Late):
+                if not self._send_late(head):
+                    break
+            elif self._send(head):
+                self._size -= sum(map(len, head))
+            else:
                 break
             self._kept.popleft()
         self._aim()
@@ -108,6 +117,7 @@ class Pipe(hot.Way):
         it is returned. `token` goes behind the kind of each message from now on."""
         unsent = [parts for parts in self._kept if not isinstance(parts, Late)]
         self._kept.clear()
+        self._size = 0
         self._late = None
         self.open = open_
         self.overrun = False

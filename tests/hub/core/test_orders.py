@@ -156,3 +156,22 @@ def test_rule_3_who_comes_back_for_a_moment_only_has_still_missed_what_he_has() 
     one.away(1, [], [], 21.0)
     one.offer(A, b"1", (), 21.5)
     assert one.missed(1, [A]) == [A, b"0", A, b"1"]
+
+
+def test_what_is_kept_is_bounded_in_bytes_too() -> None:
+    one = Orders(0.0, 5.0, 100, 10)
+    for number in range(4):
+        one.offer(A, b"%d" % number * 4, (), 0.5)
+    assert one.missed(1, [A]) == [A, b"2222", A, b"3333"]
+    assert one.unclaimed == 2
+
+
+def test_of_who_is_away_and_has_missed_too_many_bytes_nothing_is_kept_but_the_fact() -> None:
+    one = Orders(0.0, 0.0, 100, 10)
+    one.tend(0.1)
+    one.away(1, [A], [(A, b"0000")], 0.2)
+    one.offer(A, b"1111", (), 0.3)
+    assert one.unclaimed == 0
+    one.offer(A, b"2222", (), 0.4)
+    assert one.unclaimed == 3
+    assert one.missed(1, [A]) == [A, LOST]

@@ -254,6 +254,23 @@ def test_a_pipe_that_would_keep_too_much_is_overrun_until_its_next_stay() -> Non
     assert not pipe.overrun
 
 
+def test_what_must_arrive_is_bounded_in_bytes_too() -> None:
+    pipe = opened(outlet := Room())
+    pipe.most_bytes = 1000
+    for turn in range(3):
+        pipe.send_surely([b"a", b"x" * 500])
+        pipe.send_surely([b"a", b"x" * 500])
+        assert not pipe.overrun
+        if turn == 1:
+            pipe.reset(open_=True)
+            continue
+        outlet.room = 2
+        assert pipe.retry(), "what has gone counts no more"
+    pipe.send_surely([b"a", b"x" * 1000])
+    pipe.send_surely([b"a"])
+    assert pipe.overrun
+
+
 def test_a_closed_pipe_takes_only_what_its_reader_is_keeper_of() -> None:
     pipe = opened(outlet := Room(100))
     pipe.reset(open_=False)
