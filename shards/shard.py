@@ -88,6 +88,7 @@ class Shard(Role):
         self._control.start(self.background)
         await self.until(self._known, _FEEDS_S)
         self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
+        self._backlog = Backlog(time.monotonic(), time.process_time)
         self._serving = True
         self.background(self._tend())
         self.background(self._watch_pauses())
@@ -106,7 +107,8 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
-        self._notice(self._backlog.look(time.monotonic()))
+        if self._serving:
+            self._notice(self._backlog.look(time.monotonic()))
         try:
             if parts[0] == self._ticks:
                 for batch in parts[1:]:
@@ -160,7 +162,7 @@ class Shard(Role):
             self._notice(self._backlog.beat(time.monotonic()))
 
     def _notice(self, pause_s: float) -> None:
-        if pause_s and self._serving:
+        if pause_s:
             log.warning("paused for %.1f s; clients are sent current values", pause_s)
             self._gateway.hold()
             self._catch_up()

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from hub.core import topics
 from hub.core.errors import StartError
+from hub.core.model import Mode
 from shards import connection, gateway
 from tests.shards.house import (
     CLOSE,
@@ -29,7 +31,7 @@ from tests.shards.house import (
     until,
 )
 from tests.shards.house import PING as WS_PING
-from tests.shards.kit import answer, remains
+from tests.shards.kit import answer, instruments, remains, subscription, tick
 
 PING = '{"action": "ping"}'
 
@@ -198,6 +200,42 @@ def test_going_away_says_so_to_all_and_takes_nobody_new(uv: bool) -> None:
                 await one.client()
             assert len(one.gateway) == 0
             one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main, uv=uv)
+
+
+def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newest(uv: bool) -> None:
+    """As after a pause: what comes meanwhile is a backlog, and a new client has none."""
+
+    async def main() -> None:
+        async with house() as one:
+            held = await one.known()
+            (symbol,) = instruments(0, 1, 1)
+            for asked in (subscription(2, symbol), {"action": "subscribe_orders"}):
+                await held.send(json.dumps(asked))
+                json.loads(await held.recv())
+            one.gateway.hold()
+            assert one.gateway.behind() == 1
+            for number in range(3):
+                one.desk.fanout.offer(tick(symbol, Mode.QUOTE, number))
+                one.desk.fanout.flush()
+            one.desk.accounts.offer([topics.orders("alice"), b'{"n": 1}'])
+            await held.send(PING)
+            assert json.loads(await held.recv())["type"] == "pong"
+            assert one.gateway.behind() == 1
+            new = await one.known()
+            await new.send(json.dumps(subscription(2, symbol, snapshot=False)))
+            json.loads(await new.recv())
+            one.desk.fanout.offer(tick(symbol, Mode.QUOTE, 3))
+            one.desk.fanout.flush()
+            assert json.loads(await new.recv())["data"]["ltp"] == 3
+            one.gateway.release()
+            assert json.loads(await held.recv()) == {"n": 1}
+            assert json.loads(await held.recv())["data"]["ltp"] == 3
+            assert (one.gateway.behind(), one.gateway.conflated()) == (0, 3)
+            one.desk.fanout.offer(tick(symbol, Mode.QUOTE, 4))
+            one.desk.fanout.flush()
+            assert json.loads(await held.recv())["data"]["ltp"] == 4
 
     live(main, uv=uv)
 
