@@ -15,11 +15,13 @@ import http
 import logging
 import math
 import os
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
+from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -32,6 +34,7 @@ from shards.session import Session
 _CLOSE_S = 2.0
 _TEND_S = 1.0
 _SWITCHING_PROTOCOLS = 101
+_VERSION = "13"
 _quiet = logging.getLogger("hub.websockets")
 _quiet.setLevel(logging.CRITICAL)
 
@@ -50,6 +53,15 @@ _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
     b"Connection: close\r\n\r\n"
 )
+_END_OF_HANDSHAKE = re.compile(rb"\A\r?\n|\n\r\n")
+"""Where it may end, in a part of what has come: its empty line may be cut."""
+_TLS = b"\x16\x03"
+"""How TLS begins, and nothing in a handshake does."""
+_NO_HANDSHAKE_TEXT = b"This is no WebSocket handshake. The scheme here is ws://, without TLS.\n"
+_NO_HANDSHAKE = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
+) % (len(_NO_HANDSHAKE_TEXT), _NO_HANDSHAKE_TEXT)
 
 
 class House(Protocol):
@@ -254,15 +266,25 @@ class Connection(asyncio.Protocol):
             if left <= 0:
                 self._read_within(0.0)
                 break
-            part = bytes(self._unread[:_SLICE])
-            del self._unread[:_SLICE]
+            part = self._next_part()
             cost = self._feed(part) + len(part) / _TOKEN_BYTES
             self._bucket.take(cost)
             left -= cost
         self._steer()
 
+    def _next_part(self) -> bytes:
+        """What is to be read next. It never goes beyond a handshake: the layer reads on at once,
+        and would answer what is behind it before the handshake itself."""
+        part = bytes(self._unread[:_SLICE])
+        if self._ws.state is State.CONNECTING and (end := _END_OF_HANDSHAKE.search(part)):
+            part = part[: end.end()]
+        del self._unread[: len(part)]
+        return part
+
     def _feed(self, data: bytes) -> int:
         """Let the WebSocket layer read; how many frames it found."""
+        if self._ws.state is State.CONNECTING and data.startswith(_TLS):
+            data = b"\n"  # a client of wss:// waits for an answer: it has said all it will
         self._ws.receive_data(data)
         events = self._ws.events_received()
         for event in events:
@@ -312,16 +334,7 @@ class Connection(asyncio.Protocol):
     # Below: details.
 
     def _shake_hands(self, request: Request) -> None:
-        origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
-        origin, host = (values[0] if values else None for values in (origins, hosts))
-        if self._no_room:
-            response = self._ws.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{self._no_room}\n")
-        elif len(origins) > 1 or len(hosts) > 1:
-            response = self._ws.reject(http.HTTPStatus.BAD_REQUEST, "one Host and one Origin\n")
-        elif self._house.guests.foreign(origin, host, self.address):
-            response = self._ws.reject(http.HTTPStatus.FORBIDDEN, "pages of this origin may not\n")
-        else:
-            response = self._ws.accept(request)
+        response = self._answer_to(request)
         self._ws.send_response(response)
         request.headers.clear()  # the layer keeps them as long as the connection, cookies and all
         self._send_own()
@@ -336,6 +349,24 @@ class Connection(asyncio.Protocol):
         self.session = self._make_session(self)
         self._next_ping_s = self._house.now_s() + self._settings.ping_interval_s
         self.due_s = min(self._next_ping_s, self._deadline_s)
+
+    def _answer_to(self, request: Request) -> Response:
+        headers = request.headers
+        origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
+        origin, host = (values[0] if values else None for values in (origins, hosts))
+        if self._no_room:
+            return self._ws.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{self._no_room}\n")
+        if len(origins) > 1 or len(hosts) > 1:
+            return self._ws.reject(http.HTTPStatus.BAD_REQUEST, "one Host and one Origin\n")
+        if self._house.guests.foreign(origin, host, self.address):
+            return self._ws.reject(http.HTTPStatus.FORBIDDEN, "pages of this origin may not\n")
+        response = self._ws.accept(request)
+        if set(headers.get_all("Sec-WebSocket-Version")) - {_VERSION}:  # RFC 6455, 4.4
+            text = f"version {_VERSION} of WebSocket is spoken here\n"
+            response = self._ws.reject(http.HTTPStatus.UPGRADE_REQUIRED, text)
+            response.headers["Upgrade"] = "websocket"
+            response.headers["Sec-WebSocket-Version"] = _VERSION
+        return response
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:
@@ -373,13 +404,19 @@ class Connection(asyncio.Protocol):
             if data:
                 self._transport.write(data)
             else:
-                self._transport.close()
+                self._hang_up()
         if self.session is not None:
             self.session.fd = -1
         if self._ws.state is not State.OPEN:
             self._open = False
         if self._ws.close_expected():
             self._leave_within(_CLOSE_S)
+
+    def _hang_up(self) -> None:
+        """End in order; who has said what is no handshake is told what is one."""
+        if isinstance(self._ws.handshake_exc, InvalidMessage):
+            self._transport.write(_NO_HANDSHAKE)
+        self._transport.close()
 
     def _leave_within(self, seconds: float) -> None:
         """End by force after a while; the first word counts."""

@@ -118,6 +118,70 @@ def test_what_comes_in_one_breath_with_the_handshake_is_read(uv: bool) -> None:
     live(main, uv=uv)
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (frame(PING, b"hello"), (PONG, b"hello")),
+        (frame(CLOSE, b"\x03\xe8bye"), (CLOSE, b"\x03\xe8bye")),
+        (frame(3, b""), (CLOSE, b"\x03\xeainvalid opcode")),
+    ],
+)
+def test_what_comes_in_one_breath_with_the_handshake_is_answered_behind_it(
+    said: bytes, answer: tuple[int, bytes], uv: bool
+) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            assert (await raw.shake_hands(said)).startswith("HTTP/1.1 101 ")
+            assert await raw.receive() == answer
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+async def answered(one: House, said: bytes) -> bytes:
+    """All that is answered to these bytes until the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
+    writer.write(said)
+    data = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    await writer.wait_closed()
+    return data
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"hello\r\n\r\n", b"GET / HTTP/1.1\nHost: x\n\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"],
+)
+def test_what_is_no_handshake_is_told_so_at_once(said: bytes, uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            head, _, body = (await answered(one, said)).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+            assert b"\r\nContent-Length: %d\r\n" % len(body) in head
+            assert b"ws://, without TLS" in body
+            await one.empty()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("version", ["8", "14", "13, 8", "x"])
+def test_another_version_is_told_which_is_spoken(version: str, uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            head = await answered(
+                one,
+                b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: %b\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                % version.encode(),
+            )
+            assert head.startswith(b"HTTP/1.1 426 ")
+            assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
+            await one.empty()
+
+    live(main, uv=uv)
+
+
 def test_nothing_is_kept_of_a_handshake_or_of_a_message_that_was_read(uv: bool) -> None:
     """The WebSocket layer keeps the request's headers, cookies and all, and its last frame."""
 
