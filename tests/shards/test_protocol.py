@@ -16,29 +16,10 @@ from hub.core.model import Instrument, Mode
 from shards import protocol
 from shards.protocol import Drop
 from tests.shards.kit import ALICE
+from tests.shards.strategies import ENTRY, JSON, KNOWN, REQUESTS
 
 SBIN = Instrument("NSE", "SBIN")
 NIFTY = Instrument("NSE_INDEX", "NIFTY")
-ENTRY = {"symbol": "SBIN", "exchange": "NSE"}
-KNOWN = (
-    "authenticate", "auth", "subscribe", "unsubscribe", "unsubscribe_all", "subscribe_orders",
-    "unsubscribe_orders", "get_broker_info", "get_supported_brokers", "ping",
-)  # fmt: skip
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
-    ),
-    max_leaves=8,
-)
-FIELDS = (
-    "action", "type", "api_key", "apikey", "symbols", "symbol", "exchange", "mode", "depth",
-    "snapshot", "request_id", "timestamp", "_pingId", "batch", "encoding",
-)  # fmt: skip
-LIKELY = st.sampled_from(
-    [*KNOWN, "LTP", " quote ", 1, 2, 3, "NSE", "SBIN", [ENTRY], [{**ENTRY, "mode": 1}], [], {}, ""]
-)
-REQUESTS = st.dictionaries(st.sampled_from(FIELDS), LIKELY | JSON, max_size=8)
 
 
 def code(ask: Any, *args: Any, **kwargs: Any) -> str:
