@@ -115,7 +115,7 @@ class Shard(Role):
                     self._desk.fanout.offer(codec.unpack(batch))
             else:
                 self._take_other(parts[0][:1], parts[0][1:], parts[1:])
-        except (Malformed, LookupError, TypeError, ValueError) as error:
+        except (Malformed, LookupError, OverflowError, TypeError, ValueError) as error:
             self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
 
     def _take_other(self, kind: bytes, token: bytes, rest: links.Parts) -> None:

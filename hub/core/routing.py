@@ -47,6 +47,7 @@ class Routing:
         self._expected: dict[tuple[bytes, Mode], None] = {}
         self._groups: dict[tuple[int, ...], Group] = {}
         self._most_groups = _FEW_GROUPS
+        self._scoped = False  # whether some topic was in a scope, and may be known by it
         self.fast: list[Group] = []
         self.slow: list[Group] = []
         self.malformed = 0
@@ -69,9 +70,11 @@ class Routing:
         """The same for ticks of the bus, which count in every scope in which their key is wanted;
         nothing is to be done for that while there are none."""
         strays: list[tuple[bytes, bytes]] = []
-        if self._interest.scopes:
+        resolve = self._resolve_shared
+        if self._interest.scopes or self._scoped:
             pairs, strays = self._spread(pairs)
-        self.malformed += route(pairs, self._routes, self._resolve, strays)
+            resolve = self._resolve
+        self.malformed += route(pairs, self._routes, resolve, strays)
         return strays
 
     def invalidate(self, keys: Iterable[bytes]) -> None:
@@ -155,7 +158,14 @@ class Routing:
             found = self._keep(canonical, self._route(key, mode))
         return canonical, found
 
+    def _resolve_shared(self, topic: bytes) -> tuple[bytes, Route]:
+        """The same of the bus, which has no origin. Raises Malformed."""
+        if topics.scope_of(topic):
+            raise Malformed(f"topic {topic[:80]!r} pretends to have an origin")
+        return self._resolve(topic)
+
     def _keep(self, topic: bytes, route: Route) -> Route:
+        self._scoped = self._scoped or bool(topics.scope_of(topic))
         if len(self._routes) >= self._max_topics:
             self._routes.clear()
         self._routes[topic] = route

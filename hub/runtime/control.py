@@ -134,7 +134,7 @@ class ControlLink:
             return
         try:
             self._take_known(kind, message)
-        except (Malformed, KeyError, TypeError, ValueError) as error:
+        except (Malformed, KeyError, OverflowError, TypeError, ValueError) as error:
             self._seldom.warning(
                 kind, "control: %s from %s cannot be used: %r", kind, message.get("from"), error
             )
@@ -206,7 +206,7 @@ class Switch:
             message = codec.decode(parts[-1])
             sender = parts[0].decode()
             self._take_message(sender, message)
-        except (Malformed, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        except (Malformed, KeyError, OverflowError, TypeError, ValueError) as error:
             self.malformed += 1
             self._seldom.warning("malformed", "control message dropped: %r", error)
 

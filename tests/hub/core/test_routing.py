@@ -363,6 +363,35 @@ def test_rule_5_nobody_pretends_on_the_bus_to_have_an_origin() -> None:
     assert sorted(set(got)) == [b'{"n":1}', b'{"n":true}']
 
 
+@given(
+    said=st.lists(
+        st.tuples(
+            st.sampled_from(["wants", "feed", "bus", "bus"]),
+            st.sampled_from([b"", ANGEL, DHAN, b"\x1f", b"\x1f\x1f"]),
+            st.sampled_from(KEYS),
+            st.sampled_from([b"_LTP", b"_quote", b"_DEPTH", b""]),
+            st.integers(0, 7),
+        ),
+        max_size=20,
+    )
+)
+def test_rule_5_whatever_is_wanted_and_was_there_before_nobody_pretends_it(
+    said: list[tuple[str, bytes, bytes, bytes, int]],
+) -> None:
+    bench = Bench()
+    for number, (what, scope, key, suffix, modes) in enumerate(said):
+        if what == "wants":
+            bench.say(number % SHARDS, scope + key, modes)
+        elif what == "feed":
+            bench.routing.offer([scope + key + suffix, b"{}"])
+        else:
+            payload = b'{"forged":1}' if scope else b'{"n":1}'
+            bench.routing.offer_shared([scope + key + suffix, payload])
+    bench.take()
+    got = [payload for way in (bench.fast, bench.slow) for to in way.values() for _, payload in to]
+    assert b'{"forged":1}' not in got
+
+
 def test_rule_5_what_was_found_of_scopes_is_bounded() -> None:
     bench = Bench(max_topics=10)
     bench.say(0, ANGEL + b"NSE_A", 7)
