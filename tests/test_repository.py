@@ -18,8 +18,12 @@ LOCKS = (
     "requirements-dev.lock",
     "requirements-bench.lock",
     "requirements-build.lock",
+    "requirements-fuzz.lock",
 )
-SCRIPTS = (".ci/run", "scripts/bench", "scripts/hub", "scripts/instructions", "scripts/test")
+SCRIPTS = (
+    ".ci/run", "scripts/bench", "scripts/fuzz", "scripts/hub", "scripts/instructions",
+    "scripts/test",
+)  # fmt: skip
 
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "farm"))
 REGISTRIES = tuple(
@@ -85,7 +89,7 @@ def test_scripts_are_executable_and_say_what_runs_them(script: str) -> None:
 def requirements(lock: str) -> dict[str, str]:
     """Each package of a lock file with all that is said of it."""
     text = (ROOT / lock).read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    lines = [line for line in text.splitlines() if not line.startswith(("#", "--only-binary "))]
     entries = re.split(r"\n(?=\S)", "\n".join(lines))
     return {entry.partition("==")[0]: entry.strip() for entry in entries}
 
@@ -107,11 +111,10 @@ def test_the_development_lock_holds_all_of_the_other() -> None:
 
 def test_the_locks_beside_these_share_no_package_with_the_others() -> None:
     """So that what .venv/.stamp says of one is not undone by the other."""
-    _, development, bench, build = map(requirements, LOCKS)
-    assert bench
-    assert build
-    assert not bench.keys() & development.keys()
-    assert not build.keys() & (development.keys() | bench.keys())
+    _, development, *beside = map(requirements, LOCKS)
+    assert all(beside)
+    names = [name for lock in (development, *beside) for name in lock]
+    assert len(names) == len(set(names))
 
 
 def test_the_locks_hold_what_the_project_asks_for() -> None:
@@ -120,10 +123,10 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
     assert names <= requirements("requirements.lock").keys()
     extra = {re.split(r"[^\w-]", wanted)[0] for wanted in project["optional-dependencies"]["dev"]}
     assert extra <= requirements("requirements-dev.lock").keys()
-    bench = {re.split(r"[^\w-]", wanted)[0] for wanted in project["optional-dependencies"]["bench"]}
-    assert bench == requirements("requirements-bench.lock").keys()
-    build = {re.split(r"[^\w-]", wanted)[0] for wanted in project["optional-dependencies"]["build"]}
-    assert build == requirements("requirements-build.lock").keys()
+    for extra_name in ("bench", "build", "fuzz"):
+        wanted_names = project["optional-dependencies"][extra_name]
+        extra = {re.split(r"[^\w-]", wanted)[0] for wanted in wanted_names}
+        assert extra == requirements(f"requirements-{extra_name}.lock").keys()
 
 
 def test_pip_compiles_with_what_a_clone_compiles_with() -> None:

@@ -1,4 +1,4 @@
-# Sourced by scripts/hub, scripts/test and scripts/bench: makes .venv and keeps it at what the lock files say.
+# Sourced by scripts/hub, scripts/test, scripts/bench and scripts/fuzz: makes .venv and keeps it at what the lock files say.
 #
 # 1. .venv/.stamp names the place of the repository and the hash of each lock that is installed.
 #    It is written last; while it holds what is asked for, nothing else is looked at.
@@ -71,15 +71,15 @@ Path(sysconfig.get_path("purelib"), "shardhub.pth").write_text(sys.argv[1] + "\n
     say "ready after $((SECONDS - started)) s."
 }
 
-# What the stamp says that is still so when LOCK is installed: the benchmark's lock shares no package
-# with the others.
+# What the stamp says that is still so when LOCK is installed: the locks of the benchmark and of the
+# fuzzing share no package with the others.
 venv_beside() {
-    local stamp=$root/.venv/.stamp bench=requirements-bench.lock
+    local stamp=$root/.venv/.stamp
     [[ -r $stamp ]] || return 0
-    if [[ $1 == "$bench" ]]; then
-        sed -e 1d -e "/ $bench\$/d" "$stamp"
+    if [[ $1 =~ ^requirements-(bench|fuzz)\.lock$ ]]; then
+        sed -e 1d -e "/ $1\$/d" "$stamp"
     else
-        grep " $bench\$" "$stamp" || true
+        grep -E ' requirements-(bench|fuzz)\.lock$' "$stamp" || true
     fi
 }
 

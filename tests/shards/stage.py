@@ -56,10 +56,21 @@ class Loop(asyncio.SelectorEventLoop):
         super().__init__(self._instant)
         self.trouble: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.trouble.append(context))
+        self.set_task_factory(self._make_task)
 
     def time(self) -> float:
         """See asyncio."""
         return 1000.0 + self._instant.skipped_s
+
+    def _make_task(self, _: Any, work: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(work, loop=self, **options)
+        task.add_done_callback(self._look)
+        return task
+
+    def _look(self, task: asyncio.Task[Any]) -> None:
+        """A task that nobody awaits tells of its error when it is forgotten, which is too late."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.trouble.append({"exception": error})
 
 
 class Heard(NamedTuple):

@@ -89,19 +89,20 @@ def gists(heard: Heard) -> list[Any]:
 
 @st.composite
 def conversations(draw: Callable[[Any], Any]) -> list[bytes]:
-    """A client's frames as they should be: requests whole or in fragments, pings anywhere."""
+    """A client's frames as they should be: requests whole or in fragments, pings anywhere; fewer
+    than a stranger may say at once."""
     frames: list[bytes] = []
-    for asked in draw(st.lists(REQUESTS, max_size=6)):
+    for asked in draw(st.lists(REQUESTS, max_size=4)):
         text = json.dumps(asked).encode()
-        size = draw(st.sampled_from([len(text), len(text), 1 + len(text) // 2, 9]))
+        size = draw(st.sampled_from([len(text), len(text), 1 + len(text) // 2, 9 + len(text) // 9]))
         parts = [text[at : at + size] for at in range(0, len(text), size)]
         opcode = draw(st.sampled_from([TEXT, BINARY]))
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             frames.append(table.frame(CONT if number else opcode, part, fin=last))
-            if draw(st.integers(0, 9)) == 0:
+            if draw(st.integers(0, 5)) == 0:
                 frames.append(table.frame(draw(st.sampled_from([PING, PONG])), b"%d" % number))
-    return frames
+    return frames[:60]
 
 
 @given(frames=conversations(), close=st.booleans(), steps=st.tuples(STEPS, STEPS))
