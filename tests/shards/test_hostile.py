@@ -180,6 +180,7 @@ AIMED = st.builds(
     st.sampled_from(["alice", *ALICES]),
 )  # fmt: skip
 SECRET = b"secret"
+NO_KEYS = ("alice", "wrong", "", "alice's key ", "Alice's key", "alice's ke")
 
 
 class TwoUsers(RuleBasedStateMachine):
@@ -267,7 +268,7 @@ class TwoUsers(RuleBasedStateMachine):
     def bob_asks_in_her_name(self, asked: Any) -> None:
         self.ask(self.bob, asked)
 
-    @rule(key=st.sampled_from(["bob's key", "bob's key", "alice", "wrong", "", "alice's key "]))
+    @rule(key=st.sampled_from(["bob's key", "bob's key", *NO_KEYS]))
     def bob_authenticates(self, key: str) -> None:
         self.ask(self.bob, {"action": "auth", "api_key": key})
 
@@ -282,12 +283,15 @@ class TwoUsers(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.bob.transport.is_closing())
     def bob_comes_again(self) -> None:
+        self.bob_comes_anew("bob's key")
+
+    def bob_comes_anew(self, key: str) -> None:
         async def main() -> None:
             self.bob = self.stage.connect()
             await self.bob.say(HANDSHAKE)
 
         self.run(main)
-        self.bob_authenticates("bob's key")
+        self.bob_authenticates(key)
 
     @invariant()
     def bob_has_seen_nothing_of_alices(self) -> None:
@@ -296,6 +300,27 @@ class TwoUsers(RuleBasedStateMachine):
 
 
 TestTwoUsers = TwoUsers.TestCase
+
+
+@pytest.mark.parametrize("key", ["bob's key", *NO_KEYS])
+def test_each_way_to_name_another_user_leads_nowhere(key: str) -> None:
+    """What the machine above tries by chance, once each, and with every request there is."""
+    machine = TwoUsers()
+    machine.begin()
+    try:
+        machine.alice_subscribes({*SYMBOLS})
+        machine.alice_follows_her_orders(on=True)
+        machine.bob_comes_anew(key)
+        for action in (name for name in KNOWN if "auth" not in name):
+            asked: list[dict[str, Any]] = [{"action": action, "symbols": ENTRIES}]
+            asked += [{**asked[0], name: hers} for name in NAMES for hers in ("alice", ALICES[3])]
+            asked.append({**asked[0], "api_key": "alice"})
+            machine.ask(machine.bob, *asked)
+            machine.alices_ticks_come(Mode.LTP)
+            machine.alices_order_comes()
+            machine.bob_has_seen_nothing_of_alices()
+    finally:
+        machine.teardown()
 
 
 def test_bob_gets_what_is_his_so_that_he_could_see_what_is_hers() -> None:
