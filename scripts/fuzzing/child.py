@@ -6,6 +6,7 @@ found. Only what is imported in here is followed, so this file imports nothing o
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import atheris
@@ -16,6 +17,7 @@ FOLLOWED = ["hub", "shards", "websockets"]
 def main() -> None:
     """Fuzz until the time is over."""
     name, *arguments = sys.argv[1:]
+    logging.disable()  # what is refused is told, and here all is
     with atheris.instrument_imports(include=FOLLOWED):
         from scripts.fuzzing.targets import TARGETS  # noqa: PLC0415  # to follow it
     atheris.Setup([sys.argv[0], *arguments], TARGETS[name].run)

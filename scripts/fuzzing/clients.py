@@ -5,7 +5,6 @@ Each takes any bytes and raises AssertionError, or whatever the code under test 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from functools import cache
 
@@ -20,7 +19,6 @@ _KEYS = (b"", b"alice's key", b"bob's key")
 @cache
 def _loop() -> Loop:
     """One for all that is tried: to make one takes longer than most of it."""
-    logging.getLogger("hub").setLevel(logging.CRITICAL)
     return Loop()
 
 

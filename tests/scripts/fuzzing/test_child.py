@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import runpy
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ def test_it_hands_the_target_to_atheris(monkeypatch: pytest.MonkeyPatch) -> None
     atheris.Setup = lambda arguments, run: told.append((arguments[1:], run))
     atheris.Fuzz = lambda: told.append("fuzz")
     monkeypatch.setitem(sys.modules, "atheris", atheris)
+    monkeypatch.setattr(logging, "disable", lambda: None)
     monkeypatch.setattr(sys, "argv", ["child", "topic", "corpus", "-seed=1"])
     runpy.run_module("scripts.fuzzing.child", run_name="__main__", alter_sys=False)
     assert set(followed) == {"hub", "shards", "websockets"}
