@@ -207,6 +207,7 @@ class Stage:
         self.desk = Desk(self.settings)
         self.desk.take_feeds([Offer("bus")], 0.0)
         self.guests = make_guests(self.settings)
+        self.holding = False
         self.leaving = False
         self.stalled = 0
         self.peers: list[Peer] = []
