@@ -482,6 +482,7 @@ class Wire:
     """A connection that keeps what is sent, and what is to be worked on."""
 
     address = "192.0.2.1"
+    high_bytes = 4 << 20
 
     def __init__(self) -> None:
         self.sent = b""

@@ -99,13 +99,14 @@ class Hall:
             with contextlib.suppress(ValueError):  # closed by the test
                 balance.close()
 
-    def _accept(self, shard: int, listener: socket.socket, most: int) -> None:
+    def _accept(self, shard: int, listener: socket.socket, most: int) -> bool:
         for _ in range(most):
             try:
                 sock, _ = listener.accept()
             except BlockingIOError:
-                return
+                return True
             self.balances[shard].place(sock)
+        return False
 
     def _adopt(self, shard: int, sock: socket.socket) -> None:
         self.balances[shard].loads.add(1)

@@ -51,6 +51,7 @@ class Wire:
     """A connection that keeps what is written; `closed` is the first close."""
 
     address = "192.0.2.1"
+    high_bytes = 4 << 20
 
     def __init__(self) -> None:
         self.authenticated = 0
@@ -1531,9 +1532,9 @@ def test_what_is_withheld_is_bounded_and_beyond_that_owed() -> None:
     """Twenty clients that subscribe 10,000 symbols at once withheld 45 MB in a second."""
 
     async def main() -> None:
-        limits = {"max_symbols": 5000, "outbox_bytes": 65_536}
-        settings = make_settings(hub={"shards": 2}, websocket=limits)
+        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
         talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
+        talk.wire.high_bytes = 65_536
         other = await Talk(settings, talk.desk).known()
         other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
         answer(talk.desk)
