@@ -164,6 +164,7 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self.session.gone()
         self._no_stranger()
+        self._let_go()
         if self._guest:
             self._house.guests.connection(self.address, -1)
         self._house.left(self)
@@ -441,6 +442,13 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         else:
             self.close(protocol.AUTH_TIMEOUT, "auth timeout")
+
+    def _let_go(self) -> None:
+        """Keep nothing that keeps this connection: all of it is freed now, and not when garbage
+        is collected, which for what has lived a while is hardly ever."""
+        self.session = None
+        self._ws.parser.close()
+        self._ws.parser_exc = self._ws.handshake_exc = None
 
     def _no_stranger(self) -> None:
         if self._stranger:

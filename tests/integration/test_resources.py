@@ -21,7 +21,7 @@ DESCRIPTORS = 256
 CYCLES = 10_000
 WARM = 2_000
 AT_ONCE = 100
-GROWTH_BYTES = 6 << 20
+GROWTH_BYTES = 2 << 20
 """What the allocator may keep. A leaked session alone would be 8,000 times 6 KB."""
 
 
