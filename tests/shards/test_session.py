@@ -908,6 +908,8 @@ def test_updates_beyond_the_bound_close_and_none_is_skipped_before() -> None:
         talk.desk.accounts.offer(update("alice", 2))
         assert talk.wire.closed[0][0] == 1013
         assert talk.heard() == []
+        talk.desk.accounts.offer(update("alice", 3))
+        assert talk.guests.figures(0)["overrun"] == 1, "and it gets no more of them"
 
     run(main)
 
