@@ -9,6 +9,9 @@ import gc
 import json
 import logging
 import socket
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -405,9 +408,13 @@ async def knocked(one: House, how_many: int) -> list[Raw]:
     return [Raw(*streams) for streams in found]
 
 
-async def has(one: House, how_many: int) -> None:
-    """Wait until it has so many connections."""
-    await until(lambda: len(one.gateway) == how_many)
+async def has(one: House, how_many: int, now_s: list[float] | None = None) -> None:
+    """Wait until it has so many connections, in which time its time may go on."""
+    async with asyncio.timeout(20):
+        while len(one.gateway) != how_many:
+            if now_s is not None:
+                now_s[0] += 0.01
+            await asyncio.sleep(0.005)
 
 
 async def spun() -> None:
@@ -428,9 +435,7 @@ def test_it_takes_up_so_many_a_second_and_the_rest_waits(uv: bool) -> None:
                 await has(one, there)
                 await spun()
                 assert one.gateway.accepted == there
-            while len(one.gateway) < 10:
-                now_s[0] += 1 / 20
-                await spun()
+            await has(one, 10, now_s)
             for client in clients:
                 assert (await client.shake_hands()).startswith("HTTP/1.1 101 ")
                 await client.close()
@@ -451,41 +456,61 @@ def test_no_rate_is_no_limit(uv: bool) -> None:
     live(main, uv=uv)
 
 
+@contextlib.asynccontextmanager
+async def given(path: Path, how_many: int) -> AsyncIterator[tuple[House, House, list[float]]]:
+    """Two shards whose time stands still. The first has given clients to the second, which has
+    taken one of them up and may take no more for now; neither looks after the other."""
+    rate = {"accept_rate": 20}
+    first = House(path, 0, hub={"shards": 2}, websocket=rate)
+    second = House(path, 1, hub={"shards": 2}, websocket=rate | {"port": first.port})
+    await until(lambda: first.gateway._balance._ways and second.gateway._balance._ways)
+    for one in (first, second):
+        one.gateway._beating.cancel()
+    now_s = still(first, second)
+    asyncio.get_running_loop().remove_reader(second.gateway._listener)
+    first.gateway._balance.loads.add(50)
+    clients = []
+    while first.gateway.accepted < how_many:  # the kernel brings some to the other's door
+        clients.append(socket.create_connection(("127.0.0.1", first.port)))
+        await asyncio.sleep(0.01)
+    await has(second, 1)
+    await spun()
+    yield first, second, now_s
+    for sock in clients:
+        sock.close()
+    for one in (first, second):
+        if not one.gateway.leaving:
+            await one.gateway.drain()
+        await one.empty()
+
+
 def test_who_is_handed_over_counts_where_it_goes(uv: bool) -> None:
     """Else the shard to which all others give would take up as much as all of them may."""
 
     async def main() -> None:
         with faults() as found, room() as path:
-            rate = {"accept_rate": 20}
-            first = House(path, 0, hub={"shards": 2}, websocket=rate)
-            second = House(path, 1, hub={"shards": 2}, websocket=rate | {"port": first.port})
-            gateways = [first.gateway, second.gateway]
-            await until(lambda: all(one._balance._ways for one in gateways))
-            second.gateway._beating.cancel()
-            first.gateway._beating.cancel()  # or they would take it for one that is stuck
-            now_s = still(first, second)
-            asyncio.get_running_loop().remove_reader(second.gateway._listener)
-            first.gateway._balance.loads.add(50)  # so that all are given to the other one
-            clients = [socket.create_connection(first.gateway._listener.getsockname())]
-            while first.gateway.accepted + 1 < 6:
-                clients.append(socket.create_connection(first.gateway._listener.getsockname()))
+            async with given(path, 6) as (first, second, now_s):
+                assert [len(first.gateway), len(second.gateway)] == [0, 1]
+                asked, ready = count(), second.gateway._balance._ready
+                second.gateway._balance._ready = lambda: next(asked) >= 0 and ready()
                 await spun()
-            await until(lambda: len(second.gateway) == 1)
-            await spun()
-            assert [len(one) for one in gateways] == [0, 1], "the others wait on their way"
-            now_s[0] += 1 / 20
-            await until(lambda: len(second.gateway) == 2)
-            await spun()
-            assert [len(one) for one in gateways] == [0, 2]
-            while len(second.gateway) < first.gateway.accepted:
-                now_s[0] += 1 / 20
-                await spun()
-            assert len(first.gateway) == 0
-            for sock in clients:
-                sock.close()
-            for house_ in (first, second):
-                await house_.gateway.drain()
-                await house_.empty()
+                assert next(asked) < 50, "the others wait on their way: nobody looks all the time"
+                for there in (2, 3, 4, 5, 6):
+                    now_s[0] += 1 / 20
+                    await has(second, there)
+                    await spun()
+                    assert [len(first.gateway), len(second.gateway)] == [0, there]
+            assert not found
+
+    live(main, uv=uv)
+
+
+def test_one_that_drains_passes_on_what_it_has_not_taken_up(uv: bool) -> None:
+    async def main() -> None:
+        with faults() as found, room() as path:
+            async with given(path, 6) as (first, second, now_s):
+                await second.gateway.drain()
+                await has(first, 5, now_s)
             assert not found
 
     live(main, uv=uv)
@@ -510,9 +535,7 @@ def test_its_own_door_does_not_starve_that_of_one_that_stands_still(uv: bool) ->
                 for _ in range(2):
                     one.gateway._accept_at_door(door, 1)
                 assert one.gateway._accept_at_door(door, 1), "none is left"
-            while len(one.gateway) < 11:
-                now_s[0] += 1 / 8
-                await spun()
+            await has(one, 11, now_s)
             for client in clients:
                 await client.close()
             for sock in there:
