@@ -61,7 +61,8 @@ class Process(NamedTuple):
 
 class Hub:
     """One hub in processes of its own; `flags` are `section.name` with values. The wire is that of
-    HUB_FLOW_WIRE unless a flag says another. `descriptors` is how many each process may have, half of them without asking."""
+    HUB_FLOW_WIRE unless a flag says another. `descriptors` is how many each process may have, half
+    of them without asking."""
 
     def __init__(self, flags: dict[str, Any] | None = None, descriptors: int = 0) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="hubtest-", dir="/tmp"))  # short: it holds sockets
