@@ -3,8 +3,8 @@
 1. A socket is handed over before a byte of it is read; if that fails, it is kept.
 2. Who gives keeps the taker's end of the way as well. What nobody took, it takes back: the kernel
    gives each socket to one reader, so it has one owner at any time.
-3. Each shard knows the listeners of the others. While one stands still, and when one has ended,
-   the others take the clients that wait at its door.
+3. Each shard knows the listeners of the others. While one stands still or has no room, and when one
+   has ended, the others take the clients that wait at its door, some at each beat.
 4. Without a free descriptor nothing is taken from a way: it stays there, and its giver has it.
 
 Shards meet by a datagram each way, `[shard, life]` with two descriptors: the end of a way on which
@@ -52,10 +52,12 @@ class _Peer:
 class Balance:
     """Decides who takes an accepted socket, gives it away and takes what is given.
 
-    `adopt` is called with each socket that becomes this shard's, `accept` with a listener at which
-    clients may wait and how many to take, `full` with the error when no descriptor is left;
-    `watch` and `unwatch` are the loop's add_reader and remove_reader; without `packing` clients are
-    spread evenly. Call `tend` every BEAT_S.
+    `adopt` is called with each socket that becomes this shard's, `accept` with another's listener
+    at which clients may wait and how many to take (it says whether none is left there), `full` with
+    the error when no descriptor is left; `ready` says whether another client may be taken now;
+    `watch` and `unwatch` are the loop's add_reader and remove_reader; `at_doors` is how many are
+    taken at the doors of others each beat; without `packing` clients are spread evenly. Call `tend`
+    every BEAT_S.
     """
 
     def __init__(
@@ -66,10 +68,12 @@ class Balance:
         door: socket.socket,
         *,
         adopt: Callable[[socket.socket], None],
-        accept: Callable[[socket.socket, int], object],
+        accept: Callable[[socket.socket, int], bool],
         full: Callable[[OSError], None],
         watch: Callable[..., None],
         unwatch: Callable[..., object],
+        ready: Callable[[], bool] = lambda: True,
+        at_doors: int = _BATCH,
         packing: Packing | None = None,
     ) -> None:
         self._dir = runtime_dir
@@ -81,10 +85,14 @@ class Balance:
         self._full = full
         self._watch = watch
         self._unwatch = unwatch
+        self._ready = ready
+        self._at_doors = at_doors
         self._peers: dict[int, _Peer] = {}
         self._ways: dict[socket.socket, tuple[int, int]] = {}
+        self._orphans: list[socket.socket] = []
         self._packing = packing
-        self._paused = False
+        self._paused = self._held = self._crowded = self._retired = False
+        self._turns = 0
         self.lost = 0
         self.loads = Loads(runtime_dir / f"loads-{shards}", shard, shards)
         self.shares = Shares(runtime_dir / f"shares-{shards}", shard, shards)
@@ -115,18 +123,19 @@ class Balance:
                 continue
             if load is None:
                 if peer:
-                    self._take_over(other, peer)
+                    self._take_back(other, peer)
             elif peer is None:
                 self._introduce(other)
             elif self._is_stuck(other, peer):
                 self._take_back(other, peer)
                 self._say_hello(other, peer)
+        self._go_round()
 
     def pause(self) -> None:
         """There is no descriptor: take nothing for now, and say so."""
         if not self._paused:
             self._paused = True
-            self.loads.serve(willing=False)
+            self._say()
             for sock in (self._post, *self._ways):
                 self._unwatch(sock)
 
@@ -134,16 +143,50 @@ class Balance:
         """Take again."""
         if self._paused:
             self._paused = False
-            self.loads.serve(willing=True)
+            self._say()
             self._watch(self._post, self._meet)
+            self._look_at(*self._ways)
+
+    def crowd(self, *, full: bool) -> None:
+        """Whether this shard has no room for another client. Others take its clients then, also
+        those at its door; while they are full as well it keeps whom it gets."""
+        if full != self._crowded:
+            self._crowded = full
+            self._say()
+
+    def hold(self) -> None:
+        """Leave what others give where it is, for a moment: this shard takes clients all the
+        same."""
+        if not self._held:
+            self._held = True
             for way in self._ways:
-                self._watch(way, self._take, way)
+                self._unwatch(way)
+
+    def release(self) -> None:
+        """The moment is over."""
+        if self._held:
+            self._held = False
+            self._look_at(*self._ways)
+
+    def take(self) -> None:
+        """Take what others give, of each in turn first."""
+        self._turns += 1
+        ways = list(self._ways)
+        start = self._turns % len(ways) if ways else 0
+        for way in (*ways[start:], *ways[:start]):
+            if way in self._ways:
+                self._take(way)
 
     def retire(self) -> None:
         """Take no new clients from now on; those that come all the same are given to others."""
-        self.loads.serve(willing=False)
+        self._retired = True
+        self._say()
         for way in list(self._ways):
             self._take(way)
+        for door in self._orphans:
+            self._accept(door, _ALL)
+            door.close()
+        self._orphans.clear()
 
     def close(self) -> None:
         """Give and take no more."""
@@ -157,6 +200,15 @@ class Balance:
         self._ways.clear()
         self.loads.close()
         self.shares.close()
+
+    def _say(self) -> None:
+        self.loads.serve(willing=not (self._paused or self._crowded or self._retired))
+
+    def _look_at(self, *ways: socket.socket) -> None:
+        """Take what comes on these ways, unless there is a reason not to."""
+        if not self._paused and not self._held:
+            for way in ways:
+                self._watch(way, self._take, way)
 
     # Meeting.
 
@@ -206,7 +258,7 @@ class Balance:
         way.setblocking(False)
         door.setblocking(False)
         self._ways[way] = other, life
-        self._watch(way, self._take, way)
+        self._look_at(way)
         before = self._peers.get(other)
         if before is None or before.life != life:
             self._peers.pop(other, None)
@@ -220,12 +272,33 @@ class Balance:
             door.close()
 
     def _part(self, other: int, peer: _Peer) -> None:
-        """A life of another shard is over: what was on its way to it, and at its door, is taken."""
+        """A life of another shard is over: what was on its way to it is taken, and so is, a part at
+        a time, what waits at its door. A storm may have left thousands there."""
         self._take_back(other, peer)
         self.loads.settle(other)
         if peer.door is not None:
-            self._accept(peer.door, _ALL)
+            self._orphans.append(peer.door)
+            peer.door = None
         peer.close()
+        self._go_round()
+
+    def _go_round(self) -> None:
+        """Take clients at the doors of those who take none: a part of them at each, so that it
+        takes no longer however many doors there are."""
+        doors = [
+            peer.door
+            for other, peer in self._peers.items()
+            if peer.door is not None and self.loads.all()[other] is None
+        ]
+        each = max(1, self._at_doors // max(1, len(doors) + len(self._orphans)))
+        if self._retired:
+            each = _ALL
+        for door in doors:
+            self._accept(door, each)
+        for door in list(self._orphans):
+            if self._accept(door, each):
+                self._orphans.remove(door)
+                door.close()
 
     # Giving.
 
@@ -239,12 +312,6 @@ class Balance:
             return False
         self.loads.gave(taker)
         return True
-
-    def _take_over(self, other: int, peer: _Peer) -> None:
-        """Another shard takes nobody just now."""
-        self._take_back(other, peer)
-        if peer.door is not None:
-            self._accept(peer.door, _BATCH)
 
     def _take_back(self, other: int, peer: _Peer) -> None:
         """Place anew what was given to a shard that has not taken it."""
@@ -271,7 +338,7 @@ class Balance:
     def _take(self, way: socket.socket) -> None:
         shard, life = self._ways[way]
         for _ in range(_BATCH):
-            if not self._has_room(1):
+            if not (self._ready() and self._has_room(1)):
                 return
             try:
                 data, fds, _, _ = socket.recv_fds(way, 1, 1)

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
 from websockets.exceptions import InvalidMessage
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -28,7 +28,7 @@ from websockets.server import ServerProtocol
 from hub.core.config import Websocket
 from shards import protocol
 from shards.bucket import Bucket
-from shards.guests import Guests
+from shards.guests import Bound, Guests
 from shards.session import Session
 
 _CLOSE_S = 2.0
@@ -72,6 +72,10 @@ class House(Protocol):
     leaving: bool
     stalled: int
 
+    @property
+    def high_bytes(self) -> int:
+        """How much a connection may leave unsent."""
+
     def now_s(self) -> float:
         """The time by which clients are judged."""
 
@@ -86,7 +90,12 @@ class Connection(asyncio.Protocol):
     """A client's socket, from accept to close."""
 
     def __init__(
-        self, house: House, settings: Websocket, make_session: Callable[[Connection], Session]
+        self,
+        house: House,
+        settings: Websocket,
+        make_session: Callable[[Connection], Session],
+        *,
+        crowded: bool = False,
     ) -> None:
         self.address = ""
         self.due_s = 0.0
@@ -106,7 +115,9 @@ class Connection(asyncio.Protocol):
         self._blocked = False
         self._reading = True
         self._reasons: set[str] = set()
+        self._crowded = crowded
         self._no_room = ""
+        self._guest = False
         self._stranger = False
         self._deadline_s = math.inf
         self._pinged_s = 0.0
@@ -123,19 +134,20 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours."""
         self._transport = cast("asyncio.Transport", transport)
-        high = self._settings.outbox_bytes
-        self._transport.set_write_buffer_limits(high=high, low=high // 4)
+        self.limit(self._house.high_bytes)
         self._fd = int(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._house.joined(self)
-        self._no_room = self._house.guests.no_room(self.address)
+        guests = self._house.guests
+        self._no_room = (guests.crowded if self._crowded else guests.no_room)(self.address)
         window_s = self._settings.auth_window_s
         if self._no_room:
             window_s = min(window_s, _CLOSE_S)
         else:
-            self._stranger = True
-            self._house.guests.stranger(self.address, 1)
+            self._guest = self._stranger = True
+            guests.connection(self.address, 1)
+            guests.stranger(self.address, 1)
         self.due_s = self._deadline_s = self._house.now_s() + window_s
         if self._house.leaving:
             self.close(protocol.GOING_AWAY, "the server is going away")
@@ -164,6 +176,9 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self.session.gone()
         self._no_stranger()
+        self._let_go()
+        if self._guest:
+            self._house.guests.connection(self.address, -1)
         self._house.left(self)
 
     def pause_writing(self) -> None:
@@ -183,6 +198,11 @@ class Connection(asyncio.Protocol):
         self.pay()
 
     # From the session.
+
+    @property
+    def high_bytes(self) -> int:
+        """How much may be left unsent."""
+        return self._house.high_bytes
 
     def write(self, data: bytes) -> int:
         """Send whole frames; the descriptor that the next may be written to at once, -1 for none:
@@ -228,7 +248,7 @@ class Connection(asyncio.Protocol):
         """Send what the session is owed, a part at a time."""
         if self.session is None or not self._open or self._blocked or self._house.holding:
             return
-        if self.session.unblocked(self._settings.outbox_bytes // 2):
+        if self.session.unblocked(self.high_bytes // 2):
             self._loop.call_soon(self.pay)
 
     def spawn(self, work: Awaitable[None]) -> None:
@@ -238,6 +258,15 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self._work.discard)
 
     # From the gateway.
+
+    def limit(self, high_bytes: int) -> None:
+        """From so many unsent bytes on the socket takes no more."""
+        self._transport.set_write_buffer_limits(high=high_bytes, low=high_bytes // 4)
+
+    def unsent_bytes(self) -> int:
+        """How much waits for the socket to take it, or for a reply that goes first."""
+        withheld = self.session.withheld_bytes if self.session is not None else 0
+        return self._transport.get_write_buffer_size() + withheld
 
     def tend(self, now_s: float) -> None:
         """Deadlines, keep-alive, and what to do with a client that does not read."""
@@ -287,6 +316,9 @@ class Connection(asyncio.Protocol):
             data = b"\n"  # a client of wss:// waits for an answer: it has said all it will
         self._ws.receive_data(data)
         events = self._ws.events_received()
+        failed = self._ws.close_sent if self._open else None
+        if failed is not None and failed.code == CloseCode.MESSAGE_TOO_BIG:
+            self._house.guests.bounds[Bound.TOO_LARGE] += 1
         for event in events:
             if isinstance(event, Request):
                 self._shake_hands(event)
@@ -297,9 +329,12 @@ class Connection(asyncio.Protocol):
 
     def _hold_back(self, wait_s: float) -> None:
         """It has said too much. A stranger that goes on like this has to go."""
+        bounds = self._house.guests.bounds
+        bounds[Bound.HELD_BACK] += 1
         checking = self.session is not None and self.session.checking
         talks_for_s = self._bucket.dry_for_s(self._loop.time())
         if self._stranger and not checking and talks_for_s > _ABUSE_S and self._open:
+            bounds[Bound.FLOODED] += 1
             self.close(protocol.POLICY_VIOLATION, "too many messages before authentication")
         self._read_within(wait_s)
 
@@ -382,6 +417,7 @@ class Connection(asyncio.Protocol):
             self._take_message(message)
         elif len(self._parts) >= _MOST_FRAGMENTS:
             self._parts.clear()
+            self._house.guests.bounds[Bound.FRAGMENTS] += 1
             self.close(protocol.POLICY_VIOLATION, "a message in too many fragments")
 
     def _take_message(self, message: bytes) -> None:
@@ -435,10 +471,21 @@ class Connection(asyncio.Protocol):
         """The client has not authenticated in time."""
         if self._no_room:
             self._cut()
-        elif self.session is None:
+            return
+        if self.session is not None and self.session.identity is not None:
+            return
+        self._house.guests.bounds[Bound.AUTH_TIMEOUTS] += 1
+        if self.session is None:
             self._transport.abort()
-        elif self.session.identity is None:
+        else:
             self.close(protocol.AUTH_TIMEOUT, "auth timeout")
+
+    def _let_go(self) -> None:
+        """Keep nothing that keeps this connection: all of it is freed now, and not when garbage
+        is collected, which for what has lived a while is hardly ever."""
+        self.session = None
+        self._ws.parser.close()
+        self._ws.parser_exc = self._ws.handshake_exc = None
 
     def _no_stranger(self) -> None:
         if self._stranger:

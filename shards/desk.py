@@ -47,12 +47,18 @@ class Desk:
         self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
         self.slices = Slices()
+        self.refused_symbols = 0
         self._waiting: dict[tuple[str, bytes], dict[Row, SubscribeTicket]] = {}
         self._tickets: dict[SubscribeTicket, None] = {}
         self._pending: dict[Client, int] = defaultdict(int)
 
     def __repr__(self) -> str:
         return f"<Desk {self.index!r}, {len(self._tickets)} tickets>"
+
+    @property
+    def waiting(self) -> int:
+        """How many subscribes wait for their answer."""
+        return len(self._tickets)
 
     # Sessions ask.
 
@@ -255,6 +261,7 @@ class Desk:
                     room -= 1
                 else:
                     row.problem = f"this connection holds {limit} symbols already"
+                    self.refused_symbols += 1
                     continue
                 row.broker = before.broker if before else ticket.broker
                 row.feed = before.feed if before else feed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,9 @@ from shards import protocol
 from shards.balance import Balance
 from shards.connection import Connection
 from shards.guests import Guests
+from shards.intake import Intake, room_for
 from shards.loads import BEAT_S
+from shards.marks import Mark
 from shards.session import Session
 from shards.tally import Tally
 
@@ -28,6 +31,7 @@ _BATCH = 100
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REST_S = 0.5
 _GOODBYE_S = 1.5
+_ENDLESS = 1 << 30
 
 
 class Gateway:
@@ -48,6 +52,8 @@ class Gateway:
         self._seldom = Seldom()
         self._empty = asyncio.Event()
         self._resting: asyncio.TimerHandle | None = None
+        self._pausing: asyncio.TimerHandle | None = None
+        self._ways_first = False
         self._clock = self._loop.time
         self._awake = Awake()
         self.holding = False
@@ -55,15 +61,20 @@ class Gateway:
         self.accepted = 0
         self.refused = 0
         self.stalled = 0
-        self._listener = _listen(settings.websocket.host, settings.websocket.port)
+        websocket = settings.websocket
+        self._listener = _listen(websocket.host, websocket.port)
+        self.intake = Intake(websocket.accept_rate, _room(settings.hub.shards), self._clock())
+        self._mark = Mark(websocket.outbox_bytes, websocket.shard_outbox_bytes)
         self._balance = Balance(
             runtime_dir,
             shard,
             settings.hub.shards,
             self._listener,
             adopt=self._adopt,
-            accept=self._accept_from,
+            accept=self._accept_at_door,
             full=self._rest,
+            ready=self._is_ready,
+            at_doors=self.intake.at_doors(BEAT_S),
             watch=self._loop.add_reader,
             unwatch=self._loop.remove_reader,
             packing=_packing(settings.websocket),
@@ -77,7 +88,7 @@ class Gateway:
                 settings.hub.shards,
                 loads.present,
             ),
-            lambda: sum(load or 0 for load in loads.all()),
+            loads.total,
         )
         self._loop.add_reader(self._listener, self._accept)
         self._beating = self._loop.call_later(BEAT_S, self._beat)
@@ -92,14 +103,21 @@ class Gateway:
         """The time by which clients are judged; it stands still while this process does."""
         return self._awake.look(self._clock())
 
+    @property
+    def high_bytes(self) -> int:
+        """How much a connection may leave unsent before its ticks are conflated."""
+        return self._mark.bytes
+
     def joined(self, connection: Connection) -> None:
         """A connection has begun."""
         self._connections.add(connection)
+        self._fit()
 
     def left(self, connection: Connection) -> None:
         """A connection has ended."""
         self._connections.discard(connection)
-        self._balance.loads.add(-1)
+        self._fit()
+        self._gone()
         if not self._connections:
             self._empty.set()
 
@@ -148,6 +166,10 @@ class Gateway:
             if connection.session
         )
 
+    def unsent_bytes(self) -> int:
+        """How much is on its way to clients and was not taken by the kernel yet."""
+        return sum(connection.unsent_bytes() for connection in self._connections)
+
     def lost(self) -> int:
         """How many clients that others gave to this shard found no descriptor."""
         return self._balance.lost
@@ -157,11 +179,12 @@ class Gateway:
         at the door, go to other shards; without any they are told goodbye like the rest."""
         self.leaving = True
         self._beating.cancel()
-        if self._resting is not None:
-            self._resting.cancel()
+        for timer in (self._resting, self._pausing):
+            if timer is not None:
+                timer.cancel()
         self._balance.retire()
         self._loop.remove_reader(self._listener)
-        self._accept_from(self._listener, _BACKLOG)
+        self._accept_at_door(self._listener, _BACKLOG)
         self._listener.close()
         await asyncio.sleep(0)  # those just taken get their connections
         for connection in list(self._connections):
@@ -183,41 +206,92 @@ class Gateway:
         self._balance.tend()
 
     def _accept(self) -> None:
-        self._accept_from(self._listener, _BATCH)
-
-    def _accept_from(self, listener: socket.socket, most: int) -> None:
-        """Take the clients that wait at a listener, this shard's or that of one who does not."""
-        for _ in range(most):
-            try:
-                sock, _ = listener.accept()
-            except BlockingIOError:
+        for _ in range(_BATCH):
+            if not self._is_ready() or self._accept_one(self._listener):
                 return
-            except OSError as error:
-                if error.errno in _FULL:
-                    self._rest(error)
-                    return
-                if error.errno == errno.EINVAL:  # its owner has shut it
-                    return
-                continue
-            self.accepted += 1
-            self._balance.place(sock)
+
+    def _accept_at_door(self, door: socket.socket, most: int) -> bool:
+        """Take clients that wait at the door of a shard that takes nobody, without waiting for
+        this shard's own turn; whether none is left there."""
+        for _ in range(most):
+            if self.intake.crammed and not self.leaving:
+                return False
+            if (ended := self._accept_one(door)) is not None:
+                return ended
+        return False
+
+    def _accept_one(self, listener: socket.socket) -> bool | None:
+        """Take a client that waits at a listener, this shard's or another's. None when there may be
+        more, True when there is none, False when none can be taken."""
+        try:
+            sock, _ = listener.accept()
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            if error.errno in _FULL:
+                self._rest(error)
+                return False
+            return True if error.errno == errno.EINVAL else None  # its owner has shut it
+        self.accepted += 1
+        self._balance.place(sock)
+        return None
 
     def _adopt(self, sock: socket.socket) -> None:
         """A socket is this shard's own."""
         sock.setblocking(False)
+        crowded = self.intake.full
+        self.intake.took()
         self._balance.loads.add(1)
-        task: asyncio.Task[object] = asyncio.ensure_future(self._open(sock))
+        self._balance.crowd(full=self.intake.full)
+        task: asyncio.Task[object] = asyncio.ensure_future(self._open(sock, crowded=crowded))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _open(self, sock: socket.socket) -> None:
+    async def _open(self, sock: socket.socket, *, crowded: bool) -> None:
+        make, websocket = self._make_session, self._settings.websocket
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Connection(self, self._settings.websocket, self._make_session), sock
+                lambda: Connection(self, websocket, make, crowded=crowded), sock
             )
         except OSError:  # it went away before it was ours
-            self._balance.loads.add(-1)
+            self._gone()
             sock.close()
+
+    def _gone(self) -> None:
+        """A socket that was this shard's own is there no more."""
+        self.intake.left()
+        self._balance.loads.add(-1)
+        self._balance.crowd(full=self.intake.full)
+
+    def _fit(self) -> None:
+        """There are more connections, or fewer: so is what each may leave unsent."""
+        if self._mark.fit(len(self._connections)):
+            for connection in self._connections:
+                connection.limit(self.high_bytes)
+
+    def _is_ready(self) -> bool:
+        """Whether another client may be taken up now; if not, all wait for a moment."""
+        wait_s = 0.0 if self.leaving else self.intake.wait_s(self._clock())
+        if wait_s and self._pausing is None:
+            self.intake.paused += 1
+            self._loop.remove_reader(self._listener)
+            self._balance.hold()
+            self._pausing = self._loop.call_later(wait_s, self._go_on)
+        return not wait_s
+
+    def _go_on(self) -> None:
+        """The moment is over: this shard's own door and what others give come first in turn."""
+        self._pausing = None
+        if self._resting is not None:
+            self._balance.release()
+            return
+        self._ways_first = not self._ways_first
+        for take in (self._balance.take, self._accept)[:: 1 if self._ways_first else -1]:
+            take()
+        if self._pausing is None:
+            self._balance.release()
+            if self._resting is None:
+                self._loop.add_reader(self._listener, self._accept)
 
     def _rest(self, error: OSError) -> None:
         """No descriptor or memory left: those who are here live on, new ones wait a little or go
@@ -232,8 +306,25 @@ class Gateway:
 
     def _rested(self) -> None:
         self._resting = None
-        self._loop.add_reader(self._listener, self._accept)
+        if self._pausing is None:
+            self._loop.add_reader(self._listener, self._accept)
         self._balance.resume()
+
+
+def raise_limit() -> None:
+    """Let this process have as many descriptors as it may: the default is for programs that have
+    few (1024)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _room(shards: int) -> int:
+    """How many clients this process has descriptors for."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return room_for(_ENDLESS if limit == resource.RLIM_INFINITY else limit, open_now, shards - 1)
 
 
 def _packing(settings: Websocket) -> Packing | None:

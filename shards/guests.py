@@ -6,7 +6,9 @@ A limit of 0 is no limit. Refusals are logged seldom, by address, and never with
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from hub.auth.records import id_of
@@ -17,8 +19,28 @@ from shards.tally import Kind, Tally
 _LONGEST = 200
 
 
+class Bound(StrEnum):
+    """What clients have run into, as `hub status --json` names it; each is counted by Guests."""
+
+    MAX_CONNECTIONS = "max_connections"
+    MAX_ADDRESS_CONNECTIONS = "max_address_connections"
+    MAX_UNAUTHENTICATED = "max_unauthenticated"
+    DESCRIPTORS = "descriptors"
+    ORIGINS = "origins"
+    MAX_USER_SESSIONS = "max_user_sessions"
+    SYMBOLS = "symbols"
+    AUTH_TIMEOUTS = "auth_timeouts"
+    FLOODED = "flooded"
+    HELD_BACK = "held_back"
+    PACED = "paced"
+    TOO_LARGE = "too_large"
+    FRAGMENTS = "fragments"
+    OVERRUN = "overrun"
+
+
 class Guests:
-    """One shard's view of the hub's clients. `connections` tells how many there are in all."""
+    """One shard's view of the hub's clients. `connections` tells how many there are in all;
+    `bounds` counts how often clients have run into what."""
 
     def __init__(
         self, settings: Websocket, tally: Tally, connections: Callable[[], int] = lambda: 0
@@ -29,6 +51,7 @@ class Guests:
         self._seldom = Seldom()
         self.refused_keys = 0
         self.turned_away = 0
+        self.bounds = Counter(dict.fromkeys(Bound, 0))
 
     def __repr__(self) -> str:
         return f"<Guests {self._tally!r}, {self.turned_away} turned away>"
@@ -39,20 +62,32 @@ class Guests:
         """Why a new connection from this address cannot be taken; empty when it can."""
         most = self._settings.max_connections
         if most and self._connections() > most:
-            return self._turn_away(address, f"the hub has {most} clients", "max_connections")
+            return self._turn_away(address, f"the hub has {most} clients", Bound.MAX_CONNECTIONS)
+        most = self._settings.max_address_connections
+        if most and self._tally.count(Kind.CONNECTIONS, address) >= most:
+            problem = f"this address has {most} connections already"
+            return self._turn_away(address, problem, Bound.MAX_ADDRESS_CONNECTIONS)
         most = self._settings.max_unauthenticated
         if most and self._tally.count(Kind.STRANGERS, address) >= most:
             problem = f"{most} connections from this address have not authenticated"
-            return self._turn_away(address, problem, "max_unauthenticated")
+            return self._turn_away(address, problem, Bound.MAX_UNAUTHENTICATED)
         return ""
+
+    def crowded(self, address: str) -> str:
+        """Why a connection for which there is no descriptor cannot be taken."""
+        return self._turn_away(address, "no shard has a descriptor left", Bound.DESCRIPTORS)
 
     def foreign(self, origin: str | None, host: str | None, address: str) -> bool:
         """Whether a page of this origin may not connect."""
         if origin is None or may_come(origin, host, self._settings.origins):
             return False
         shown = ascii(origin[:_LONGEST])
-        self._turn_away(address, f"a page of origin {shown} may not connect", "origins")
+        self._turn_away(address, f"a page of origin {shown} may not connect", Bound.ORIGINS)
         return True
+
+    def connection(self, address: str, number: int) -> None:
+        """A connection that was let in has begun (1) or ended (-1)."""
+        self._tally.add(Kind.CONNECTIONS, address, number)
 
     def stranger(self, address: str, number: int) -> None:
         """A connection has begun (1), or it is known now or gone (-1)."""
@@ -64,6 +99,7 @@ class Guests:
         """Why a user can have no other session; empty when it can."""
         most = self._settings.max_user_sessions
         if most and self._tally.count(Kind.SESSIONS, user) >= most:
+            self.bounds[Bound.MAX_USER_SESSIONS] += 1
             return f"user {user} has {most} sessions already (websocket.max_user_sessions)"
         return ""
 
@@ -82,6 +118,7 @@ class Guests:
 
     def symbol_problem(self, user: str) -> str:
         """What a user is told who may hold no more."""
+        self.bounds[Bound.SYMBOLS] += 1
         most = self._settings.max_user_symbols
         return f"user {user} holds {most} symbols already (websocket.max_user_symbols)"
 
@@ -95,12 +132,23 @@ class Guests:
         """Someone came with a key while keys cannot be checked; why is logged seldom, too."""
         self._seldom.warning(f"keys {problem}", "API keys: %s", problem)
 
-    def _turn_away(self, address: str, problem: str, setting: str) -> str:
+    def counted(self) -> dict[str, int]:
+        """What this shard has told all shards to count."""
+        return self._tally.mine()
+
+    def figures(self, refused_symbols: int) -> dict[str, int]:
+        """How often clients have run into what; some symbols were refused elsewhere."""
+        counts = {bound.value: self.bounds[bound] for bound in Bound}
+        counts[Bound.SYMBOLS.value] += refused_symbols
+        return counts
+
+    def _turn_away(self, address: str, problem: str, bound: Bound) -> str:
         self.turned_away += 1
+        self.bounds[bound] += 1
+        setting = "" if bound is Bound.DESCRIPTORS else f" (websocket.{bound})"
         self._seldom.warning(
-            f"{setting} {address}", "%s was turned away: %s (websocket.%s)",
-            address, problem, setting,
-        )  # fmt: skip
+            f"{bound} {address}", "%s was turned away: %s%s", address, problem, setting
+        )
         return problem
 
 

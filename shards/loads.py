@@ -20,6 +20,9 @@ from pathlib import Path
 BEAT_S = 0.25
 """Time between beats."""
 
+PRESENT_S = 5.0
+"""Age of a beat from which on a shard's clients are gone: they count nowhere any more."""
+
 STALE_S = 1.0
 """Age of a beat from which on a shard takes nobody."""
 
@@ -53,6 +56,12 @@ class Loads:
         """The load of each shard, None for one that takes nobody: it is not there, it is going, it
         has no room, or its loop stands still."""
         return [self._load(shard) for shard in range(self._shards)]
+
+    def total(self) -> int:
+        """How many clients all shards have, also those that take nobody just now."""
+        return sum(
+            self._clients(shard) for shard in range(self._shards) if self.present(shard, PRESENT_S)
+        )
 
     def present(self, shard: int, within_s: float) -> bool:
         """Whether a shard's loop has run within so many seconds."""
@@ -117,14 +126,17 @@ class Loads:
         self.serve(willing=True)
 
     def _load(self, shard: int) -> int | None:
-        words, row = self._words, self._row(shard)
-        if not (self.present(shard, STALE_S) and words[row + _WILLING]):
+        if not (self.present(shard, STALE_S) and self._words[self._row(shard) + _WILLING]):
             return None
+        return self._clients(shard)
+
+    def _clients(self, shard: int) -> int:
+        words = self._words
         coming = sum(
             words[self._given(other, shard)] - words[self._taken(shard, other)]
             for other in range(self._shards)
         )
-        return words[row + _CLIENTS] + coming
+        return words[self._row(shard) + _CLIENTS] + coming
 
     def _row(self, shard: int) -> int:
         return shard * self._width

@@ -3,7 +3,8 @@
 1. A client that keeps up has nothing here: its frames go straight to its socket.
 2. Behind, it is owed lines, not frames: the newest value of each topic when its turn comes, so
    memory is bounded by its own subscriptions and it never gets an old value after a newer one.
-3. Order updates are kept whole and in order; past the limit the client is closed, not skipped.
+3. Order updates are kept whole and in order; past their limit, by number or by size, the client is
+   closed, not skipped.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from collections.abc import Callable, Iterable
 
 from hub.core.hot import Line
 
+MOST_EVENT_BYTES = 64 << 20
+"""Order updates that one client may be owed, in bytes."""
+
 
 class Outbox:
     """The lines and order updates that one session is owed."""
 
-    __slots__ = ("_events", "_lines", "_max_events", "behind", "conflated")
+    __slots__ = ("_event_bytes", "_events", "_lines", "_max_events", "behind", "conflated")
 
     def __init__(self, max_events: int) -> None:
         self.behind = False
         self.conflated = 0
         self._lines: dict[Line, None] = {}
         self._events: deque[bytes] = deque()
+        self._event_bytes = 0
         self._max_events = max_events
 
     def __repr__(self) -> str:
@@ -55,9 +60,11 @@ class Outbox:
 
     def owe_event(self, frame: bytes) -> bool:
         """An order update has come; False when there are too many and the session must go."""
-        if len(self._events) >= self._max_events:
+        size = self._event_bytes + len(frame)
+        if len(self._events) >= self._max_events or size > MOST_EVENT_BYTES:
             return False
         self._events.append(frame)
+        self._event_bytes = size
         return True
 
     def settle(
@@ -74,6 +81,7 @@ class Outbox:
         while self._events and budget_bytes > 0:
             events.append(self._events.popleft())
             budget_bytes -= len(events[-1])
+            self._event_bytes -= len(events[-1])
         for line in sorted(self._lines, key=lambda line: line.seq):
             if budget_bytes <= 0:
                 break

@@ -27,7 +27,7 @@ from hub.core.model import Identity
 from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame
-from shards.guests import Guests
+from shards.guests import Bound, Guests
 from shards.outbox import Outbox
 from shards.tickets import Refusal, Ticket
 
@@ -38,6 +38,10 @@ class Wire(Protocol):
     """What a session needs of its connection."""
 
     address: str
+
+    @property
+    def high_bytes(self) -> int:
+        """How much may be left unsent."""
 
     def known(self) -> None:
         """The client has authenticated."""
@@ -125,6 +129,11 @@ class Session(Sink):
         who = self.identity.user if self.identity else "unknown"
         return f"<Session {who}, {len(self._desk.index.held(self))} symbols, {self.outbox!r}>"
 
+    @property
+    def withheld_bytes(self) -> int:
+        """How much of ticks waits for a reply that goes before them."""
+        return self._withheld_bytes if self._withheld else 0
+
     # From the client.
 
     @property
@@ -183,6 +192,9 @@ class Session(Sink):
         if not self.outbox.behind:
             self._write(frame)
         elif not self.outbox.owe_event(frame):
+            self._guests.bounds[Bound.OVERRUN] += 1
+            self._desk.accounts.leave(self)
+            self._tell()
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
     def event_lost(self) -> None:
@@ -263,6 +275,7 @@ class Session(Sink):
             self._wire.hold(reading=True)
         elif not self._held and full >= 1 and waiting:
             self._held = True
+            self._guests.bounds[Bound.PACED] += 1
             self._wire.hold(reading=False)
 
     def _refuse(self, error: RequestError) -> None:
@@ -291,7 +304,7 @@ class Session(Sink):
         """Withhold ticks, up to as much as a socket may; beyond that their lines are owed."""
         withheld.append((data, lines))
         self._withheld_bytes += len(data)
-        if self._withheld_bytes > self._settings.websocket.outbox_bytes:
+        if self._withheld_bytes > self._wire.high_bytes:
             self.outbox.fall_behind()
             for _, kept in withheld:
                 self.outbox.owe(kept)

@@ -27,7 +27,7 @@ from hub.runtime.role import Role, run
 from shards.backlog import Backlog
 from shards.connection import Connection
 from shards.desk import Desk
-from shards.gateway import Gateway
+from shards.gateway import Gateway, raise_limit
 from shards.session import Session
 from shards.wanted import Word
 
@@ -87,6 +87,7 @@ class Shard(Role):
         )
         self._control.start(self.background)
         await self.until(self._known, _FEEDS_S)
+        raise_limit()
         self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
         self._backlog = Backlog(time.monotonic(), time.process_time)
         self._serving = True
@@ -268,12 +269,19 @@ class Shard(Role):
             "pauses": self._backlog.pauses,
             "stalled": gateway.stalled,
             "accepted": gateway.accepted,
+            "accepts_paused": gateway.intake.paused,
+            "room": gateway.intake.room,
+            "unsent_bytes": gateway.unsent_bytes(),
+            "holders": self._desk.index.sessions,
+            "waiting": self._desk.waiting,
+            "counted": gateway.guests.counted(),
             "stale": self._stale,
             "faults": self._pump.faults,
             "forgotten": fanout.forgotten,
             "refused": gateway.refused,
             "refused_keys": gateway.guests.refused_keys,
             "turned_away": gateway.guests.turned_away,
+            "bounds": gateway.guests.figures(self._desk.refused_symbols),
             "lost": gateway.lost(),
             "compiled": hot.COMPILED,
         }

@@ -1,4 +1,4 @@
-"""What all shards count together: sessions and symbols by user, strangers by address.
+"""What all shards count together: sessions and symbols by user, connections by address.
 
 1. Every number has one writer: each shard has a part of its own, and a sum reads all parts.
 2. A part counts while its shard's loop beats; a shard that begins anew begins at zero.
@@ -13,10 +13,9 @@ from enum import IntEnum
 from pathlib import Path
 from zlib import crc32
 
-from shards.loads import shared
+from shards.loads import PRESENT_S, shared
 
 BUCKETS = 4096
-_PRESENT_S = 5.0
 _WORD = 4
 
 
@@ -26,6 +25,7 @@ class Kind(IntEnum):
     SESSIONS = 0
     SYMBOLS = 1
     STRANGERS = 2
+    CONNECTIONS = 3
 
 
 class Tally:
@@ -48,9 +48,14 @@ class Tally:
         self._map[mine : mine + self._part * _WORD] = bytes(self._part * _WORD)
 
     def __repr__(self) -> str:
+        return "<Tally " + ", ".join(f"{n} {name}" for name, n in self.mine().items()) + ">"
+
+    def mine(self) -> dict[str, int]:
+        """How many of each kind this shard has, whosever they are."""
         mine = self._words[self._me * self._part :]
-        counts = {kind: sum(mine[kind * BUCKETS : (kind + 1) * BUCKETS]) for kind in Kind}
-        return "<Tally " + ", ".join(f"{n} {kind.name.lower()}" for kind, n in counts.items()) + ">"
+        return {
+            kind.name.lower(): sum(mine[kind * BUCKETS : (kind + 1) * BUCKETS]) for kind in Kind
+        }
 
     def add(self, kind: Kind, name: str, number: int) -> None:
         """This shard has more of something, or less."""
@@ -62,7 +67,7 @@ class Tally:
         return sum(
             self._words[self._place(shard, kind, name)]
             for shard in range(self._shards)
-            if shard == self._me or self._present(shard, _PRESENT_S)
+            if shard == self._me or self._present(shard, PRESENT_S)
         )
 
     def _place(self, shard: int, kind: Kind, name: str) -> int:

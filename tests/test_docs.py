@@ -38,7 +38,7 @@ from hub.feeds.base import Feed, FeedHealth, Sink
 from hub.feeds.sim import SimFeed
 from shards import protocol
 from shards.desk import Desk
-from shards.guests import Guests
+from shards.guests import Bound, Guests
 from shards.session import Session
 from shards.tally import Tally
 from shards.wanted import ACCOUNTS
@@ -435,7 +435,7 @@ def figures() -> set[str]:
             elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("counts"):
                 parts = ast.walk(node.slice)
                 found |= {part.value for part in parts if isinstance(part, ast.Constant)}
-    return {*map(str, found), "in_s", "out_s"}
+    return {*map(str, found), *map(str, Bound), "in_s", "out_s"}
 
 
 def test_figures_exist() -> None:
@@ -482,6 +482,7 @@ class Wire:
     """A connection that keeps what is sent, and what is to be worked on."""
 
     address = "192.0.2.1"
+    high_bytes = 4 << 20
 
     def __init__(self) -> None:
         self.sent = b""

@@ -4,7 +4,8 @@ OpenAlgo hashes a key and a pepper with Argon2, which is slow by design, and its
 which of them a key belongs to. So each is tried, and what came of it is remembered.
 
 1. The loop never waits: all reading and all hashing is done in one thread, and a read waits for
-   one hash at most.
+   one hash at most. That thread and those in which Argon2 hashes are less urgent than the loop, or
+   its ticks would wait for them where cores are few.
 2. A key is hashed once, however many present it: those who come meanwhile wait for the same
    answer, and if one of them leaves the others still get it.
 3. What is remembered of a key is a keyed hash, under a key that dies with the process. It counts
@@ -18,9 +19,12 @@ which of them a key belongs to. So each is tried, and what came of it is remembe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import math
+import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,6 +48,7 @@ MAX_WAITING = 64
 MAX_REFUSED = 1000
 """Refused keys that are remembered."""
 
+_NICER = 10
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _NO_MEMORY = error_to_str(-22)  # ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key
@@ -87,7 +92,9 @@ class OpenAlgoVerifier:
         self._pepper = pepper
         self._cache_s = cache_s
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="openalgo-keys")
+        self._thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="openalgo-keys", initializer=_stand_back
+        )
         self._closed = False
         # Of all that is here the thread sets `_seen` alone, as a whole.
         self._seen = self._told = _Seen(None, frozenset(), "OpenAlgo's keys were not read yet")
@@ -246,6 +253,14 @@ class OpenAlgoVerifier:
         self._refused[digest] = None
         while len(self._refused) > MAX_REFUSED:
             del self._refused[next(iter(self._refused))]
+
+
+def _stand_back() -> None:
+    """Let this thread, and those it starts, have what the loop leaves. On Linux each has a niceness
+    of its own."""
+    with contextlib.suppress(OSError):  # a sandbox may forbid even this
+        me = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + _NICER)
 
 
 def _opens(key_hash: str, secret: str) -> bool:

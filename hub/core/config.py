@@ -133,6 +133,23 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
             "0 is no limit.",
         ),
     ] = 50_000
+    accept_rate: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections that a shard takes up each second; more wait in the kernel's "
+            "queue; 0 is no limit.",
+            extra={"unit": "1/s"},
+        ),
+    ] = 500
+    max_address_connections: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections of one address; more are answered with HTTP 503; 0 is no "
+            "limit. Behind a reverse proxy all clients have its address.",
+        ),
+    ] = 10_000
     max_unauthenticated: Annotated[
         int,
         Meta(
@@ -185,12 +202,21 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "bytes"},
         ),
     ] = 4 << 20
+    shard_outbox_bytes: Annotated[
+        int,
+        Meta(
+            ge=1 << 20,
+            description="Unsent bytes of all clients of a shard: with many clients each may have "
+            "only its part of them, though never less than 16 KiB.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 512 << 20
     max_order_updates: Annotated[
         int,
         Meta(
             ge=1,
             description="Unsent order updates of one client above which it is closed "
-            "(1013); they are never conflated.",
+            "(1013), as above 64 MiB of them; they are never conflated.",
         ),
     ] = 10_000
     stall_s: Annotated[

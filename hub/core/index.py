@@ -56,6 +56,11 @@ class Index(Generic[S]):
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions hold something, or held and are still there."""
+        return len(self._names)
+
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
 

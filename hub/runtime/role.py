@@ -97,7 +97,11 @@ class Role:
 
     def common_figures(self) -> dict[str, Any]:
         """What each role's heartbeat says beside its own figures."""
-        return {"started_s": self.started_s, "lag_ms": round(self.lag_s() * 1000, 3)}
+        return {
+            "started_s": self.started_s,
+            "lag_ms": round(self.lag_s() * 1000, 3),
+            "tasks": len(asyncio.all_tasks()),
+        }
 
     async def live(self) -> None:
         """From start to leave."""

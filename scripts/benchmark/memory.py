@@ -72,7 +72,7 @@ class Shard:
         """Publish ticks of the first of all symbols for a while."""
         load = Load(name="memory", clients=1, symbols=len(names), rate=_RATE, seconds=_TICKING_S)
         address = f"tcp://127.0.0.1:{self._ready['bus']}"
-        publisher = self._family.start("publisher", loads.encode(load), address)
+        publisher = self._family.start("publisher", loads.encode(load), "bus", address)
         publisher.wait("ready", 10)
         publisher.tell("start")
         publisher.wait("done", 4 * _TICKING_S)

@@ -42,8 +42,10 @@ def make_hub(request: pytest.FixtureRequest) -> Iterator[MakeHub]:
     """Makes hubs with flags of their own; those that still run are stopped in the end."""
     made: list[Hub] = []
 
-    def make(flags: dict[str, Any] | None = None, *, start: bool = True) -> Hub:
-        hub = Hub(getattr(request, "param", {}) | (flags or {}))
+    def make(
+        flags: dict[str, Any] | None = None, *, start: bool = True, descriptors: int = 0
+    ) -> Hub:
+        hub = Hub(getattr(request, "param", {}) | (flags or {}), descriptors)
         made.append(hub)
         return hub.start() if start else hub
 

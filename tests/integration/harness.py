@@ -61,9 +61,10 @@ class Process(NamedTuple):
 
 class Hub:
     """One hub in processes of its own; `flags` are `section.name` with values. The wire is that of
-    HUB_FLOW_WIRE unless a flag says another."""
+    HUB_FLOW_WIRE unless a flag says another. `descriptors` is how many each process may have, half
+    of them without asking."""
 
-    def __init__(self, flags: dict[str, Any] | None = None) -> None:
+    def __init__(self, flags: dict[str, Any] | None = None, descriptors: int = 0) -> None:
         self.dir = Path(tempfile.mkdtemp(prefix="hubtest-", dir="/tmp"))  # short: it holds sockets
         self.runtime_dir = self.dir / "run"
         self.keys = {
@@ -81,6 +82,7 @@ class Hub:
             "sim.symbols": 1000,
             "sim.rate": 20,
         } | (flags or {})
+        self._limits = [str(descriptors)] if descriptors else []
         self.children: dict[str, Process] = {}
         self.ever: set[int] = set()
         self.first: Message = {}
@@ -101,10 +103,11 @@ class Hub:
     def spawn(self) -> None:
         """Start it and wait for its first word, which may be an error."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+        arguments = ["-m", "tests.integration.runner", json.dumps(self.flags), *self._limits]
         with (self.dir / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.integration.runner", json.dumps(self.flags)],
-                cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+                [sys.executable, *arguments], cwd=ROOT, env=env,
+                stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self.ever.add(self._process.pid)
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)

@@ -1,4 +1,5 @@
-"""One hub for one test: its flags are the argument, what becomes of it goes to stdout as JSON.
+"""One hub for one test: its flags are the argument, what becomes of it goes to stdout as JSON. A
+second argument is how many descriptors each of its processes may have; it begins with half of them.
 
 The first line has the ports, or the error that kept the hub from starting; each further line has
 the state, pid and restarts of every child, whenever one of them has changed.
@@ -7,6 +8,7 @@ the state, pid and restarts of every child, whenever one of them has changed.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +21,8 @@ from hub.supervisor import Supervisor
 
 def main() -> int:
     """Run the hub until it is told to stop; its exit code."""
+    for most in map(int, sys.argv[2:]):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most // 2, most))
     try:
         supervisor = Supervisor(load(flags=json.loads(sys.argv[1])), _report)
     except HubError as error:

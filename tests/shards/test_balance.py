@@ -32,8 +32,12 @@ def room() -> Iterator[Path]:
 class Hall:
     """Some shards in one process; sockets are placed, and read at their other end."""
 
-    def __init__(self, room: Path, shards: int, packing: Packing | None = None) -> None:
+    def __init__(
+        self, room: Path, shards: int, packing: Packing | None = None, at_doors: int = 100
+    ) -> None:
         self.room = room
+        self.at_doors = at_doors
+        self.is_ready = [True] * shards
         self.packing = packing
         self.shards = shards
         self.adopted: list[list[socket.socket]] = [[] for _ in range(shards)]
@@ -58,6 +62,8 @@ class Hall:
             full=self.full.append,
             watch=loop.add_reader,
             unwatch=loop.remove_reader,
+            ready=lambda: self.is_ready[shard],
+            at_doors=self.at_doors,
             packing=self.packing,
         )
 
@@ -99,13 +105,14 @@ class Hall:
             with contextlib.suppress(ValueError):  # closed by the test
                 balance.close()
 
-    def _accept(self, shard: int, listener: socket.socket, most: int) -> None:
+    def _accept(self, shard: int, listener: socket.socket, most: int) -> bool:
         for _ in range(most):
             try:
                 sock, _ = listener.accept()
             except BlockingIOError:
-                return
+                return True
             self.balances[shard].place(sock)
+        return False
 
     def _adopt(self, shard: int, sock: socket.socket) -> None:
         self.balances[shard].loads.add(1)
@@ -249,6 +256,123 @@ def test_a_shard_that_stands_still_is_given_nobody_and_its_guests_are_taken(room
         hall.balances[1].tend()
         hall.place(0)
         assert await hall.settled(4) == [3, 1], "awake again, it takes its part"
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_at_the_door_of_one_that_stands_still_some_are_taken_each_time(room: Path) -> None:
+    async def main() -> None:
+        hall = await Hall(room, 2, at_doors=3).met()
+        for _ in range(5):
+            hall.knock(1)
+        _stop(hall.balances[1])
+        for there in (3, 5):
+            hall.balances[0].tend()
+            assert await hall.settled(there) == [there, 0]
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_at_the_door_of_one_that_has_ended_too_and_none_is_lost(room: Path) -> None:
+    """A storm may have left thousands there: all at once they would be a stall of a second. What
+    comes there as long as it is open is taken as well."""
+
+    async def main() -> None:
+        hall = await Hall(room, 2, at_doors=3).met()
+        hall.doors[1].setblocking(False)
+        for _ in range(8):
+            hall.knock(1)
+        hall.balances[1].close()
+        await until(lambda: hall.adopted[0])
+        assert await hall.settled(3) == [3, 0]
+        late = hall.knock(1)
+        for there in (6, 9):
+            hall.balances[0].tend()
+            assert await hall.settled(there) == [there, 0]
+        hall.adopted[0][-1].send(b"here")
+        assert late.recv(10) == b"here"
+        assert len(hall.balances[0]._orphans) == 1
+        hall.balances[0].tend()
+        assert not hall.balances[0]._orphans
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_one_that_goes_takes_all_who_wait_at_the_door_of_one_that_has_gone(room: Path) -> None:
+    async def main() -> None:
+        hall = await Hall(room, 2, at_doors=1).met()
+        for _ in range(5):
+            hall.knock(1)
+        hall.balances[1].close()
+        await until(lambda: hall.balances[0]._orphans)
+        hall.balances[0].retire()
+        assert await hall.settled(5) == [5, 0]
+        assert not hall.balances[0]._orphans
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_one_without_room_is_given_nobody_and_its_guests_are_taken(room: Path) -> None:
+    async def main() -> None:
+        hall = await Hall(room, 2).met()
+        hall.balances[0].loads.add(5)
+        hall.balances[1].crowd(full=True)
+        hall.place(0)
+        hall.place(1)
+        assert await hall.settled(2) == [2, 0]
+        hall.knock(1)
+        hall.balances[0].tend()
+        assert await hall.settled(3) == [3, 0]
+        hall.balances[0].crowd(full=True)
+        hall.place(1)
+        assert await hall.settled(4) == [3, 1], "nobody has room: it is told so where it is"
+        hall.balances[1].pause()
+        hall.balances[1].crowd(full=False)
+        assert hall.balances[0].loads.all()[1] is None, "another reason holds still"
+        hall.balances[1].resume()
+        hall.place(0)
+        assert await hall.settled(5) == [3, 2]
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_while_it_holds_what_is_given_waits_on_its_way(room: Path) -> None:
+    async def main() -> None:
+        hall = await Hall(room, 3).met()
+        hall.balances[0].loads.add(5)
+        hall.balances[2].loads.add(5)
+        hall.balances[1].hold()
+        for _ in range(4):
+            hall.place(0)
+        assert hall.balances[0].loads.all() == [5, 4, 5], "it counts all the same"
+        hall.is_ready[1] = False
+        hall.balances[1].take()
+        assert sum(map(len, hall.adopted)) == 0
+        hall.is_ready[1] = True
+        hall.balances[1].release()
+        assert await hall.settled(4) == [0, 4, 0]
+        hall.close()
+
+    asyncio.run(main())
+
+
+def test_a_way_that_is_made_while_it_holds_is_not_read_before_it_ends(room: Path) -> None:
+    async def main() -> None:
+        hall = Hall(room, 2)
+        hall.balances[1].hold()
+        await hall.met()
+        hall.balances[0].loads.add(5)
+        hall.place(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert sum(map(len, hall.adopted)) == 0
+        hall.balances[1].release()
+        assert await hall.settled(1) == [0, 1]
         hall.close()
 
     asyncio.run(main())

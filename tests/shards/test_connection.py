@@ -265,6 +265,7 @@ def test_what_breaks_the_rules_is_closed_with_its_code(
             raw.writer.write(b"".join(sent))
             assert await raw.code() == code
             await raw.ended()
+            assert one.gateway.guests.figures(0)["too_large"] == (code == 1009)
             await raw.close()
             await one.empty()
 
@@ -327,6 +328,7 @@ def test_more_requests_than_may_wait_are_answered_in_order(uv: bool) -> None:
             for number in range(3000):
                 raw.send(TEXT, b'{"action": "ping", "_pingId": %d}' % number)
             await until(lambda: "requests" in one.connection()._reasons)
+            assert one.gateway.guests.figures(0)["paced"] == 1
             one.may_answer.set()
             await raw.receive()
             found = [json.loads((await raw.receive())[1])["_pingId"] for _ in range(3000)]
@@ -349,6 +351,7 @@ def test_whoever_does_not_authenticate_in_time_is_closed_with_4401(uv: bool) -> 
                 await client.recv()
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 4401
+            assert one.gateway.guests.figures(0)["auth_timeouts"] == 1
 
     live(main, uv=uv)
 
@@ -452,6 +455,9 @@ def test_a_stranger_that_floods_is_not_read_and_has_to_go(
             assert await raw.code() == 1008
             strange = read()
             await raw.ended()
+            counts = one.gateway.guests.figures(0)
+            assert counts["flooded"] == 1
+            assert counts["held_back"] > 1
             await talking
             await raw.close()
             assert strange < 1000, "what it may say in so short a time"
@@ -555,6 +561,7 @@ def test_a_message_in_fragments_without_end_is_closed_with_1008(uv: bool) -> Non
             raw = await one.raw()
             raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
             await raw.receive()
+            assert one.gateway.guests.figures(0)["fragments"] == 0
             raw.send(TEXT, b"", fin=False)
             for _ in range(1022):
                 raw.send(CONT, b"", fin=False)
@@ -564,6 +571,7 @@ def test_a_message_in_fragments_without_end_is_closed_with_1008(uv: bool) -> Non
             for _ in range(1023):
                 raw.send(CONT, b"", fin=False)
             assert await raw.code() == 1008
+            assert one.gateway.guests.figures(0)["fragments"] == 1
             await raw.close()
 
     live(main, uv=uv)
@@ -631,7 +639,9 @@ def test_two_of_what_says_who_comes_are_a_bad_request(name: str, uv: bool) -> No
     live(main, uv=uv)
 
 
-@pytest.mark.parametrize("limit", ["max_connections", "max_unauthenticated"])
+@pytest.mark.parametrize(
+    "limit", ["max_connections", "max_unauthenticated", "max_address_connections"]
+)
 def test_one_too_many_is_answered_with_503(limit: str, uv: bool) -> None:
     async def main() -> None:
         async with house(websocket={limit: 1}) as one:

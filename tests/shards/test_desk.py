@@ -267,6 +267,7 @@ def test_symbols_that_are_held_already_take_none_of_the_room_for_new_ones() -> N
     hold(desk, client, 1, A)
     ticket = ask(desk, client, 2, A, B, C)
     assert [bool(problem) for problem in problems(ticket)] == [False, False, True]
+    assert desk.refused_symbols == 1
 
 
 def test_after_a_pause_of_the_process_a_feed_has_its_time_all_the_same() -> None:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import logging
 import socket
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.server import ServerProtocol
 
 from hub.core import topics
 from hub.core.errors import StartError
 from hub.core.model import Mode
-from shards import connection, gateway
+from shards import connection, gateway, intake
+from shards.session import Session
 from tests.shards.house import (
     CLOSE,
     PONG,
@@ -383,6 +389,336 @@ def test_a_storm_finds_room_at_the_door() -> None:
         for client in clients:
             client.close()
         assert taken == many
+
+
+# How many it takes up.
+
+
+def still(*houses: House) -> list[float]:
+    """The time for these, which stands still until the test moves it on."""
+    now_s = [houses[0].gateway._clock() + 1]
+    for one in houses:
+        one.gateway._clock = lambda: now_s[0]
+    return now_s
+
+
+async def knocked(one: House, how_many: int) -> list[Raw]:
+    """Clients that have connected and say nothing yet."""
+    found = [await asyncio.open_connection("127.0.0.1", one.port) for _ in range(how_many)]
+    return [Raw(*streams) for streams in found]
+
+
+async def has(one: House, how_many: int, now_s: list[float] | None = None) -> None:
+    """Wait until it has so many connections, in which time its time may go on."""
+    async with asyncio.timeout(20):
+        while len(one.gateway) != how_many:
+            if now_s is not None:
+                now_s[0] += 0.01
+            await asyncio.sleep(0.005)
+
+
+async def spun() -> None:
+    """Time enough for whatever would happen."""
+    await asyncio.sleep(0.05)
+
+
+def test_it_takes_up_so_many_a_second_and_the_rest_waits(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"accept_rate": 20}) as one:
+            now_s = still(one)
+            clients = await knocked(one, 10)
+            await until(lambda: one.gateway.intake.paused)
+            await spun()
+            assert one.gateway.accepted == len(one.gateway) == 1
+            for there in (2, 3):
+                now_s[0] += 1 / 20
+                await has(one, there)
+                await spun()
+                assert one.gateway.accepted == there
+            await has(one, 10, now_s)
+            for client in clients:
+                assert (await client.shake_hands()).startswith("HTTP/1.1 101 ")
+                await client.close()
+
+    live(main, uv=uv)
+
+
+def test_no_rate_is_no_limit(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"accept_rate": 0}) as one:
+            still(one)
+            clients = await knocked(one, 100)
+            await until(lambda: len(one.gateway) == 100)
+            assert one.gateway.intake.paused == 0
+            for client in clients:
+                await client.close()
+
+    live(main, uv=uv)
+
+
+@contextlib.asynccontextmanager
+async def given(path: Path, how_many: int) -> AsyncIterator[tuple[House, House, list[float]]]:
+    """Two shards whose time stands still. The first has given clients to the second, which has
+    taken one of them up and may take no more for now; neither looks after the other."""
+    rate = {"accept_rate": 20}
+    first = House(path, 0, hub={"shards": 2}, websocket=rate)
+    second = House(path, 1, hub={"shards": 2}, websocket=rate | {"port": first.port})
+    await until(lambda: first.gateway._balance._ways and second.gateway._balance._ways)
+    for one in (first, second):
+        one.gateway._beating.cancel()
+    now_s = still(first, second)
+    asyncio.get_running_loop().remove_reader(second.gateway._listener)
+    first.gateway._balance.loads.add(50)
+    clients = []
+    while first.gateway.accepted < how_many:  # the kernel brings some to the other's door
+        clients.append(socket.create_connection(("127.0.0.1", first.port)))
+        await asyncio.sleep(0.01)
+    await has(second, 1)
+    await spun()
+    yield first, second, now_s
+    for sock in clients:
+        sock.close()
+    for one in (first, second):
+        if not one.gateway.leaving:
+            await one.gateway.drain()
+        await one.empty()
+
+
+def test_who_is_handed_over_counts_where_it_goes(uv: bool) -> None:
+    """Else the shard to which all others give would take up as much as all of them may."""
+
+    async def main() -> None:
+        with faults() as found, room() as path:
+            async with given(path, 6) as (first, second, now_s):
+                assert [len(first.gateway), len(second.gateway)] == [0, 1]
+                asked, ready = count(), second.gateway._balance._ready
+                second.gateway._balance._ready = lambda: next(asked) >= 0 and ready()
+                await spun()
+                assert next(asked) < 50, "the others wait on their way: nobody looks all the time"
+                for there in (2, 3, 4, 5, 6):
+                    now_s[0] += 1 / 20
+                    await has(second, there)
+                    await spun()
+                    assert [len(first.gateway), len(second.gateway)] == [0, there]
+            assert not found
+
+    live(main, uv=uv)
+
+
+def test_one_that_drains_passes_on_what_it_has_not_taken_up(uv: bool) -> None:
+    async def main() -> None:
+        with faults() as found, room() as path:
+            async with given(path, 6) as (first, second, now_s):
+                await second.gateway.drain()
+                await has(first, 5, now_s)
+            assert not found
+
+    live(main, uv=uv)
+
+
+def test_its_own_door_does_not_starve_that_of_one_that_stands_still(uv: bool) -> None:
+    """It has always somebody at its own door, so it is always dry when it looks at the other's."""
+
+    async def main() -> None:
+        async with house(hub={"shards": 1}, websocket={"accept_rate": 8}) as one:
+            now_s = still(one)
+            with socket.create_server(("127.0.0.1", 0)) as door:
+                door.setblocking(False)
+                there = [socket.create_connection(door.getsockname()) for _ in range(3)]
+                clients = await knocked(one, 8)
+                await until(lambda: len(one.gateway) == 1)
+                assert not one.gateway._accept_at_door(door, one.gateway.intake.at_doors(0.25))
+                await until(lambda: len(one.gateway) == 2)
+                now_s[0] += 1 / 8
+                await spun()
+                assert len(one.gateway) == 2, "it pays for that"
+                for _ in range(2):
+                    one.gateway._accept_at_door(door, 1)
+                assert one.gateway._accept_at_door(door, 1), "none is left"
+            await has(one, 11, now_s)
+            for client in clients:
+                await client.close()
+            for sock in there:
+                sock.close()
+
+    live(main, uv=uv)
+
+
+def test_while_it_drains_all_are_taken_up_at_once(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CLOSE_S", 0.3)
+
+    async def main() -> None:
+        async with house(websocket={"accept_rate": 1}) as one:
+            still(one)
+            clients = await knocked(one, 10)
+            await until(lambda: one.gateway.intake.paused)
+            shaken = [asyncio.ensure_future(client.shake_hands()) for client in clients]
+            await asyncio.sleep(0)
+            await one.gateway.drain()
+            for shake, client in zip(shaken, clients, strict=True):
+                assert (await shake).startswith("HTTP/1.1 101 ")
+                assert await client.code() == 1001
+                await client.close()
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main, uv=uv)
+
+
+def test_without_a_descriptor_for_it_a_client_is_told_and_the_others_live_on(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            one.gateway.intake.room = 2
+            clients = [await one.raw() for _ in range(2)]
+            assert one.gateway._balance.loads.all() == [None]
+            (late,) = await knocked(one, 1)
+            assert (await late.shake_hands()).startswith("HTTP/1.1 503 ")
+            assert b"descriptor" in await late.reader.read()
+            await late.close()
+            await until(lambda: len(one.gateway) == 2)
+            assert (
+                one.gateway.guests.figures(0)["descriptors"] == one.gateway.guests.turned_away == 1
+            )
+            for client in clients:
+                client.send(TEXT, PING.encode())
+                await client.receive()
+            await clients.pop().close()
+            await until(lambda: one.gateway._balance.loads.all() == [1])
+            clients.append(await one.raw())
+            clients[-1].send(TEXT, PING.encode())
+            await clients[-1].receive()
+            for client in clients:
+                await client.close()
+
+    live(main, uv=uv)
+
+
+def test_more_than_can_be_told_so_wait_at_the_door(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them costs a descriptor until it has been answered: the reserve is not for all."""
+    monkeypatch.setattr(intake, "RESERVE", 8)
+
+    async def main() -> None:
+        async with house(websocket={"accept_rate": 0}) as one:
+            one.gateway.intake.room = 1
+            silent = await knocked(one, 10)
+            await until(lambda: one.gateway.intake.paused)
+            assert one.gateway.accepted == one.gateway.intake.here == 1 + 4
+            one.gateway._accept_at_door(one.gateway._listener, 100)
+            assert one.gateway.accepted == 1 + 4
+            for client in silent[:5]:
+                await client.close()
+            await until(lambda: one.gateway.accepted == 10)
+            for client in silent[5:]:
+                await client.close()
+
+    live(main, uv=uv)
+
+
+def test_a_client_of_a_full_shard_goes_where_there_is_room(uv: bool) -> None:
+    async def main() -> None:
+        with faults() as found, room() as path:
+            first = House(path, 0, hub={"shards": 2})
+            second = House(path, 1, hub={"shards": 2}, websocket={"port": first.port})
+            await until(lambda: first.gateway._balance._peers and second.gateway._balance._peers)
+            first.gateway.intake.room = 2
+            clients = [await asyncio.wait_for(first.known(), 20) for _ in range(12)]
+            assert [len(one.gateway) for one in (first, second)] == [2, 10]
+            assert first.gateway.guests.turned_away + second.gateway.guests.turned_away == 0
+            for client in clients:
+                await client.close()
+            for one in (first, second):
+                await one.empty()
+                await one.gateway.drain()
+            assert not found
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01"])
+@pytest.mark.parametrize("limit", ["", "max_address_connections"])
+def test_nothing_is_counted_of_who_went_before_it_had_shaken_hands(
+    said: bytes, limit: str, uv: bool
+) -> None:
+    async def main() -> None:
+        async with house(websocket={limit: 1} if limit else {}) as one:
+            clients = await knocked(one, 3)
+            for client in clients:
+                client.writer.write(said)
+            await until(lambda: one.gateway.accepted == 3)
+            for client in clients:
+                client.writer.transport.abort()
+            await one.empty()
+            assert not any(one.gateway.guests.counted().values())
+            assert one.gateway.intake.here == 0
+            assert one.gateway._balance.loads.all() == [0]
+
+    live(main, uv=uv)
+
+
+def test_what_has_gone_is_freed_at_once(uv: bool) -> None:
+    """They held each other until garbage was collected, which for what has lived a while is hardly
+    ever: 10,000 clients that came and went left 6 MB."""
+
+    async def served(one: House) -> None:
+        client = await one.raw()
+        client.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+        client.send(TEXT, json.dumps(subscription(2, *instruments(0, 1, 20))).encode())
+        for _ in range(2):
+            await client.receive()
+        client.writer.transport.abort()
+        await one.empty()
+
+    async def half(one: House) -> None:
+        (client,) = await knocked(one, 1)
+        client.writer.write(b"GET / HTTP/1.1\r\n")
+        await until(lambda: len(one.gateway))
+        client.writer.transport.abort()
+        await one.empty()
+
+    async def main() -> None:
+        async with house() as one:
+            for come in (served, half):
+                gc.collect()
+                gc.disable()
+                try:
+                    await come(one)
+                    await asyncio.sleep(0.01)
+                    left = [type(found) for found in gc.get_objects() if type(found) in MADE]
+                finally:
+                    gc.enable()
+                assert not left
+
+    live(main, uv=uv)
+
+
+MADE = (connection.Connection, Session, ServerProtocol)
+
+
+def test_the_more_there_are_the_less_each_may_leave_unsent(uv: bool) -> None:
+    async def main() -> None:
+        limits = {"outbox_bytes": 8 << 20, "shard_outbox_bytes": 8 << 20}
+        async with house(websocket=limits) as one:
+            first = await one.raw(receive_bytes=4096)
+            frozen = one.connection()
+            frozen.write(bytes(8 << 20))  # of which the kernel takes a part
+            await until(lambda: 2 << 20 < frozen.unsent_bytes() < 8 << 20)
+            session = one.session()
+            assert not session.outbox.behind
+            assert one.gateway.unsent_bytes() == frozen.unsent_bytes()
+            others = [await one.raw() for _ in range(4)]
+            await until(lambda: len(one.gateway) == 5)
+            assert one.gateway.high_bytes == 1 << 20
+            assert session.outbox.behind, "it is above what it may have now"
+            for other in others:
+                await other.close()
+            await until(lambda: len(one.gateway) == 1)
+            assert one.gateway.high_bytes == 4 << 20
+            await first.close()
+
+    live(main, uv=uv)
 
 
 def test_a_pause_of_the_shard_is_not_the_clients_silence(uv: bool) -> None:

@@ -92,9 +92,49 @@ def test_an_address_may_have_so_many_strangers_and_another_one_as_well() -> None
     assert guests.turned_away == 1
 
 
+def test_an_address_may_have_so_many_connections_known_or_not() -> None:
+    guests = limited(max_address_connections=2)
+    for _ in range(2):
+        assert guests.no_room(HERE) == ""
+        guests.connection(HERE, 1)
+    assert guests.no_room(HERE) == "this address has 2 connections already"
+    assert guests.no_room("192.0.2.2") == ""
+    guests.connection(HERE, -1)
+    assert guests.no_room(HERE) == ""
+
+
+def test_what_clients_ran_into_is_counted_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    guests = limited(3, max_connections=2, max_user_sessions=1)
+    assert set(guests.figures(0).values()) == {0}
+    with caplog.at_level(logging.WARNING, "hub"):
+        guests.no_room(HERE)
+        guests.crowded(HERE)
+    guests.session("alice", 1)
+    guests.session_problem("alice")
+    guests.symbol_problem("alice")
+    assert {name: number for name, number in guests.figures(4).items() if number} == {
+        "max_connections": 1,
+        "descriptors": 1,
+        "max_user_sessions": 1,
+        "symbols": 5,
+    }
+    assert guests.turned_away == 2
+    assert guests.counted()["sessions"] == 1
+    assert [record.message for record in caplog.records] == [
+        "192.0.2.1 was turned away: the hub has 2 clients (websocket.max_connections)",
+        "192.0.2.1 was turned away: no shard has a descriptor left",
+    ]
+
+
 def test_no_limit_is_no_limit() -> None:
-    none = {"max_unauthenticated": 0, "max_user_sessions": 0, "max_user_symbols": 0}
+    none = {
+        "max_address_connections": 0,
+        "max_unauthenticated": 0,
+        "max_user_sessions": 0,
+        "max_user_symbols": 0,
+    }
     guests = limited(**none)
+    guests.connection(HERE, 10**6)
     guests.stranger(HERE, 10**6)
     guests.session("alice", 10**6)
     guests.symbols("alice", 10**6)

@@ -114,6 +114,21 @@ def test_one_that_does_not_serve_is_there_and_takes_nobody(room: Path) -> None:
     two.close()
 
 
+def test_all_clients_are_counted_also_those_of_a_shard_that_takes_nobody(room: Path) -> None:
+    """A limit for the whole hub would be none where one shard is full."""
+    now = [10**12]
+    one, two = (Loads(room / "loads", shard, 2, lambda: now[0]) for shard in range(2))
+    one.add(3)
+    two.add(5)
+    two.gave(0)
+    two.serve(willing=False)
+    assert one.all() == [4, None]
+    assert one.total() == two.total() == 9
+    now[0] += 6 * 10**9
+    one.beat()
+    assert one.total() == 4, "that one has been gone for long"
+
+
 def test_what_is_taken_back_is_not_on_its_way(room: Path) -> None:
     one, two = (Loads(room / "loads", shard, 2) for shard in range(2))
     one.gave(1, 3)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hub.core.hot import Line
 from hub.core.model import Mode
+from shards import outbox
 from shards.outbox import Outbox
 
 UNBOUNDED = 1 << 30
@@ -70,6 +71,16 @@ def test_one_order_update_more_than_the_limit_is_refused_and_none_is_lost() -> N
     assert [box.owe_event(frame) for frame in (b"a", b"b", b"c")] == [True, True, False]
     assert box.settle(show, UNBOUNDED) == ([b"a", b"b"], [])
     assert box.owe_event(b"d")
+
+
+def test_order_updates_are_bounded_by_their_size_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "MOST_EVENT_BYTES", 10)
+    box = Outbox(1000)
+    box.fall_behind()
+    assert [box.owe_event(frame) for frame in (b"12345", b"12345", b"1")] == [True, True, False]
+    assert box.settle(show, 1) == ([b"12345"], [])
+    assert [box.owe_event(frame) for frame in (b"12345", b"1")] == [True, False]
+    assert box.settle(show, UNBOUNDED) == ([b"12345"] * 2, [])
 
 
 def test_a_budget_ends_a_settlement_and_the_session_stays_behind() -> None:

@@ -51,6 +51,7 @@ class Wire:
     """A connection that keeps what is written; `closed` is the first close."""
 
     address = "192.0.2.1"
+    high_bytes = 4 << 20
 
     def __init__(self) -> None:
         self.authenticated = 0
@@ -907,6 +908,8 @@ def test_updates_beyond_the_bound_close_and_none_is_skipped_before() -> None:
         talk.desk.accounts.offer(update("alice", 2))
         assert talk.wire.closed[0][0] == 1013
         assert talk.heard() == []
+        talk.desk.accounts.offer(update("alice", 3))
+        assert talk.guests.figures(0)["overrun"] == 1, "and it gets no more of them"
 
     run(main)
 
@@ -1531,9 +1534,9 @@ def test_what_is_withheld_is_bounded_and_beyond_that_owed() -> None:
     """Twenty clients that subscribe 10,000 symbols at once withheld 45 MB in a second."""
 
     async def main() -> None:
-        limits = {"max_symbols": 5000, "outbox_bytes": 65_536}
-        settings = make_settings(hub={"shards": 2}, websocket=limits)
+        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
         talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
+        talk.wire.high_bytes = 65_536
         other = await Talk(settings, talk.desk).known()
         other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
         answer(talk.desk)

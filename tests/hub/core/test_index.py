@@ -159,6 +159,17 @@ def test_rule_1_another_broker_or_spelling_is_another_variant() -> None:
     assert len(index.audiences(b"NSE_INDEX_B")) == 3
 
 
+def test_of_a_session_that_has_gone_nothing_is_left() -> None:
+    index = Index[str]()
+    for session in ("one", "two"):
+        index.add(session, Instrument("NSE", "A"), Mode.LTP, "sim")
+    index.remove("one", b"NSE_A", Mode.LTP)
+    assert index.sessions == 2, "it may come back"
+    for session in ("one", "two"):
+        index.drop(session)
+    assert (index.sessions, len(index)) == (0, 0)
+
+
 def test_rule_2_keys_with_the_same_sessions_share_one_audience_whatever_the_order() -> None:
     index: Index[str] = Index()
     for session in ("one", "two", "three"):

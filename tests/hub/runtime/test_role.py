@@ -201,7 +201,7 @@ def test_rule_2_the_watchdog_is_fed_often_enough_and_only_lateness_counts_as_lag
         lags.append(role.common_figures()["lag_ms"])
         now += next(naps)
 
-    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep, all_tasks=set))
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(module, "notify", lambda *lines: fed.append((now, lines[0])))
     with pytest.raises(RuntimeError):  # the naps are over
