@@ -16,13 +16,11 @@ from pathlib import Path
 import click
 
 from cli.options import config_option, lines, openalgo_option, runtime_option
-from cli.place import hub_dir
+from cli.place import hub_dir, patience
 from cli.terminal import console
 from hub.core.errors import HubError, NotRunning
 from hub.core.names import LOCK
 from hub.runtime import lock
-
-_PATIENCE_S = 30.0
 
 
 @click.command(
@@ -34,20 +32,21 @@ _PATIENCE_S = 30.0
 def stop(*, config_file: Path | None, openalgo: Path | None, runtime_dir: Path | None) -> None:
     """Stop the hub that runs here, and wait until it is gone.
 
-    Clients are told that the hub is going away, what is pending is sent, then its processes
-    leave. A hub under systemd is stopped by `systemctl stop hub.target`.
+    Clients are told to connect again (close code 1012), one after another; what is pending is sent,
+    then the processes leave. A hub under systemd is stopped by `systemctl stop hub.target`.
     """
     directory = hub_dir(runtime_dir, config_file, openalgo)
+    patience_s = patience(config_file, openalgo)
     pid = holder(directory)
     if pid is None:
         raise NotRunning(f"no hub runs at {directory}")
     with _hold(directory, pid) as fd:
         _terminate(fd, pid)
         with _progress(f"stopping the hub (pid {pid})"):
-            gone, _, _ = select.select([fd], [], [], _PATIENCE_S)
+            gone, _, _ = select.select([fd], [], [], patience_s)
     if not gone:
         raise HubError(
-            f"the hub has not stopped within {_PATIENCE_S:g} s; "
+            f"the hub has not stopped within {patience_s:g} s; "
             f"look at pid {pid}, or end it with `kill -KILL {pid}`"
         )
     click.echo(f"The hub at {directory} has stopped (pid {pid}).")

@@ -133,8 +133,9 @@ class Supervisor:
 
     def _plan(self, now_s: float) -> list[supervision.Action]:
         if self._leaving:
-            patience_s = self.settings.hub.stop_s + 1
-            return supervision.plan_leaving(self.children, now_s, patience_s)
+            return supervision.plan_leaving(
+                self.children, now_s, lambda name: supervision.leave_s(name, self.settings) + 1
+            )
         return supervision.plan(self.children, now_s)
 
     def _bury(self, now_s: float) -> None:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -98,6 +98,12 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", module, *([rest] if rest else [])]
 
 
+def leave_s(name: str, settings: Settings) -> float:
+    """The longest time a process may take to leave."""
+    sends_clients_away = name.startswith("shard-")
+    return settings.hub.stop_s + settings.websocket.drain_s * sends_clients_away
+
+
 def plan(children: Iterable[Child], now_s: float) -> list[Action]:
     """What to do now to keep a hub running."""
     actions: list[Action] = []
@@ -109,12 +115,19 @@ def plan(children: Iterable[Child], now_s: float) -> list[Action]:
     return actions
 
 
-def plan_leaving(children: Sequence[Child], now_s: float, patience_s: float) -> list[Action]:
-    """What to do now to end a hub: shards and monitor leave first, then feeds, then the router."""
+def plan_leaving(
+    children: Sequence[Child], now_s: float, patience_s: Callable[[str], float]
+) -> list[Action]:
+    """What to do now to end a hub: shards and monitor leave first, then feeds, then the router.
+    `patience_s` is how long each is waited for, by name."""
     for stage in ((2, 3), (1,), (0,)):
         there = [child for child in children if child.stage in stage and child.alive]
         if there:
-            return [action for child in there for action in _leave_one(child, now_s, patience_s)]
+            return [
+                action
+                for child in there
+                for action in _leave_one(child, now_s, patience_s(child.name))
+            ]
     return []
 
 

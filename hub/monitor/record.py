@@ -86,10 +86,12 @@ class Record:
         age_s = now_s - heard_s if heard_s else None
         silent = age_s is None or age_s > MISSED_S
         state = child.get("state", "ready")
+        if state == "ready" and beat.get("leaving") and pid == (child.get("pid") or pid):
+            state = "leaving"
         row = {
             key: value
             for key, value in beat.items()
-            if key not in {"children", "started_s", *_RATES}
+            if key not in {"children", "started_s", "leaving", *_RATES}
         }
         row |= {
             "name": name,

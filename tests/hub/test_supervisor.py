@@ -65,7 +65,7 @@ class Play:
         self.reports: list[dict[str, State]] = []
         settings = Settings(
             hub=Hub(runtime_dir=str(runtime_dir), feeds=["sim"], shards=1, stop_s=2.0),
-            websocket=Websocket(port=0),
+            websocket=Websocket(port=0, drain_s=1.0),
             bus=Bus(port=0),
         )
         self.hub = Supervisor(settings, self._report)
@@ -212,8 +212,8 @@ def test_a_child_that_does_not_leave_is_killed_after_its_patience(play: Play) ->
     play.turn()
     play.children.end("monitor")
     play.signals()
-    play.turn(2.8)
-    assert play.signals() == [], "it has stop_s and a second to leave by itself"
+    play.turn(3.8)
+    assert play.signals() == [], "it has stop_s, drain_s and a second to leave by itself"
     play.turn(1)
     assert play.signals() == [("shard-0", signal.SIGKILL)]
 
