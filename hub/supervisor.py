@@ -23,12 +23,13 @@ import msgspec
 from hub.core import config, supervision
 from hub.core.config import Settings
 from hub.core.liveness import Awake
-from hub.core.supervision import Child, Do
+from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock
 from hub.runtime.log import log, setup
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Notifications, Processes, free_port, reserve_port
+from hub.runtime.stderr import Stderr
 
 _STEP_S = 0.2
 _CALM_STEP_S = 1.0
@@ -70,6 +71,7 @@ class Supervisor:
         self._code = 0
         self._started_s = time.time()
         self._seen: list[object] = []
+        self._now_s = 0.0
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.children!r}>"
@@ -89,8 +91,10 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGCHLD, self._news.set)
         self._notifications = Notifications(self.runtime_dir)
+        stderr = Stderr()
         self._processes = Processes(
-            config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)}
+            config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)},
+            stderr,
         )
         loop.add_reader(self._notifications, self._read_notifications)
         control = ControlLink("supervisor", self.runtime_dir, handlers={}, figures=self._figures)
@@ -101,6 +105,7 @@ class Supervisor:
             await control.stop()
             loop.remove_reader(self._notifications)
             self._notifications.close()
+            stderr.close()
 
     async def _reconcile(self) -> int:
         """Turn until everybody has left; the exit code."""
@@ -114,12 +119,12 @@ class Supervisor:
 
     def _step_s(self) -> float:
         """How long the next turn may wait when nothing happens."""
-        calm = all(child.state is supervision.State.READY for child in self.children)
+        calm = all(child.state is State.READY for child in self.children)
         return _CALM_STEP_S if calm and not self._leaving else _STEP_S
 
     def _turn(self, monotonic_s: float) -> bool:
         """Look, plan, do; whether everybody has left."""
-        now_s = self._awake.look(monotonic_s)
+        now_s = self._now_s = self._awake.look(monotonic_s)
         self._hear(now_s)
         self._bury(now_s)
         culprit = supervision.hopeless(self.children)
@@ -143,21 +148,24 @@ class Supervisor:
         by_name = {child.name: child for child in self.children}
         for name, code in self._processes.ended():
             child = by_name[name]
-            supervision.ended(child, code, now_s)
-            if child.state is not supervision.State.GONE:
-                log.warning(
-                    "%s ended with code %d%s; again in %.1f s",
-                    name,
-                    code,
-                    _PERHAPS.get(code, ""),
-                    child.backoff_s,
-                )
+            supervision.ended(child, code, now_s, self._processes.last_lines(name))
+            how = f"{code}{_PERHAPS.get(code, '')}"
+            if child.state is State.FAILED:
+                log.error(
+                    "%s has failed: it ended with code %s, for the %d. time in a row; again in "
+                    "%.1f s; `hub status` shows its last lines",
+                    name, how, child.young_deaths, child.backoff_s,
+                )  # fmt: skip
+            elif code == supervision.TOLD_TO_LEAVE and child.state is State.BACKOFF:
+                log.info("%s was told to leave; starting again", name)
+            elif child.state is not State.GONE:
+                log.warning("%s ended with code %s; again in %.1f s", name, how, child.backoff_s)
 
     def _do(self, what: Do, child: Child, now_s: float) -> None:
         if what is Do.START:
             self._start(child, now_s)
         elif what is Do.TERMINATE:
-            child.state, child.since_s = supervision.State.LEAVING, now_s
+            child.state, child.since_s = State.LEAVING, now_s
             self._processes.signal(child.name, signal.SIGTERM)
             self._processes.signal(child.name, signal.SIGCONT)  # a stopped one hears nothing else
         else:
@@ -217,6 +225,13 @@ class Supervisor:
                     "restarts": child.restarts,
                     "last_code": child.last_code,
                 }
+                | self._crash(child)
                 for child in self.children
             },
         }
+
+    def _crash(self, child: Child) -> dict[str, Any]:
+        """What is told of a crash as long as it is news."""
+        if not supervision.crashed(child, self._now_s):
+            return {}
+        return {"deaths": max(1, child.young_deaths), "last_lines": list(child.last_lines)}

@@ -1,7 +1,8 @@
 """What the supervisor should do next: wanted processes compared with actual ones. Pure.
 
 1. Processes start in stages; a stage waits until all before it have been ready once.
-2. A process that ends is started again after a back-off, which a stable life resets.
+2. A process that ends is started again after a back-off, which a stable life resets. One that ends
+   with code 0 was told to leave by somebody, and is started again at once.
 3. A process that keeps ending young is FAILED: it is tried ever more rarely, the rest goes on.
 4. A process that is told to leave and does not is killed.
 """
@@ -21,8 +22,12 @@ STABLE_S = 10.0
 FAILED_AFTER = 5
 READY_S = 20.0
 WATCHDOG_S = 30.0
+NEWS_S = 60.0
+"""How long a crash is told after the process has been started again."""
 CANNOT_START = frozenset({73, 78})
 """Exit codes of a process that would fail the same way again: StartError and ConfigError."""
+TOLD_TO_LEAVE = 0
+"""Exit code of a process that left in order: a signal asked for it, or its parent's end."""
 NO_PROCESS = 71
 """What stands for an exit code where no process could be made (EX_OSERR of sysexits(3))."""
 
@@ -55,6 +60,8 @@ class Child:
     last_code: int | None = None
     was_ready: bool = False
     killed: bool = False
+    last_lines: tuple[str, ...] = ()
+    """Of its log, up to the last end that was a crash."""
 
     def __repr__(self) -> str:
         return f"<Child {self.name} {self.state.value} pid {self.pid} restarts {self.restarts}>"
@@ -154,21 +161,32 @@ def notified(child: Child, lines: Mapping[str, str], now_s: float) -> None:
         child.was_ready = True
 
 
-def ended(child: Child, code: int, now_s: float) -> None:
-    """A child's process has ended."""
+def ended(child: Child, code: int, now_s: float, last_lines: tuple[str, ...] = ()) -> None:
+    """A child's process has ended; what it has logged last."""
     young = not child.was_ready or now_s - child.since_s < STABLE_S
     child.pid = 0
     child.last_code = code
     if child.state is State.LEAVING:
         child.state = State.GONE
         return
+    if code == TOLD_TO_LEAVE:
+        child.state, child.since_s, child.backoff_s = State.BACKOFF, now_s, FIRST_BACKOFF_S
+        return
+    child.last_lines = last_lines
     child.young_deaths = child.young_deaths + 1 if young else 0
-    child.backoff_s = (
-        FIRST_BACKOFF_S if child.young_deaths <= 1 else min(child.backoff_s * 2, LONGEST_BACKOFF_S)
-    )
+    doubled = max(0, child.young_deaths - 1)
+    child.backoff_s = min(FIRST_BACKOFF_S * 2.0**doubled, LONGEST_BACKOFF_S)
     failed = child.young_deaths >= FAILED_AFTER or code in CANNOT_START
     child.state = State.FAILED if failed else State.BACKOFF
     child.since_s = now_s
+
+
+def crashed(child: Child, now_s: float) -> bool:
+    """Whether its last life ended in a crash, and that is news: it is not back, or back for less
+    than a minute."""
+    back = child.state is State.READY and now_s - child.since_s >= NEWS_S
+    ended_by_itself = child.last_code not in {None, TOLD_TO_LEAVE}
+    return ended_by_itself and not back and child.state not in {State.LEAVING, State.GONE}
 
 
 def hopeless(children: Iterable[Child]) -> Child | None:

@@ -15,6 +15,9 @@ from hub.core.liveness import MISSED_S
 Figures = dict[str, Any]
 _KEPT = 601
 _RATES = {"in": "in_s", "out": "out_s"}
+_OF_THE_END = ("last_code", "deaths", "last_lines")
+"""What the supervisor says of how a process ended: its code (-signal if killed), and while a crash
+is news how often in a row, and the last lines of its log."""
 
 
 class Record:
@@ -102,6 +105,7 @@ class Record:
             "restarts": child.get("restarts", 0),
             "beat_age_s": age_s,
         }
+        row |= {key: child[key] for key in _OF_THE_END if key in child}
         elapsed_s = after["at_s"] - before["at_s"]
         for counter, rate in _RATES.items():
             if counter in beat and elapsed_s > 0:

@@ -8,6 +8,7 @@ import logging
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,9 @@ class Children:
     def ended(self) -> list[tuple[str, int]]:
         gone, self.gone = self.gone, []
         return gone
+
+    def last_lines(self, name: str) -> tuple[str, ...]:
+        return (f"{name} began", f"{name} broke")
 
     def signal(self, name: str, number: signal.Signals) -> None:
         self.signals.append((name, number))
@@ -104,6 +108,11 @@ class Play:
     def states(self) -> dict[str, State]:
         return {child.name: child.state for child in self.hub.children}
 
+    def figures(self, name: str) -> dict[str, Any]:
+        """What the monitor is told of a child."""
+        found: dict[str, Any] = self.hub._figures()["children"][name]
+        return found
+
     def child(self, name: str) -> Child:
         return next(child for child in self.hub.children if child.name == name)
 
@@ -156,6 +165,48 @@ def test_a_child_that_ends_is_started_again_and_the_rest_goes_on(play: Play) -> 
     assert play.children.started == [*NAMES, "router"]
     assert play.signals() == []
     assert (play.child("router").restarts, play.child("router").last_code) == (1, -9)
+
+
+def test_one_that_was_told_to_leave_is_started_again_and_nobody_is_warned(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    play.bring_up()
+    with caplog.at_level(logging.INFO, "hub"):
+        play.children.end("shard-0", 0)
+        play.turn(1, feeding=["router", "feed-sim", "monitor"])
+    assert play.children.started == [*NAMES, "shard-0"]
+    told = [(record.levelname, record.message) for record in caplog.records]
+    assert told == [("INFO", "shard-0 was told to leave; starting again")]
+    assert "last_lines" not in play.figures("shard-0")
+
+
+def test_a_crash_is_told_with_the_last_lines_of_its_log(play: Play) -> None:
+    play.bring_up()
+    assert "last_lines" not in play.figures("shard-0")
+    play.children.end("shard-0", 1)
+    play.turn()
+    found = play.figures("shard-0")
+    assert (found["state"], found["last_code"], found["deaths"]) == ("backoff", 1, 1)
+    assert found["last_lines"] == ["shard-0 began", "shard-0 broke"]
+    assert "last_lines" not in play.figures("router")
+
+
+def test_one_that_keeps_crashing_has_failed_and_the_rest_goes_on(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    play.bring_up()
+    others = ["router", "feed-sim", "monitor"]
+    with caplog.at_level(logging.ERROR, "hub"):
+        for _ in range(FAILED_AFTER):
+            while "shard-0" not in play.children.running:
+                play.turn(feeding=others)
+            play.children.end("shard-0", 1)
+            play.turn(feeding=others)
+    assert play.figures("shard-0")["state"] == "failed"
+    assert play.figures("shard-0")["deaths"] == FAILED_AFTER
+    assert "shard-0 has failed: it ended with code 1, for the 5. time in a row" in caplog.text
+    assert {play.states()[name] for name in others} == {State.READY}
+    assert play.signals() == []
 
 
 def test_a_child_that_falls_silent_is_killed_once(play: Play) -> None:

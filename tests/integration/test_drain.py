@@ -108,6 +108,7 @@ def test_a_shard_that_drains_for_longer_than_the_router_waits_serves_until_the_e
             await client.subscribe(symbol)
         beacon = Beacon(publisher, symbol)
         readers = [Reader(client) for client in clients]
+        await until(lambda: all(reader.numbers(symbol) for reader in readers), "ticks come")
         victim = hub.children["shard-0"]
         os.kill(victim.pid, signal.SIGTERM)
         await until(lambda: any(reader.closed for reader in readers), "the first one goes")

@@ -250,6 +250,48 @@ def test_shards_and_monitor_leave_first_then_feeds_then_the_router() -> None:
     assert plan_leaving(kids, 20.0, PATIENCE) == []
 
 
+def test_rule_2_one_that_was_told_to_leave_is_back_at_once_and_has_not_died_young() -> None:
+    """A rolling restart twice over would look like a crash loop."""
+    child = Child("shard-0", 2)
+    die_young(child, 1.0)
+    die_young(child, 2.0)
+    for number in range(2 * FAILED_AFTER):
+        supervision.started(child, 7, 3.0 + number)
+        supervision.ended(child, 0, 3.5 + number)
+        assert (child.state, child.backoff_s) == (State.BACKOFF, FIRST_BACKOFF_S)
+        assert child.young_deaths == 2
+        assert plan([child], 3.5 + number) == []
+        assert names(plan([child], 3.51 + number + FIRST_BACKOFF_S)) == [("start", "shard-0")]
+    assert die_young(child, 50.0) == 4 * FIRST_BACKOFF_S, "the back-off goes on where it was"
+
+
+def test_a_crash_is_news_until_the_process_is_back_for_a_minute() -> None:
+    child = bring_up(Child("shard-0", 2), 100.0)
+    assert not supervision.crashed(child, 100.0)
+    supervision.ended(child, 1, 200.0, ("this", "that"))
+    assert child.last_lines == ("this", "that")
+    assert supervision.crashed(child, 200.0)
+    assert supervision.crashed(child, 900.0), "it is not back"
+    supervision.started(child, 8, 1000.0)
+    assert supervision.crashed(child, 1000.0), "it is starting"
+    supervision.notified(child, READY, 1001.0)
+    assert supervision.crashed(child, 1059.0)
+    assert not supervision.crashed(child, 1060.0)
+
+
+def test_who_was_told_to_leave_has_not_crashed_and_neither_has_who_leaves() -> None:
+    child = bring_up(Child("shard-0", 2), 100.0)
+    supervision.ended(child, 0, 200.0, ("gone",))
+    assert not supervision.crashed(child, 200.0)
+    bring_up(child, 201.0)
+    supervision.ended(child, -9, 202.0)
+    bring_up(child, 203.0)
+    child.state = State.LEAVING
+    assert not supervision.crashed(child, 204.0)
+    supervision.ended(child, -9, 205.0)
+    assert not supervision.crashed(child, 206.0)
+
+
 def test_a_shard_has_the_time_its_clients_are_sent_away_in_besides() -> None:
     settings = Settings(hub=Hub(stop_s=2.0), websocket=Websocket(drain_s=30.0))
     three = ("shard-3", "feed-bus", "router")
