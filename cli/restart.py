@@ -127,7 +127,7 @@ def _chosen(scene: Scene, names: Sequence[str]) -> list[str]:
         if name == "supervisor":
             raise click.UsageError(
                 "The supervisor is restarted with all of the hub: type `hub stop`, then "
-                "`hub start`; under systemd `systemctl restart hub`."
+                "`hub start`; under systemd `systemctl restart hub.service`."
             )
         if name not in scene.rows:
             there = ", ".join(other for other in scene.rows if other != "supervisor")

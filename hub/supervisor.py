@@ -7,6 +7,8 @@ carries no data, and no process outlives it.
 2. Its time is time awake: children are not blamed for a pause of the supervisor, and what they
    said meanwhile is read before anything is planned.
 3. A process that cannot be started is one that ended young: it is tried again, the rest goes on.
+4. Where systemd listens (`Type=notify`), it is told what children tell the supervisor. They never
+   see its socket.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock
 from hub.runtime.log import log, setup
+from hub.runtime.notify import notify
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Notifications, Processes, free_port, reserve_port
 from hub.runtime.stderr import Stderr
@@ -37,6 +40,8 @@ _CALM_STEP_S = 1.0
 
 _LONGEST_STEP_S = 1.5
 """A turn that comes later than this after the one before was a pause."""
+
+_WATCHDOG_S = 5.0
 
 _PERHAPS = {-9: " (killed; perhaps out of memory?)"}
 
@@ -72,6 +77,8 @@ class Supervisor:
         self._started_s = time.time()
         self._seen: list[object] = []
         self._now_s = 0.0
+        self._fed_s = -_WATCHDOG_S
+        self._told_ready = False
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.children!r}>"
@@ -134,13 +141,12 @@ class Supervisor:
         for what, child in self._plan(now_s):
             self._do(what, child, now_s)
         self._tell()
+        self._tell_systemd(monotonic_s)
         return self._leaving and not any(child.alive for child in self.children)
 
     def _plan(self, now_s: float) -> list[supervision.Action]:
         if self._leaving:
-            return supervision.plan_leaving(
-                self.children, now_s, lambda name: supervision.leave_s(name, self.settings) + 1
-            )
+            return supervision.plan_leaving(self.children, now_s, self._patience_s)
         return supervision.plan(self.children, now_s)
 
     def _bury(self, now_s: float) -> None:
@@ -203,6 +209,7 @@ class Supervisor:
     def _stop(self, number: signal.Signals) -> None:
         if not self._leaving:
             log.info("%s: stopping", signal.Signals(number).name)
+            notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(self._leave_s() + 2) * 1e6:.0f}")
         self._leaving = True
         self._news.set()
 
@@ -214,6 +221,22 @@ class Supervisor:
             self._seen = seen
             self._report(self.children)
         return changed
+
+    def _tell_systemd(self, monotonic_s: float) -> None:
+        """All have been ready once; and this loop turns."""
+        if not self._told_ready and all(child.was_ready for child in self.children):
+            self._told_ready = True
+            notify("READY=1", "STATUS=the hub is ready")
+        if monotonic_s - self._fed_s >= _WATCHDOG_S:
+            self._fed_s = monotonic_s
+            notify("WATCHDOG=1")
+
+    def _leave_s(self) -> float:
+        """The longest time the hub may take to leave: its processes do so in three stages."""
+        return sum(map(self._patience_s, ("shard-0", "feed-", "router")))
+
+    def _patience_s(self, name: str) -> float:
+        return supervision.leave_s(name, self.settings) + 1
 
     def _figures(self) -> dict[str, Any]:
         return {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pytest
 from hub import supervisor as module
 from hub.core.config import Bus, Hub, Settings, Websocket
 from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
+from hub.runtime.process import Processes
+from hub.runtime.stderr import Stderr
 from hub.supervisor import Supervisor
 
 STEP_S = 0.2
@@ -267,6 +271,85 @@ def test_a_child_that_does_not_leave_is_killed_after_its_patience(play: Play) ->
     assert play.signals() == [], "it has stop_s, drain_s and a second to leave by itself"
     play.turn(1)
     assert play.signals() == [("shard-0", signal.SIGKILL)]
+
+
+# Rule 4: systemd.
+
+
+class Systemd:
+    """The socket that systemd listens on."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(str(path))
+        self._sock.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+
+    def heard(self) -> list[str]:
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found += self._sock.recv(4096).decode().splitlines()
+        return found
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    found = Systemd(tmp_path / "systemd", monkeypatch)
+    yield found
+    found.close()
+
+
+def test_rule_4_it_is_told_when_all_have_been_ready_once(play: Play, systemd: Systemd) -> None:
+    play.turn(30)
+    assert "READY=1" not in systemd.heard(), "the router is not ready even"
+    play.children.say("router", READY="1")
+    play.bring_up()
+    assert systemd.heard().count("READY=1") == 1
+    play.children.end("shard-0", 1)
+    play.turn(2, feeding=["router", "feed-sim", "monitor"])
+    play.children.say("shard-0", READY="1")
+    play.turn()
+    assert "READY=1" not in systemd.heard(), "a child that comes back is no news to it"
+
+
+def test_rule_4_its_watchdog_is_fed_by_each_loop_that_turns(play: Play, systemd: Systemd) -> None:
+    play.bring_up()
+    systemd.heard()
+    play.turn(20, feeding=NAMES)
+    assert systemd.heard() == ["WATCHDOG=1"] * 4
+    assert systemd.heard() == [], "and by nothing else"
+
+
+def test_rule_4_it_is_told_how_long_leaving_may_take(play: Play, systemd: Systemd) -> None:
+    play.bring_up()
+    systemd.heard()
+    play.hub._stop(signal.SIGTERM)
+    play.hub._stop(signal.SIGTERM)
+    three_stages = 3 * (2.0 + 1) + 1.0
+    told = f"EXTEND_TIMEOUT_USEC={(three_stages + 2) * 1e6:.0f}"
+    assert systemd.heard() == ["STOPPING=1", told]
+
+
+def test_rule_4_children_never_see_its_socket(play: Play, systemd: Systemd) -> None:
+    """They would speak to systemd, which hears the supervisor alone, and never be ready here."""
+    seen: list[str] = []
+
+    class Seen(Processes):
+        def __init__(self, environment: Mapping[str, str], stderr: Stderr | None = None) -> None:
+            super().__init__(environment, stderr)
+            seen.append(self._environment["NOTIFY_SOCKET"])
+            play.hub._leaving = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Processes", Seen)
+        assert asyncio.run(asyncio.wait_for(play.hub._live(), 20)) == 0
+    assert seen == [str(play.hub.runtime_dir / "notify")]
+    assert str(systemd.path) not in seen
 
 
 # When the next turn is.
