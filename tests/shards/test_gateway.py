@@ -260,7 +260,6 @@ def test_clients_are_sent_away_one_after_another_and_served_until_then(
     uv: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All at once, 5,000 of them would come back in the same millisecond."""
-    monkeypatch.setattr(gateway, "_MANY", 2)
 
     async def main() -> None:
         async with house(websocket={"drain_s": 300.0}) as one:
@@ -275,19 +274,20 @@ def test_clients_are_sent_away_one_after_another_and_served_until_then(
 
             clients = [await one.known() for _ in range(3)]
             doors = list(one.gateway._connections)
-            monkeypatch.setattr(gateway, "asyncio", SimpleNamespace(sleep=nap))
-            leaving = asyncio.ensure_future(one.gateway._send_away(doors))
-            for number in range(3):
-                seconds, over = await asyncio.wait_for(naps.get(), 20)
-                assert seconds == (100.0 if number else 0.0)
-                served = await asyncio.gather(*(hears(client) for client in clients))
-                assert served.count(True) == 3 - number, "each at its turn"
-                now_s += seconds
-                over.set()
-                await until(partial(_has, one, 2 - number))
-            await leaving
+            with monkeypatch.context() as patch:
+                patch.setattr(gateway, "_MANY", 2)
+                patch.setattr(gateway, "asyncio", SimpleNamespace(sleep=nap))
+                leaving = asyncio.ensure_future(one.gateway._send_away(doors))
+                for number in range(3):
+                    seconds, over = await asyncio.wait_for(naps.get(), 20)
+                    assert seconds == (100.0 if number else 0.0)
+                    served = await asyncio.gather(*(hears(client) for client in clients))
+                    assert served.count(True) == 3 - number, "each at its turn"
+                    now_s += seconds
+                    over.set()
+                    await until(partial(_has, one, 2 - number))
+                await leaving
             assert [client.close_code for client in clients] == [1012, 1012, 1012]
-            monkeypatch.setattr(gateway, "asyncio", asyncio)
 
     live(main, uv=uv)
 
