@@ -308,6 +308,8 @@ def test_rule_4_it_is_told_when_all_have_been_ready_once(play: Play, systemd: Sy
     play.turn(30)
     assert "READY=1" not in systemd.heard(), "the router is not ready even"
     play.children.say("router", READY="1")
+    play.turn()
+    assert "READY=1" not in systemd.heard(), "the others are not there yet"
     play.bring_up()
     assert systemd.heard().count("READY=1") == 1
     play.children.end("shard-0", 1)

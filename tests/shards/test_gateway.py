@@ -569,6 +569,30 @@ def test_one_that_does_not_say_goodbye_does_not_keep_the_others_waiting(
     live(main, uv=uv)
 
 
+def test_one_that_drains_goes_on_beating_until_its_last_client_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without beats its clients would count for nothing where the hub's limits are concerned, and
+    who was on the way from it to another shard that dies would be lost."""
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            tends: list[bool] = []
+            monkeypatch.setattr(
+                one.gateway._balance, "tend", lambda: tends.append(one.gateway.leaving)
+            )
+            drained = asyncio.ensure_future(one.gateway.drain())
+            await until(lambda: tends.count(True) >= 2)
+            assert not drained.done(), "it has not answered the close frame"
+            raw.send(CLOSE, (1012).to_bytes(2, "big"))
+            await drained
+            await raw.close()
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main)
+
+
 def test_draining_while_nobody_can_be_taken_is_no_error(
     uv: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
