@@ -27,6 +27,7 @@ _BACKLOG = 4096
 _BATCH = 100
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REST_S = 0.5
+_HELD_S = 0.01
 _MANY = 1000
 """So many clients, or more, are sent away over all of websocket.drain_s; fewer over less."""
 
@@ -173,11 +174,14 @@ class Gateway:
         self._balance.close()
 
     async def _send_away(self, connections: Sequence[Connection]) -> None:
-        """Each at its turn, evenly: those who come back do not come in the same millisecond."""
+        """Each at its turn, evenly: those who come back do not come in the same millisecond. While
+        all are held it is nobody's turn: what they are owed is not known yet."""
         began_s, count = self._clock(), len(connections)
         over_s = self._settings.websocket.drain_s * min(1.0, count / _MANY)
         for number, connection in enumerate(connections):
             await asyncio.sleep(max(0.0, began_s + over_s * number / count - self._clock()))
+            while self.holding:  # noqa: ASYNC110  # it is a flag, and rarely set
+                await asyncio.sleep(_HELD_S)
             connection.part(protocol.SERVICE_RESTART, RESTART)
 
     async def _emptied(self) -> None:

@@ -243,6 +243,32 @@ def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newes
     live(main, uv=uv)
 
 
+def test_those_who_are_held_are_sent_away_with_what_is_newest_then() -> None:
+    """A shard that was stopped (Ctrl-Z) and is told to leave has a backlog to take first."""
+
+    async def main() -> None:
+        async with house() as one:
+            held = await one.known()
+            (symbol,) = instruments(0, 1, 1)
+            await held.send(json.dumps(subscription(2, symbol)))
+            json.loads(await held.recv())
+            one.gateway.hold()
+            drained = asyncio.ensure_future(one.gateway.drain())
+            await asyncio.sleep(3 * gateway._HELD_S)
+            for number in range(3):
+                one.desk.fanout.offer(tick(symbol, Mode.QUOTE, number))
+                one.desk.fanout.flush()
+            one.gateway.release()
+            assert json.loads(await held.recv())["data"]["ltp"] == 2
+            with pytest.raises(ConnectionClosed):
+                await held.recv()
+            assert held.close_code == 1012
+            await drained
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main)
+
+
 def _has(one: House, clients: int) -> bool:
     return len(one.gateway) == clients
 
