@@ -426,7 +426,10 @@ class Connection(asyncio.Protocol):
 
     def _untaken(self) -> int:
         """Bytes that were written and have not reached the client, those in the kernel included."""
-        queued = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
+        try:
+            queued = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
+        except OSError:  # it is closed: nothing of it will reach anybody
+            return 0
         return self._transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
     def _end_of_patience(self) -> None:
