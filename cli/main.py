@@ -35,6 +35,11 @@ class Entry(NamedTuple):
 COMMANDS = {
     "start": Entry("cli.start", "Run a hub", "Start a hub and keep it running."),
     "stop": Entry("cli.stop", "Run a hub", "Stop the hub that runs here."),
+    "restart": Entry(
+        "cli.restart",
+        "Run a hub",
+        "Restart processes of a running hub, one after another.",
+    ),
     "status": Entry("cli.status", "Look at it", "Show every process of the hub and how it is."),
     "cpu": Entry("cli.cpu", "Look at it", "Show what each process costs: CPU, memory, switches."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),

@@ -8,9 +8,12 @@ from pathlib import Path
 from cli.monitor import listening
 from cli.options import find_file, whole
 from hub.core.config import Settings
-from hub.core.errors import NotRunning
+from hub.core.errors import ConfigError, NotRunning
+from hub.core.supervision import leave_s
 from hub.openalgo import settings
 from hub.runtime import lock, paths
+
+_PATIENCE_S = 30.0
 
 
 def usual_dir(config_file: Path | None, openalgo: Path | None = None) -> Path:
@@ -37,6 +40,17 @@ def hub_dir(
         places = ", ".join(map(str, running))
         raise NotRunning(f"several hubs run here; name one of these by --runtime-dir: {places}")
     return running[0] if running else usual
+
+
+def patience(config_file: Path | None, openalgo: Path | None = None) -> float:
+    """How long a hub may take to stop, in seconds, by its settings as far as they can be read: 30,
+    or longer where they let its processes take longer."""
+    try:
+        settings_ = _unread(config_file, openalgo)
+    except ConfigError:
+        settings_ = Settings()
+    stages = ("shard-0", "feed-", "router")
+    return max(_PATIENCE_S, sum(leave_s(name, settings_) + 2 for name in stages))
 
 
 def _unread(config_file: Path | None, openalgo: Path | None) -> Settings:

@@ -19,9 +19,11 @@ from cli.options import config_option, json_option, lines, openalgo_option, runt
 from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import show
+from hub.runtime.log import shown
 
 _SILENT_S = 3.0
 _NOTES = ("dropped", "malformed", "conflated", "behind")
+_COUNTS = ("", "once", "twice", *(f"{n} times" for n in ("three", "four", "five", "six", "seven")))
 _COLUMNS = (
     Column("process", whole=True),
     Column("pid", right=True, whole=True),
@@ -90,6 +92,7 @@ def picture(answer: Mapping[str, Any]) -> RenderableType:
         render.table(_COLUMNS, [_row(process) for process in processes], _totals(processes)),
         *_problems(processes),
         *_uncompiled(processes),
+        *_crashes(processes),
     )
 
 
@@ -161,6 +164,24 @@ def _problems(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
              if process.get("problem")]  # fmt: skip
     sentences = [Text.assemble((f"{name}: ", "yellow"), str(problem)) for name, problem in found]
     return [Text(), *sentences] if sentences else []
+
+
+def _crashes(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
+    """How those ended that are not back, with the last lines of their logs."""
+    found: list[Text] = []
+    for process in processes:
+        lines = process.get("last_lines")
+        if lines is None or process.get("state") not in {"backoff", "failed"}:
+            continue
+        told = f" ended with code {process.get('last_code')} {_times(process.get('deaths', 1))}; "
+        told += "last lines of its log:" if lines else "it has logged nothing"
+        found += [Text(), Text.assemble((str(process.get("name")), "red"), told)]
+        found += [Text(f"    {shown(str(line))}") for line in lines]
+    return found
+
+
+def _times(count: int) -> str:
+    return _COUNTS[count] if count < len(_COUNTS) else f"{count} times"
 
 
 def _uncompiled(processes: Iterable[Mapping[str, Any]]) -> list[Text]:

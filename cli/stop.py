@@ -1,28 +1,22 @@
 """`hub stop`: ends the hub that holds the lock of a runtime directory, and no one else.
 
-The kernel says who holds the lock (hub/runtime/lock). That process is taken hold of by a pidfd
-before the lock is looked at again, so a pid that has passed to another process is never hit.
+The kernel says who holds the lock (hub/runtime/lock). That process is held before the lock is
+looked at again (cli/hold).
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from cli.hold import has_left, held, terminate
 from cli.options import config_option, lines, openalgo_option, runtime_option
-from cli.place import hub_dir
-from cli.terminal import console
+from cli.place import hub_dir, patience
+from cli.terminal import waiting
 from hub.core.errors import HubError, NotRunning
 from hub.core.names import LOCK
 from hub.runtime import lock
-
-_PATIENCE_S = 30.0
 
 
 @click.command(
@@ -34,20 +28,22 @@ _PATIENCE_S = 30.0
 def stop(*, config_file: Path | None, openalgo: Path | None, runtime_dir: Path | None) -> None:
     """Stop the hub that runs here, and wait until it is gone.
 
-    Clients are told that the hub is going away, what is pending is sent, then its processes
-    leave. A hub under systemd is stopped by `systemctl stop hub.target`.
+    Clients are told to connect again (close code 1012), one after another; what is pending is sent,
+    then the processes leave. A hub under systemd is stopped by `systemctl stop hub.target`.
     """
     directory = hub_dir(runtime_dir, config_file, openalgo)
+    patience_s = patience(config_file, openalgo)
     pid = holder(directory)
     if pid is None:
         raise NotRunning(f"no hub runs at {directory}")
-    with _hold(directory, pid) as fd:
-        _terminate(fd, pid)
-        with _progress(f"stopping the hub (pid {pid})"):
-            gone, _, _ = select.select([fd], [], [], _PATIENCE_S)
-    if not gone:
+    gone = NotRunning(f"the hub at {directory} has just left (pid {pid})")
+    with held(pid, lambda: holder(directory) == pid, gone) as fd:
+        terminate(fd, pid)
+        with waiting(f"stopping the hub (pid {pid})"):
+            stopped = has_left(fd, patience_s)
+    if not stopped:
         raise HubError(
-            f"the hub has not stopped within {_PATIENCE_S:g} s; "
+            f"the hub has not stopped within {patience_s:g} s; "
             f"look at pid {pid}, or end it with `kill -KILL {pid}`"
         )
     click.echo(f"The hub at {directory} has stopped (pid {pid}).")
@@ -65,37 +61,3 @@ def holder(runtime_dir: Path) -> int | None:
     if pid == 0:
         raise HubError(f"the hub at {runtime_dir} runs in another container; stop it there")
     return pid
-
-
-@contextlib.contextmanager
-def _hold(runtime_dir: Path, pid: int) -> Iterator[int]:
-    """A pidfd of the process that holds the lock. Raises NotRunning when that is not `pid`."""
-    gone = NotRunning(f"the hub at {runtime_dir} has just left (pid {pid})")
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        raise gone from None
-    try:
-        if holder(runtime_dir) != pid:
-            raise gone
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _terminate(fd: int, pid: int) -> None:
-    """Tell it to leave, even if it is stopped (Ctrl-Z)."""
-    try:
-        for number in (signal.SIGTERM, signal.SIGCONT):
-            signal.pidfd_send_signal(fd, number)
-    except ProcessLookupError:
-        return  # it has left by itself
-    except PermissionError:
-        raise HubError(
-            f"the hub belongs to another user (pid {pid}); stop it as that one"
-        ) from None
-
-
-def _progress(text: str) -> contextlib.AbstractContextManager[object]:
-    screen = console(err=True)
-    return screen.status(text) if screen.is_terminal else contextlib.nullcontext()

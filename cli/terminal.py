@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -34,3 +35,9 @@ def show(what: RenderableType, *, err: bool = False) -> None:
 def show_long(what: RenderableType) -> None:
     """Print lines that someone will copy: never wrapped."""
     console().print(what, soft_wrap=True)
+
+
+def waiting(text: str) -> contextlib.AbstractContextManager[object]:
+    """On a terminal a line that says what is waited for, gone at the end."""
+    screen = console(err=True)
+    return screen.status(text) if screen.is_terminal else contextlib.nullcontext()

@@ -7,6 +7,8 @@ carries no data, and no process outlives it.
 2. Its time is time awake: children are not blamed for a pause of the supervisor, and what they
    said meanwhile is read before anything is planned.
 3. A process that cannot be started is one that ended young: it is tried again, the rest goes on.
+4. Where systemd listens (`Type=notify`), it is told what children tell the supervisor. They never
+   see its socket.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ import msgspec
 from hub.core import config, supervision
 from hub.core.config import Settings
 from hub.core.liveness import Awake
-from hub.core.supervision import Child, Do
+from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock
 from hub.runtime.log import log, setup
+from hub.runtime.notify import notify
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Notifications, Processes, free_port, reserve_port
+from hub.runtime.stderr import Stderr
 
 _STEP_S = 0.2
 _CALM_STEP_S = 1.0
@@ -36,6 +40,8 @@ _CALM_STEP_S = 1.0
 
 _LONGEST_STEP_S = 1.5
 """A turn that comes later than this after the one before was a pause."""
+
+_WATCHDOG_S = 5.0
 
 _PERHAPS = {-9: " (killed; perhaps out of memory?)"}
 
@@ -70,6 +76,9 @@ class Supervisor:
         self._code = 0
         self._started_s = time.time()
         self._seen: list[object] = []
+        self._now_s = 0.0
+        self._fed_s = -_WATCHDOG_S
+        self._told_ready = False
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.children!r}>"
@@ -89,8 +98,10 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGCHLD, self._news.set)
         self._notifications = Notifications(self.runtime_dir)
+        stderr = Stderr()
         self._processes = Processes(
-            config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)}
+            config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)},
+            stderr,
         )
         loop.add_reader(self._notifications, self._read_notifications)
         control = ControlLink("supervisor", self.runtime_dir, handlers={}, figures=self._figures)
@@ -101,6 +112,7 @@ class Supervisor:
             await control.stop()
             loop.remove_reader(self._notifications)
             self._notifications.close()
+            stderr.close()
 
     async def _reconcile(self) -> int:
         """Turn until everybody has left; the exit code."""
@@ -114,12 +126,12 @@ class Supervisor:
 
     def _step_s(self) -> float:
         """How long the next turn may wait when nothing happens."""
-        calm = all(child.state is supervision.State.READY for child in self.children)
+        calm = all(child.state is State.READY for child in self.children)
         return _CALM_STEP_S if calm and not self._leaving else _STEP_S
 
     def _turn(self, monotonic_s: float) -> bool:
         """Look, plan, do; whether everybody has left."""
-        now_s = self._awake.look(monotonic_s)
+        now_s = self._now_s = self._awake.look(monotonic_s)
         self._hear(now_s)
         self._bury(now_s)
         culprit = supervision.hopeless(self.children)
@@ -129,12 +141,12 @@ class Supervisor:
         for what, child in self._plan(now_s):
             self._do(what, child, now_s)
         self._tell()
+        self._tell_systemd(monotonic_s)
         return self._leaving and not any(child.alive for child in self.children)
 
     def _plan(self, now_s: float) -> list[supervision.Action]:
         if self._leaving:
-            patience_s = self.settings.hub.stop_s + 1
-            return supervision.plan_leaving(self.children, now_s, patience_s)
+            return supervision.plan_leaving(self.children, now_s, self._patience_s)
         return supervision.plan(self.children, now_s)
 
     def _bury(self, now_s: float) -> None:
@@ -142,21 +154,24 @@ class Supervisor:
         by_name = {child.name: child for child in self.children}
         for name, code in self._processes.ended():
             child = by_name[name]
-            supervision.ended(child, code, now_s)
-            if child.state is not supervision.State.GONE:
-                log.warning(
-                    "%s ended with code %d%s; again in %.1f s",
-                    name,
-                    code,
-                    _PERHAPS.get(code, ""),
-                    child.backoff_s,
-                )
+            supervision.ended(child, code, now_s, self._processes.last_lines(name))
+            how = f"{code}{_PERHAPS.get(code, '')}"
+            if child.state is State.FAILED:
+                log.error(
+                    "%s has failed: it ended with code %s, for the %d. time in a row; again in "
+                    "%.1f s; `hub status` shows its last lines",
+                    name, how, child.young_deaths, child.backoff_s,
+                )  # fmt: skip
+            elif code == supervision.TOLD_TO_LEAVE and child.state is State.BACKOFF:
+                log.info("%s was told to leave; starting again", name)
+            elif child.state is not State.GONE:
+                log.warning("%s ended with code %s; again in %.1f s", name, how, child.backoff_s)
 
     def _do(self, what: Do, child: Child, now_s: float) -> None:
         if what is Do.START:
             self._start(child, now_s)
         elif what is Do.TERMINATE:
-            child.state, child.since_s = supervision.State.LEAVING, now_s
+            child.state, child.since_s = State.LEAVING, now_s
             self._processes.signal(child.name, signal.SIGTERM)
             self._processes.signal(child.name, signal.SIGCONT)  # a stopped one hears nothing else
         else:
@@ -194,6 +209,7 @@ class Supervisor:
     def _stop(self, number: signal.Signals) -> None:
         if not self._leaving:
             log.info("%s: stopping", signal.Signals(number).name)
+            notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(self._leave_s() + 2) * 1e6:.0f}")
         self._leaving = True
         self._news.set()
 
@@ -206,6 +222,22 @@ class Supervisor:
             self._report(self.children)
         return changed
 
+    def _tell_systemd(self, monotonic_s: float) -> None:
+        """All have been ready once; and this loop turns."""
+        if not self._told_ready and all(child.was_ready for child in self.children):
+            self._told_ready = True
+            notify("READY=1", "STATUS=the hub is ready")
+        if monotonic_s - self._fed_s >= _WATCHDOG_S:
+            self._fed_s = monotonic_s
+            notify("WATCHDOG=1")
+
+    def _leave_s(self) -> float:
+        """The longest time the hub may take to leave: its processes do so in three stages."""
+        return sum(map(self._patience_s, ("shard-0", "feed-", "router")))
+
+    def _patience_s(self, name: str) -> float:
+        return supervision.leave_s(name, self.settings) + 1
+
     def _figures(self) -> dict[str, Any]:
         return {
             "started_s": self._started_s,
@@ -216,6 +248,13 @@ class Supervisor:
                     "restarts": child.restarts,
                     "last_code": child.last_code,
                 }
+                | self._crash(child)
                 for child in self.children
             },
         }
+
+    def _crash(self, child: Child) -> dict[str, Any]:
+        """What is told of a crash as long as it is news."""
+        if not supervision.crashed(child, self._now_s):
+            return {}
+        return {"deaths": max(1, child.young_deaths), "last_lines": list(child.last_lines)}

@@ -6,16 +6,20 @@ as they are. Everything else, handshake, control frames, closing, is the library
 1. What has come is read a part at a time: when a client has had its turn, the others have theirs.
 2. A client that says too much too fast is not read for a while, so TCP holds it back.
 3. A client is judged by the time this process was awake, and not while it is not read.
+4. A client that is sent away gets what it is owed first, as long as it reads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import http
 import logging
 import math
 import os
 import re
+import sys
+import termios
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
@@ -30,6 +34,9 @@ from shards import protocol
 from shards.bucket import Bucket
 from shards.guests import Bound, Guests
 from shards.session import Session
+
+RESTART = "the server is restarting; connect again"
+"""The reason that is given with close code 1012."""
 
 _CLOSE_S = 2.0
 _TEND_S = 1.0
@@ -124,6 +131,8 @@ class Connection(asyncio.Protocol):
         self._next_ping_s = math.inf
         self._stall = (0, 0.0)
         self._timer: asyncio.TimerHandle | None = None
+        self._farewell: tuple[int, str] | None = None
+        self._untaken_bytes = 0
         self._work: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -150,7 +159,7 @@ class Connection(asyncio.Protocol):
             guests.stranger(self.address, 1)
         self.due_s = self._deadline_s = self._house.now_s() + window_s
         if self._house.leaving:
-            self.close(protocol.GOING_AWAY, "the server is going away")
+            self.close(protocol.SERVICE_RESTART, RESTART)
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -248,7 +257,12 @@ class Connection(asyncio.Protocol):
         """Send what the session is owed, a part at a time."""
         if self.session is None or not self._open or self._blocked or self._house.holding:
             return
-        if self.session.unblocked(self.high_bytes // 2):
+        left = self.session.unblocked(self.high_bytes // 2)
+        if self._farewell is not None:
+            self._untaken_bytes = self._untaken()
+            if not self.session.owed:
+                self.close(*self._farewell)
+        if left:
             self._loop.call_soon(self.pay)
 
     def spawn(self, work: Awaitable[None]) -> None:
@@ -267,6 +281,18 @@ class Connection(asyncio.Protocol):
         """How much waits for the socket to take it, or for a reply that goes first."""
         withheld = self.session.withheld_bytes if self.session is not None else 0
         return self._transport.get_write_buffer_size() + withheld
+
+    def part(self, code: int, reason: str) -> None:
+        """Send what the client is owed, then close. One that takes nothing is cut as by `close`;
+        one that reads has all the time that the shard has left."""
+        if self.session is None or not self._open:
+            self.close(code, reason)
+            return
+        self._farewell = code, reason
+        self._untaken_bytes = self._untaken()
+        self.session.part()
+        self._leave_within(_CLOSE_S)
+        self.pay()
 
     def tend(self, now_s: float) -> None:
         """Deadlines, keep-alive, and what to do with a client that does not read."""
@@ -378,7 +404,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:  # goodbye was said before it could hear it
             self._timer.cancel()
             self._timer = None
-            self.close(protocol.GOING_AWAY, "the server is going away")
+            self.close(protocol.SERVICE_RESTART, RESTART)
             return
         self._open = True
         self.session = self._make_session(self)
@@ -460,12 +486,24 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(seconds, self._cut)
 
     def _cut(self) -> None:
-        """End by force; who has not shaken hands is told that there is no service."""
-        if self._ws.state is State.CONNECTING:
+        """End by force; who has not shaken hands is told that there is no service. One that is sent
+        away and takes what it is owed may go on with that."""
+        before, self._untaken_bytes = self._untaken_bytes, self._untaken()
+        if self._farewell is not None and self._untaken_bytes < before:
+            self._timer = self._loop.call_later(_CLOSE_S, self._cut)
+        elif self._ws.state is State.CONNECTING:
             self._transport.write(_BUSY)
             self._transport.close()
         else:
             self._transport.abort()
+
+    def _untaken(self) -> int:
+        """Bytes that were written and have not reached the client, those in the kernel included."""
+        try:
+            queued = fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(4))
+        except OSError:  # it is closed: nothing of it will reach anybody
+            return 0
+        return self._transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
 
     def _end_of_patience(self) -> None:
         """The client has not authenticated in time."""

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hub.auth.verifier import Grant
@@ -18,7 +18,7 @@ from hub.core.placement import Packing
 from hub.runtime.log import Seldom
 from shards import protocol
 from shards.balance import Balance
-from shards.connection import Connection
+from shards.connection import RESTART, Connection
 from shards.guests import Guests
 from shards.intake import Intake, room_for
 from shards.loads import BEAT_S
@@ -30,8 +30,10 @@ _BACKLOG = 4096
 _BATCH = 100
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REST_S = 0.5
-_GOODBYE_S = 1.5
 _ENDLESS = 1 << 30
+_HELD_S = 0.01
+_MANY = 1000
+"""So many clients, or more, are sent away over all of websocket.drain_s; fewer over less."""
 
 
 class Gateway:
@@ -175,10 +177,10 @@ class Gateway:
         return self._balance.lost
 
     async def drain(self) -> None:
-        """Take nobody new, say goodbye to everybody. Those who were on their way here, or waited
-        at the door, go to other shards; without any they are told goodbye like the rest."""
+        """Take nobody new, send everybody away, one after another; until its turn comes a client is
+        served as ever. Those who were on their way here, or waited at the door, go to other shards;
+        without any they are told goodbye like the rest."""
         self.leaving = True
-        self._beating.cancel()
         for timer in (self._resting, self._pausing):
             if timer is not None:
                 timer.cancel()
@@ -187,11 +189,23 @@ class Gateway:
         self._accept_at_door(self._listener, _BACKLOG)
         self._listener.close()
         await asyncio.sleep(0)  # those just taken get their connections
-        for connection in list(self._connections):
-            connection.close(protocol.GOING_AWAY, "the server is going away")
+        await self._send_away(list(self._connections))
+        stop_s = self._settings.hub.stop_s
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._emptied(), _GOODBYE_S)
+            await asyncio.wait_for(self._emptied(), max(stop_s / 2, stop_s - 1))
+        self._beating.cancel()
         self._balance.close()
+
+    async def _send_away(self, connections: Sequence[Connection]) -> None:
+        """Each at its turn, evenly: those who come back do not come in the same millisecond. While
+        all are held it is nobody's turn: what they are owed is not known yet."""
+        began_s, count = self._clock(), len(connections)
+        over_s = self._settings.websocket.drain_s * min(1.0, count / _MANY)
+        for number, connection in enumerate(connections):
+            await asyncio.sleep(max(0.0, began_s + over_s * number / count - self._clock()))
+            while self.holding:  # noqa: ASYNC110  # it is a flag, and rarely set
+                await asyncio.sleep(_HELD_S)
+            connection.part(protocol.SERVICE_RESTART, RESTART)
 
     async def _emptied(self) -> None:
         while self._connections or self._tasks:

@@ -21,10 +21,19 @@ MOST_EVENT_BYTES = 64 << 20
 class Outbox:
     """The lines and order updates that one session is owed."""
 
-    __slots__ = ("_event_bytes", "_events", "_lines", "_max_events", "behind", "conflated")
+    __slots__ = (
+        "_event_bytes",
+        "_events",
+        "_lines",
+        "_max_events",
+        "behind",
+        "conflated",
+        "last",
+    )
 
     def __init__(self, max_events: int) -> None:
         self.behind = False
+        self.last = False
         self.conflated = 0
         self._lines: dict[Line, None] = {}
         self._events: deque[bytes] = deque()
@@ -49,8 +58,15 @@ class Outbox:
         """Whether this line is owed."""
         return line in self._lines
 
+    def finish(self) -> None:
+        """The session is sent away: what is owed is the last of it, or ticks that go on would keep
+        it here for ever."""
+        self.last = True
+
     def owe(self, lines: Iterable[Line]) -> None:
         """Ticks of these lines have come while the session is behind."""
+        if self.last:
+            return
         owed = self._lines
         for line in lines:
             if line in owed:

@@ -197,6 +197,15 @@ class Session(Sink):
             self._tell()
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
+    def part(self) -> None:
+        """It is sent away: it gets what it is owed yet, and no newer ticks if it is behind."""
+        self.outbox.finish()
+
+    @property
+    def owed(self) -> bool:
+        """Whether something has to be sent before it may go."""
+        return self.outbox.behind or self._withheld is not None
+
     def event_lost(self) -> None:
         """An order update was lost on its way here: the client has to look for itself."""
         self._wire.close(protocol.TRY_AGAIN_LATER, "order updates were lost")
@@ -295,7 +304,7 @@ class Session(Sink):
                 self._reply(protocol.error(error.code, str(error)))
             for data, lines in withheld or ():
                 self.deliver(data, lines)
-            if self.outbox.behind:
+            if self.outbox.behind or self.outbox.last:
                 self._wire.pay()
 
     def _keep(

@@ -95,10 +95,13 @@ class Shard(Role):
         self.background(self._watch_pauses())
         log.info("clients on %s", self.settings.ws_url())
 
-    async def drain(self) -> None:
-        """Say goodbye to the clients, then to the router."""
+    async def see_off(self) -> None:
+        """Say goodbye to the clients."""
         self._desk.fanout.flush()
         await self._gateway.drain()
+
+    async def drain(self) -> None:
+        """Say goodbye to the router."""
         await self._control.stop()
         self._pump.close()
         self._ingest.close()

@@ -310,7 +310,7 @@ def test_settings_exist(name: str) -> None:
     known = {definition.path for definition in config.definitions()}
     variables = {definition.variable for definition in config.definitions()}
     sections = {definition.section for definition in config.definitions()}
-    others = {"hub.toml", "hub.target", "hub.lock"}
+    others = {"hub.toml", "hub.target", "hub.service", "hub.lock"}
     for word in quoted(name):
         path = word.partition(" ")[0]
         if re.fullmatch(rf"({'|'.join(sections)})\.[a-z_]+", path):
@@ -428,7 +428,7 @@ def figures() -> set[str]:
     """Every name that a role's figures, or the monitor's rows, have."""
     found = set()
     files = ("hub/router.py", "shards/shard.py", "hub/feeds/host.py", "hub/runtime/role.py")
-    for file in (*files, "hub/monitor/record.py"):
+    for file in (*files, "hub/monitor/record.py", "hub/supervisor.py"):
         for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Dict):
                 found |= {key.value for key in node.keys if isinstance(key, ast.Constant)}

@@ -4,6 +4,7 @@
 2. They stand and fall with hub.target, but not with each other: nothing requires the router.
 3. They share one directory of sockets, which a restart of one of them leaves alone.
 4. They may do what the hub needs, in the same words in each unit, and no more.
+5. hub.service is all of the hub in one unit, and is one or the other with hub.target.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from hub.core.config import Settings
+from hub.core.supervision import leave_s
+
 UNITS = Path(__file__).parent.parent / "systemd"
 HUB = "/opt/shardhub/scripts/hub"
 SERVICES = {
@@ -24,6 +28,8 @@ SERVICES = {
     "hub-feed@.service": "feed %i",
     "hub-monitor.service": "monitor",
 }
+ALL_IN_ONE = "hub.service"
+UNDER_SYSTEMD = [*SERVICES, ALL_IN_ONE]
 BELOW_ROUTER = [name for name in SERVICES if name != "hub-router.service"]
 WORST_EXPOSURE = 3.0
 ANALYZE = shutil.which("systemd-analyze")
@@ -60,29 +66,35 @@ def hardening(name: str) -> str:
 
 
 def test_there_are_these_units_and_no_others() -> None:
-    assert {path.name for path in UNITS.iterdir()} == {"hub.target", *SERVICES}
+    assert {path.name for path in UNITS.iterdir()} == {"hub.target", *UNDER_SYSTEMD}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
 def test_a_service_runs_its_role(name: str) -> None:
     service = read(name)["Service"]
-    assert service["ExecStart"] == [f"{HUB} {SERVICES[name]}"]
+    assert service["ExecStart"] == [f"{HUB} {SERVICES.get(name, 'start')}"]
     assert service["User"] == service["Group"] == ["shardhub"]
     assert service["Environment"] == ["HUB_CONFIG=/etc/shardhub/hub.toml"]
     assert service["LimitNOFILE"] == ["1048576"]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
 def test_systemd_knows_when_a_role_is_ready_stuck_or_draining(name: str) -> None:
     service = read(name)["Service"]
     assert service["Type"] == ["notify"]
     assert service["NotifyAccess"] == ["main"]
     assert service["WatchdogSec"] == ["30"]
     assert service["KillSignal"] == ["SIGTERM"]
-    assert seconds(service["TimeoutStopSec"][0]) > 5, "longer than a drain takes"
+    longest = sum(leave_s(one, Settings()) + 1 for one in _leaving(name))
+    assert seconds(service["TimeoutStopSec"][0]) > longest, "longer than a drain takes"
 
 
-@pytest.mark.parametrize("name", SERVICES)
+def _leaving(name: str) -> list[str]:
+    """Whose ends a unit's own end is made of, one after another."""
+    return ["shard-0", "feed-bus", "router"] if name == ALL_IN_ONE else ["shard-0"]
+
+
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
 def test_a_role_comes_back_soon_and_always_unless_its_settings_are_wrong(name: str) -> None:
     unit = read(name)
     assert unit["Service"]["Restart"] == ["always"]
@@ -115,7 +127,23 @@ def test_the_router_waits_for_nobody() -> None:
     assert not [word for word in words(unit["After"] + unit["Wants"]) if word.startswith("hub")]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+def test_rule_5_the_one_unit_keeps_away_from_the_target() -> None:
+    unit = read(ALL_IN_ONE)
+    assert unit["Unit"]["Conflicts"] == ["hub.target"]
+    assert unit["Install"]["WantedBy"] == ["multi-user.target"]
+    assert not {"Requires", "Requisite", "BindsTo", "Upholds", "PartOf"} & unit["Unit"].keys()
+
+
+def test_rule_5_the_one_unit_leaves_in_order_and_in_order_too_when_its_supervisor_is_gone() -> None:
+    """`hub stop` waits for the supervisor, which ends shards first. Without one systemd tells all
+    processes to leave: by KillMode=mixed it would kill them unheard, and clients with them."""
+    service = read(ALL_IN_ONE)["Service"]
+    assert service["ExecStop"] == [f"{HUB} stop"]
+    assert service["KillMode"] == ["control-group"]
+    assert service["WatchdogSignal"] == ["SIGTERM"], "else its children are sent SIGABRT too"
+
+
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
 def test_sockets_outlive_the_restart_of_one_service(name: str) -> None:
     service = read(name)["Service"]
     assert service["RuntimeDirectory"] == ["shardhub"]
@@ -124,7 +152,7 @@ def test_sockets_outlive_the_restart_of_one_service(name: str) -> None:
     assert service["StateDirectory"] == service["ConfigurationDirectory"] == ["shardhub"]
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
 def test_a_service_may_do_what_the_hub_needs_and_no_more(name: str) -> None:
     service = read(name)["Service"]
     for setting in (
@@ -141,7 +169,7 @@ def test_a_service_may_do_what_the_hub_needs_and_no_more(name: str) -> None:
 
 
 def test_all_services_are_confined_in_the_same_words() -> None:
-    assert len({hardening(name) for name in SERVICES}) == 1
+    assert len({hardening(name) for name in UNDER_SYSTEMD}) == 1
 
 
 def test_the_target_says_how_to_install_four_shards() -> None:
@@ -179,10 +207,11 @@ class TestSystemd:
             units / name.replace("@.", f"@{instance}.")
             for name, instance in zip(SERVICES, ("", "3", "bus", ""), strict=True)
         ]
-        said = self.analyze("verify", "--man=no", units / "hub.target", *instances)
+        both = [units / "hub.target", units / ALL_IN_ONE]
+        said = self.analyze("verify", "--man=no", *both, *instances)
         assert not [line for line in said.splitlines() if "hub" in line]
 
-    @pytest.mark.parametrize("name", SERVICES)
+    @pytest.mark.parametrize("name", UNDER_SYSTEMD)
     def test_exposure_is_low(self, units: Path, name: str) -> None:
         if "--offline" not in self.analyze("--help"):
             pytest.skip("this systemd-analyze judges installed units only")

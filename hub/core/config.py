@@ -52,7 +52,8 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0.1,
             le=300,
-            description="Longest time a process may take to drain.",
+            description="Longest time a process may take to drain; a shard has websocket.drain_s "
+            "besides.",
             extra={"unit": "s"},
         ),
     ] = 5.0
@@ -219,6 +220,16 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
             "(1013), as above 64 MiB of them; they are never conflated.",
         ),
     ] = 10_000
+    drain_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=300,
+            description="Time over which a shard that leaves sends 1,000 clients or more away "
+            "(1012), one after another; fewer take proportionally less.",
+            extra={"unit": "s"},
+        ),
+    ] = 3.0
     stall_s: Annotated[
         float,
         Meta(

@@ -1,7 +1,8 @@
 """What the supervisor should do next: wanted processes compared with actual ones. Pure.
 
 1. Processes start in stages; a stage waits until all before it have been ready once.
-2. A process that ends is started again after a back-off, which a stable life resets.
+2. A process that ends is started again after a back-off, which a stable life resets. One that ends
+   with code 0 was told to leave by somebody, and is started again at once.
 3. A process that keeps ending young is FAILED: it is tried ever more rarely, the rest goes on.
 4. A process that is told to leave and does not is killed.
 """
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -21,8 +22,12 @@ STABLE_S = 10.0
 FAILED_AFTER = 5
 READY_S = 20.0
 WATCHDOG_S = 30.0
+NEWS_S = 60.0
+"""How long a crash is told after the process has been started again."""
 CANNOT_START = frozenset({73, 78})
 """Exit codes of a process that would fail the same way again: StartError and ConfigError."""
+TOLD_TO_LEAVE = 0
+"""Exit code of a process that left in order: a signal asked for it, or its parent's end."""
 NO_PROCESS = 71
 """What stands for an exit code where no process could be made (EX_OSERR of sysexits(3))."""
 
@@ -55,6 +60,8 @@ class Child:
     last_code: int | None = None
     was_ready: bool = False
     killed: bool = False
+    last_lines: tuple[str, ...] = ()
+    """Of its log, up to the last end that was a crash."""
 
     def __repr__(self) -> str:
         return f"<Child {self.name} {self.state.value} pid {self.pid} restarts {self.restarts}>"
@@ -98,6 +105,12 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", module, *([rest] if rest else [])]
 
 
+def leave_s(name: str, settings: Settings) -> float:
+    """The longest time a process may take to leave."""
+    sends_clients_away = name.startswith("shard-")
+    return settings.hub.stop_s + settings.websocket.drain_s * sends_clients_away
+
+
 def plan(children: Iterable[Child], now_s: float) -> list[Action]:
     """What to do now to keep a hub running."""
     actions: list[Action] = []
@@ -109,12 +122,19 @@ def plan(children: Iterable[Child], now_s: float) -> list[Action]:
     return actions
 
 
-def plan_leaving(children: Sequence[Child], now_s: float, patience_s: float) -> list[Action]:
-    """What to do now to end a hub: shards and monitor leave first, then feeds, then the router."""
+def plan_leaving(
+    children: Sequence[Child], now_s: float, patience_s: Callable[[str], float]
+) -> list[Action]:
+    """What to do now to end a hub: shards and monitor leave first, then feeds, then the router.
+    `patience_s` is how long each is waited for, by name."""
     for stage in ((2, 3), (1,), (0,)):
         there = [child for child in children if child.stage in stage and child.alive]
         if there:
-            return [action for child in there for action in _leave_one(child, now_s, patience_s)]
+            return [
+                action
+                for child in there
+                for action in _leave_one(child, now_s, patience_s(child.name))
+            ]
     return []
 
 
@@ -141,21 +161,32 @@ def notified(child: Child, lines: Mapping[str, str], now_s: float) -> None:
         child.was_ready = True
 
 
-def ended(child: Child, code: int, now_s: float) -> None:
-    """A child's process has ended."""
+def ended(child: Child, code: int, now_s: float, last_lines: tuple[str, ...] = ()) -> None:
+    """A child's process has ended; what it has logged last."""
     young = not child.was_ready or now_s - child.since_s < STABLE_S
     child.pid = 0
     child.last_code = code
     if child.state is State.LEAVING:
         child.state = State.GONE
         return
+    if code == TOLD_TO_LEAVE:
+        child.state, child.since_s, child.backoff_s = State.BACKOFF, now_s, FIRST_BACKOFF_S
+        return
+    child.last_lines = last_lines
     child.young_deaths = child.young_deaths + 1 if young else 0
-    child.backoff_s = (
-        FIRST_BACKOFF_S if child.young_deaths <= 1 else min(child.backoff_s * 2, LONGEST_BACKOFF_S)
-    )
+    doubled = max(0, child.young_deaths - 1)
+    child.backoff_s = min(FIRST_BACKOFF_S * 2.0**doubled, LONGEST_BACKOFF_S)
     failed = child.young_deaths >= FAILED_AFTER or code in CANNOT_START
     child.state = State.FAILED if failed else State.BACKOFF
     child.since_s = now_s
+
+
+def crashed(child: Child, now_s: float) -> bool:
+    """Whether its last life ended in a crash, and that is news: it is not back, or back for less
+    than a minute."""
+    back = child.state is State.READY and now_s - child.since_s >= NEWS_S
+    ended_by_itself = child.last_code not in {None, TOLD_TO_LEAVE}
+    return ended_by_itself and not back and child.state not in {State.LEAVING, State.GONE}
 
 
 def hopeless(children: Iterable[Child]) -> Child | None:

@@ -15,6 +15,9 @@ from hub.core.liveness import MISSED_S
 Figures = dict[str, Any]
 _KEPT = 601
 _RATES = {"in": "in_s", "out": "out_s"}
+_OF_THE_END = ("last_code", "deaths", "last_lines")
+"""What the supervisor says of how a process ended: its code (-signal if killed), and while a crash
+is news how often in a row, and the last lines of its log."""
 
 
 class Record:
@@ -86,10 +89,12 @@ class Record:
         age_s = now_s - heard_s if heard_s else None
         silent = age_s is None or age_s > MISSED_S
         state = child.get("state", "ready")
+        if state == "ready" and beat.get("leaving") and pid == (child.get("pid") or pid):
+            state = "leaving"
         row = {
             key: value
             for key, value in beat.items()
-            if key not in {"children", "started_s", *_RATES}
+            if key not in {"children", "started_s", "leaving", *_RATES}
         }
         row |= {
             "name": name,
@@ -100,6 +105,7 @@ class Record:
             "restarts": child.get("restarts", 0),
             "beat_age_s": age_s,
         }
+        row |= {key: child[key] for key in _OF_THE_END if key in child}
         elapsed_s = after["at_s"] - before["at_s"]
         for counter, rate in _RATES.items():
             if counter in beat and elapsed_s > 0:

@@ -40,16 +40,17 @@ class _OneLine(logging.Formatter):
     or other control character forges a line of the log. Tracebacks keep their lines, indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's own name
-        record.message = "".join(map(_shown, record.message))
+        record.message = shown(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's own name
         lines = super().formatException(ei).splitlines()
-        return "\n".join(f"    {''.join(map(_shown, line))}" for line in lines)
+        return "\n".join(f"    {shown(line)}" for line in lines)
 
 
-def _shown(character: str) -> str:
-    return character if character.isprintable() else repr(character)[1:-1]
+def shown(text: str) -> str:
+    """A line as it may be shown: nothing in it is obeyed by a terminal, or begins another line."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def setup(role: str, level: str) -> None:

@@ -18,6 +18,7 @@ import psutil
 from hub.core.errors import StartError
 from hub.core.names import NOTIFY
 from hub.runtime.role import LEASH
+from hub.runtime.stderr import Stderr
 
 _CREDENTIALS_BYTES = 12  # pid, uid and gid as C ints: struct ucred of unix(7)
 
@@ -55,17 +56,24 @@ class Notifications:
 
 
 class Processes:
-    """The children of one supervisor, by name."""
+    """The children of one process, by name. They have its stderr, unless what they write there goes
+    through `stderr`."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], stderr: Stderr | None = None) -> None:
+        self._stderr = stderr
         self._environment = {**os.environ, **environment, LEASH: "1"}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str]) -> int:
         """Start a process on a leash; its pid. It hears no signals of the terminal."""
-        process = subprocess.Popen(  # noqa: S603  # the command is our own
-            command, stdin=subprocess.PIPE, env=self._environment, start_new_session=True
-        )
+        stderr = self._stderr.open(name) if self._stderr else os.dup(2)
+        try:
+            process = subprocess.Popen(  # noqa: S603  # the command is our own
+                command, stdin=subprocess.PIPE, stderr=stderr, env=self._environment,
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(stderr)
         self._running[name] = process
         return process.pid
 
@@ -78,6 +86,10 @@ class Processes:
             if stdin is not None:
                 stdin.close()
         return gone
+
+    def last_lines(self, name: str) -> tuple[str, ...]:
+        """The last lines that a child has logged, in all its lives, as far as they are kept."""
+        return self._stderr.last_lines(name) if self._stderr else ()
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a child that still runs."""

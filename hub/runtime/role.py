@@ -3,7 +3,8 @@
 1. The child's stdin is a leash: when it ends, the parent is gone, and so is the child soon after.
 2. Heartbeats and the watchdog are fed from the role's own loop, so a stuck loop falls silent.
 3. SIGTERM and SIGINT drain: nothing new in, what is pending out, then leave.
-4. What runs in the background lives as long as the process; when it fails, so does the process.
+4. What runs in the background lives until all who are served have been seen off; when it fails,
+   the process ends.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import uvloop
 
 from hub.core.config import Settings
 from hub.core.errors import FAULT, HubError, StartError
+from hub.core.supervision import leave_s
 from hub.runtime.links import finish
 from hub.runtime.log import log, setup
 from hub.runtime.notify import notify
@@ -55,6 +57,9 @@ class Role:
     async def start(self) -> None:
         """Open everything; returns when the role can serve."""
         raise NotImplementedError
+
+    async def see_off(self) -> None:
+        """Take nothing new in and send away whoever is served here, while all else goes on."""
 
     async def drain(self) -> None:
         """Take nothing new in, send what is pending, close."""
@@ -91,17 +96,22 @@ class Role:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)
 
+    def leave_s(self) -> float:
+        """The longest time this process may take to leave."""
+        return leave_s(self.name, self.settings)
+
     def lag_s(self) -> float:
         """The longest time the loop kept a timer waiting in the last second or a bit more."""
         return max(self._lags_s)
 
     def common_figures(self) -> dict[str, Any]:
         """What each role's heartbeat says beside its own figures."""
+        leaving = {"leaving": True} if self._leave.is_set() else {}
         return {
             "started_s": self.started_s,
             "lag_ms": round(self.lag_s() * 1000, 3),
             "tasks": len(asyncio.all_tasks()),
-        }
+        } | leaving
 
     async def live(self) -> None:
         """From start to leave."""
@@ -109,7 +119,7 @@ class Role:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         if os.environ.get(LEASH) == "1":
-            _hold_leash(loop, self.stop, self.settings.hub.stop_s)
+            _hold_leash(loop, self.stop, self.leave_s())
         await self.start()
         gc.collect()
         gc.freeze()
@@ -118,14 +128,18 @@ class Role:
         log.info("ready")
         self.background(self._pulse())
         await self._leave.wait()
-        notify("STOPPING=1")
-        for task in list(self._tasks):
-            task.cancel()
+        notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(self.leave_s() + 2) * 1e6:.0f}")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.drain(), self.settings.hub.stop_s)
+            await asyncio.wait_for(self._part(), self.leave_s())
         log.info("gone")
         if self._failure is not None:
             raise self._failure
+
+    async def _part(self) -> None:
+        await self.see_off()
+        for task in list(self._tasks):
+            task.cancel()
+        await self.drain()
 
     async def _pulse(self) -> None:
         """Feed the watchdog, and measure how late this loop is."""
@@ -136,7 +150,8 @@ class Role:
             now = time.monotonic()
             self._lags_s.append(max(0.0, now - before - _LAG_S))
             if now - fed_s >= _WATCHDOG_S:
-                notify("WATCHDOG=1", "READY=1")  # again: a full socket drops what comes
+                again = [] if self._leave.is_set() else ["READY=1"]
+                notify("WATCHDOG=1", *again)  # again: a full socket drops what comes
                 fed_s = now
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cli.place import hub_dir
+from cli.place import hub_dir, patience
 from hub.core.errors import NotRunning, StartError
 from hub.core.names import CONTROL
 from tests.hub.openalgo.kit import make_checkout
@@ -136,3 +136,12 @@ def test_tail_falls_back_to_the_port_of_the_checkout(
     hub("tail", "NSE:SBIN", "--openalgo", root, rc=73)
     assert tried == ["ws://127.0.0.1:1001"]
     assert os.environ["XDG_RUNTIME_DIR"] == str(session)
+
+
+def test_a_hub_is_given_the_time_to_stop_that_its_settings_allow(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    assert patience(None) == 30.0
+    file.write_text("[hub]\nstop_s = 20\n[websocket]\ndrain_s = 100\n")
+    assert patience(file) == 3 * 20 + 100 + 3 * 2
+    file.write_text("what is this")
+    assert patience(file) == 30.0, "a broken file hides no hub"

@@ -61,6 +61,48 @@ def test_one_that_is_not_ready_makes_it_1(
     assert "silent for 9s" in text
 
 
+FAILED = process(
+    "shard-2", state="failed", pid=0, last_code=1, deaths=5,
+    last_lines=["12:00:00 ERROR   shard-2    no room", '  File "x.py"', "\x1b[2J"],
+)  # fmt: skip
+
+
+def test_the_last_lines_of_one_that_failed_stand_below_the_table(
+    hub: Any, answer: Any, runtime_dir: Path
+) -> None:
+    answer(status=[status(SHARD, FAILED)])
+    text = hub("status", "--runtime-dir", runtime_dir, rc=1).stdout
+    below = text.partition("shard-2 ended")[2].splitlines()
+    assert below == [
+        " with code 1 five times; last lines of its log:",
+        "    12:00:00 ERROR   shard-2    no room",
+        '      File "x.py"',
+        "    \\x1b[2J",
+    ]
+    found = json.loads(hub("status", "--runtime-dir", runtime_dir, "--json", rc=1).stdout)
+    assert found["processes"][1]["last_lines"] == FAILED["last_lines"]
+
+
+@pytest.mark.parametrize(
+    ("deaths", "told"), [(1, "once"), (2, "twice"), (7, "seven times"), (8, "8 times")]
+)
+def test_one_in_back_off_is_told_too_though_it_has_logged_nothing(
+    hub: Any, answer: Any, runtime_dir: Path, deaths: int, told: str
+) -> None:
+    fallen = FAILED | {"state": "backoff", "last_code": -9, "deaths": deaths, "last_lines": []}
+    answer(status=[status(SHARD, fallen)])
+    text = hub("status", "--runtime-dir", runtime_dir, rc=1).stdout
+    assert f"shard-2 ended with code -9 {told}; it has logged nothing" in text
+
+
+def test_the_crash_of_one_that_is_back_is_in_the_json_alone(
+    hub: Any, answer: Any, runtime_dir: Path
+) -> None:
+    answer(status=[status(SHARD, FAILED | {"state": "ready", "pid": 7})])
+    assert "ended with" not in hub("status", "--runtime-dir", runtime_dir).stdout
+    assert "no room" in hub("status", "--runtime-dir", runtime_dir, "--json").stdout
+
+
 def test_no_processes_are_not_fine(hub: Any, answer: Any, runtime_dir: Path) -> None:
     answer(status=[status()])
     hub("status", "--runtime-dir", runtime_dir, rc=1)

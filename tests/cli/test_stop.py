@@ -114,7 +114,7 @@ def test_one_in_another_container_is_told(
 def test_one_that_does_not_leave_is_named(
     hub: Any, hold: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stop, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(stop, "patience", lambda *_: 0.3)
     process = hold(how="deaf")
     stderr = hub("stop", "--runtime-dir", runtime_dir, rc=1).stderr
     assert f"kill -KILL {process.pid}" in stderr

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hub import supervisor as module
 from hub.core.config import Bus, Hub, Settings, Websocket
 from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
+from hub.runtime.process import Processes
+from hub.runtime.stderr import Stderr
 from hub.supervisor import Supervisor
 
 STEP_S = 0.2
@@ -43,6 +48,9 @@ class Children:
         gone, self.gone = self.gone, []
         return gone
 
+    def last_lines(self, name: str) -> tuple[str, ...]:
+        return (f"{name} began", f"{name} broke")
+
     def signal(self, name: str, number: signal.Signals) -> None:
         self.signals.append((name, number))
 
@@ -65,7 +73,7 @@ class Play:
         self.reports: list[dict[str, State]] = []
         settings = Settings(
             hub=Hub(runtime_dir=str(runtime_dir), feeds=["sim"], shards=1, stop_s=2.0),
-            websocket=Websocket(port=0),
+            websocket=Websocket(port=0, drain_s=1.0),
             bus=Bus(port=0),
         )
         self.hub = Supervisor(settings, self._report)
@@ -103,6 +111,11 @@ class Play:
 
     def states(self) -> dict[str, State]:
         return {child.name: child.state for child in self.hub.children}
+
+    def figures(self, name: str) -> dict[str, Any]:
+        """What the monitor is told of a child."""
+        found: dict[str, Any] = self.hub._figures()["children"][name]
+        return found
 
     def child(self, name: str) -> Child:
         return next(child for child in self.hub.children if child.name == name)
@@ -156,6 +169,48 @@ def test_a_child_that_ends_is_started_again_and_the_rest_goes_on(play: Play) -> 
     assert play.children.started == [*NAMES, "router"]
     assert play.signals() == []
     assert (play.child("router").restarts, play.child("router").last_code) == (1, -9)
+
+
+def test_one_that_was_told_to_leave_is_started_again_and_nobody_is_warned(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    play.bring_up()
+    with caplog.at_level(logging.INFO, "hub"):
+        play.children.end("shard-0", 0)
+        play.turn(1, feeding=["router", "feed-sim", "monitor"])
+    assert play.children.started == [*NAMES, "shard-0"]
+    told = [(record.levelname, record.message) for record in caplog.records]
+    assert told == [("INFO", "shard-0 was told to leave; starting again")]
+    assert "last_lines" not in play.figures("shard-0")
+
+
+def test_a_crash_is_told_with_the_last_lines_of_its_log(play: Play) -> None:
+    play.bring_up()
+    assert "last_lines" not in play.figures("shard-0")
+    play.children.end("shard-0", 1)
+    play.turn()
+    found = play.figures("shard-0")
+    assert (found["state"], found["last_code"], found["deaths"]) == ("backoff", 1, 1)
+    assert found["last_lines"] == ["shard-0 began", "shard-0 broke"]
+    assert "last_lines" not in play.figures("router")
+
+
+def test_one_that_keeps_crashing_has_failed_and_the_rest_goes_on(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    play.bring_up()
+    others = ["router", "feed-sim", "monitor"]
+    with caplog.at_level(logging.ERROR, "hub"):
+        for _ in range(FAILED_AFTER):
+            while "shard-0" not in play.children.running:
+                play.turn(feeding=others)
+            play.children.end("shard-0", 1)
+            play.turn(feeding=others)
+    assert play.figures("shard-0")["state"] == "failed"
+    assert play.figures("shard-0")["deaths"] == FAILED_AFTER
+    assert "shard-0 has failed: it ended with code 1, for the 5. time in a row" in caplog.text
+    assert {play.states()[name] for name in others} == {State.READY}
+    assert play.signals() == []
 
 
 def test_a_child_that_falls_silent_is_killed_once(play: Play) -> None:
@@ -212,10 +267,91 @@ def test_a_child_that_does_not_leave_is_killed_after_its_patience(play: Play) ->
     play.turn()
     play.children.end("monitor")
     play.signals()
-    play.turn(2.8)
-    assert play.signals() == [], "it has stop_s and a second to leave by itself"
+    play.turn(3.8)
+    assert play.signals() == [], "it has stop_s, drain_s and a second to leave by itself"
     play.turn(1)
     assert play.signals() == [("shard-0", signal.SIGKILL)]
+
+
+# Rule 4: systemd.
+
+
+class Systemd:
+    """The socket that systemd listens on."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = path
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(str(path))
+        self._sock.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+
+    def heard(self) -> list[str]:
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found += self._sock.recv(4096).decode().splitlines()
+        return found
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    found = Systemd(tmp_path / "systemd", monkeypatch)
+    yield found
+    found.close()
+
+
+def test_rule_4_it_is_told_when_all_have_been_ready_once(play: Play, systemd: Systemd) -> None:
+    play.turn(30)
+    assert "READY=1" not in systemd.heard(), "the router is not ready even"
+    play.children.say("router", READY="1")
+    play.turn()
+    assert "READY=1" not in systemd.heard(), "the others are not there yet"
+    play.bring_up()
+    assert systemd.heard().count("READY=1") == 1
+    play.children.end("shard-0", 1)
+    play.turn(2, feeding=["router", "feed-sim", "monitor"])
+    play.children.say("shard-0", READY="1")
+    play.turn()
+    assert "READY=1" not in systemd.heard(), "a child that comes back is no news to it"
+
+
+def test_rule_4_its_watchdog_is_fed_by_each_loop_that_turns(play: Play, systemd: Systemd) -> None:
+    play.bring_up()
+    systemd.heard()
+    play.turn(20, feeding=NAMES)
+    assert systemd.heard() == ["WATCHDOG=1"] * 4
+    assert systemd.heard() == [], "and by nothing else"
+
+
+def test_rule_4_it_is_told_how_long_leaving_may_take(play: Play, systemd: Systemd) -> None:
+    play.bring_up()
+    systemd.heard()
+    play.hub._stop(signal.SIGTERM)
+    play.hub._stop(signal.SIGTERM)
+    three_stages = 3 * (2.0 + 1) + 1.0
+    told = f"EXTEND_TIMEOUT_USEC={(three_stages + 2) * 1e6:.0f}"
+    assert systemd.heard() == ["STOPPING=1", told]
+
+
+def test_rule_4_children_never_see_its_socket(play: Play, systemd: Systemd) -> None:
+    """They would speak to systemd, which hears the supervisor alone, and never be ready here."""
+    seen: list[str] = []
+
+    class Seen(Processes):
+        def __init__(self, environment: Mapping[str, str], stderr: Stderr | None = None) -> None:
+            super().__init__(environment, stderr)
+            seen.append(self._environment["NOTIFY_SOCKET"])
+            play.hub._leaving = True
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Processes", Seen)
+        assert asyncio.run(asyncio.wait_for(play.hub._live(), 20)) == 0
+    assert seen == [str(play.hub.runtime_dir / "notify")]
+    assert str(systemd.path) not in seen
 
 
 # When the next turn is.

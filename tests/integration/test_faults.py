@@ -366,7 +366,7 @@ def test_nothing_outlives_a_killed_supervisor(make_hub: MakeHub) -> None:
         async with hub.client() as client:
             assert len(hub.left()) == 9, "supervisor, router, monitor, two feeds, four shards"
             os.kill(hub.pid, signal.SIGKILL)
-            assert await client.closed() == 1001, "clients are told"
+            assert await client.closed() == 1012, "clients are told"
             await until(lambda: not hub.left(), "all of them are gone")
 
     asyncio.run(main())
@@ -422,7 +422,7 @@ def test_a_signal_ends_everything_in_good_time(make_hub: MakeHub, number: signal
             await until(lambda: reader.numbers(symbol), "ticks come")
             code = await asyncio.to_thread(hub.stop, number)
             assert code == 0, hub.log()
-            assert client.socket.close_code == 1001
+            assert client.socket.close_code == 1012
             await beacon.stop()
 
     asyncio.run(main())

@@ -56,13 +56,13 @@ _fences = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
-    """A hub and a checkout with users of all kinds; in the end it closes with 1001."""
+    """A hub and a checkout with users of all kinds; in the end it closes with 1012."""
     house = House(upstream__isolate="user")
     try:
         furnish(house)
         house.hub.start()
         yield house
-        assert asyncio.run(close_codes_of_the_end(house)) == [1001, 1001], house.hub.log()
+        assert asyncio.run(close_codes_of_the_end(house)) == [1012, 1012], house.hub.log()
     finally:
         house.hub.discard()
 

@@ -506,14 +506,14 @@ def test_who_does_not_authenticate_in_time_is_closed_with_4401(make_hub: MakeHub
     asyncio.run(main())
 
 
-def test_shutdown_closes_with_1001(make_hub: MakeHub) -> None:
+def test_shutdown_closes_with_1012(make_hub: MakeHub) -> None:
     hub = make_hub({"hub.shards": 2, "hub.feeds": ["bus"]})
 
     async def main() -> None:
         async with hub.client() as one, hub.client() as two, hub.client("") as nobody:
             clients: list[Client] = [one, two, nobody]
             stopped = asyncio.create_task(asyncio.to_thread(hub.stop))
-            assert await together(client.closed() for client in clients) == [1001, 1001, 1001]
+            assert await together(client.closed() for client in clients) == [1012, 1012, 1012]
             assert await stopped == 0
 
     asyncio.run(main())

@@ -208,6 +208,7 @@ class Stage:
         self.desk.take_feeds([Offer("bus")], 0.0)
         self.guests = make_guests(self.settings)
         self.holding = False
+        self.high_bytes = 1 << 20
         self.leaving = False
         self.stalled = 0
         self.peers: list[Peer] = []

@@ -781,3 +781,171 @@ def test_order_updates_nobody_reads_end_in_a_close_though_more_come(
             await raw.close()
 
     live(main, uv=uv)
+
+
+# Rule 4: a client that is sent away.
+
+GONE = (1012, "the server is restarting; connect again")
+
+
+async def last_words(raw: Raw) -> list[dict[str, Any]]:
+    """What a client is sent before it is sent away, which it must be, with code and reason."""
+    found: list[dict[str, Any]] = []
+    while True:
+        opcode, payload = await raw.receive()
+        if opcode == CLOSE:
+            assert (int.from_bytes(payload[:2], "big"), payload[2:].decode()) == GONE
+            raw.send(CLOSE, payload[:2])
+            return found
+        found.append(json.loads(payload))
+
+
+def test_rule_4_one_that_keeps_up_hears_it_at_once_behind_its_last_tick(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            await subscribed(raw)
+            offer(one, 1)
+            one.connection().part(*GONE)
+            offer(one, 2)
+            assert [found["data"]["ltp"][0] for found in await last_words(raw)] == [1] * len(KEYS)
+            await one.empty()
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_rule_4_one_that_is_behind_gets_newest_values_and_all_order_updates_first(
+    uv: bool,
+) -> None:
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            raw.send(TEXT, b'{"action": "subscribe_orders"}')
+            await raw.receive()
+            last = await fall_behind(one) + 1
+            offer(one, last, 2000)
+            for number in range(100):
+                update = json.dumps({"type": "order_update", "user_id": "alice", "n": number})
+                one.desk.accounts.offer([b"@orders:alice", update.encode()])
+            one.connection().part(*GONE)
+            one.connection().part(*GONE)  # by a deadline, say; the first word counts
+            assert one.session().outbox.behind, "it has read nothing yet"
+            found = await last_words(raw)
+            assert [f["n"] for f in found if f["type"] == "order_update"] == list(range(100))
+            values: dict[str, int] = {}
+            for tick_ in (f for f in found if f["type"] == "market_data"):
+                assert tick_["data"]["ltp"][0] > values.get(tick_["symbol"], 0)
+                values[tick_["symbol"]] = tick_["data"]["ltp"][0]
+            assert values == dict.fromkeys((key.symbol for key in KEYS), last)
+            await one.empty()
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_rule_4_ticks_that_go_on_do_not_keep_one_that_is_behind_here(uv: bool) -> None:
+    """What is owed would never end, and a drain with it."""
+
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            await fall_behind(one)
+            one.connection().part(*GONE)
+            owed = len(one.session().outbox)
+            for value in range(1000, 1100):
+                offer(one, value, 2000)
+            assert len(one.session().outbox) == owed
+            await last_words(raw)
+            await one.empty()
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_rule_4_one_that_takes_nothing_is_cut(uv: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 0.1)
+
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            await fall_behind(one)
+            one.connection().part(*GONE)
+            await one.empty()
+            await raw.close()
+            await until(lambda: not remains(one.desk))
+
+    live(main, uv=uv)
+
+
+def test_rule_4_one_that_reads_slowly_is_not_cut(uv: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLOSE_S", 1000.0)
+
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 65536}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            last = await fall_behind(one)
+            door = one.connection()
+            door.part(*GONE)
+            for _ in range(3):
+                before = door._untaken()
+                while door._untaken() >= before:  # a part of it, in the kernel's time
+                    await raw.receive()
+                    await asyncio.sleep(0)
+                door._cut()  # as the timer does after _CLOSE_S
+            found = await last_words(raw)
+            assert found[-1]["data"]["ltp"][0] == last
+            await one.empty()
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_rule_4_a_reply_that_is_being_made_is_sent_first_with_the_ticks_it_holds_back() -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            await subscribed(raw)
+            session = one.session()
+            session.withhold()
+            offer(one, 1)
+            one.connection().part(*GONE)
+            raw.send(TEXT, b'{"action": "dance"}')
+            kinds = [found.get("type") or found["status"] for found in await last_words(raw)]
+            assert kinds == ["error", *["market_data"] * len(KEYS)]
+            await one.empty()
+            await raw.close()
+
+    live(main)
+
+
+def test_rule_4_one_that_is_sent_away_and_goes_by_itself_leaves_nothing(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket={"outbox_bytes": 8192}) as one:
+            raw = await one.raw(receive_bytes=4096)
+            await subscribed(raw)
+            await fall_behind(one)
+            one.connection().part(*GONE)
+            await raw.close()
+            await one.empty()
+            await until(lambda: not remains(one.desk))
+
+    live(main, uv=uv)
+
+
+def test_rule_4_one_that_is_being_closed_already_keeps_its_code(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            one.connection().close(1008, "the API key was revoked")
+            one.connection().part(*GONE)
+            assert await raw.code() == 1008
+            raw.send(CLOSE, (1008).to_bytes(2, "big"))
+            await one.empty()
+            await raw.close()
+
+    live(main, uv=uv)

@@ -10,11 +10,14 @@ import json
 import logging
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
@@ -201,7 +204,7 @@ def test_going_away_says_so_to_all_and_takes_nobody_new(uv: bool) -> None:
                 with pytest.raises(ConnectionClosed) as caught:
                     await client.recv()
                 assert caught.value.rcvd is not None
-                assert caught.value.rcvd.code == 1001
+                assert caught.value.rcvd.code == 1012
             with pytest.raises(OSError):
                 await one.client()
             assert len(one.gateway) == 0
@@ -246,6 +249,135 @@ def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newes
     live(main, uv=uv)
 
 
+def test_those_who_are_held_are_sent_away_with_what_is_newest_then() -> None:
+    """A shard that was stopped (Ctrl-Z) and is told to leave has a backlog to take first."""
+
+    async def main() -> None:
+        async with house() as one:
+            held = await one.known()
+            (symbol,) = instruments(0, 1, 1)
+            await held.send(json.dumps(subscription(2, symbol)))
+            json.loads(await held.recv())
+            one.gateway.hold()
+            drained = asyncio.ensure_future(one.gateway.drain())
+            await asyncio.sleep(3 * gateway._HELD_S)
+            for number in range(3):
+                one.desk.fanout.offer(tick(symbol, Mode.QUOTE, number))
+                one.desk.fanout.flush()
+            one.gateway.release()
+            assert json.loads(await held.recv())["data"]["ltp"] == 2
+            with pytest.raises(ConnectionClosed):
+                await held.recv()
+            assert held.close_code == 1012
+            await drained
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main)
+
+
+def _has(one: House, clients: int) -> bool:
+    return len(one.gateway) == clients
+
+
+async def hears(client: ClientConnection) -> bool:
+    """Whether a client is served still."""
+    try:
+        await client.send(PING)
+        return bool(json.loads(await asyncio.wait_for(client.recv(), 20))["type"] == "pong")
+    except ConnectionClosed:
+        return False
+
+
+def test_clients_are_sent_away_one_after_another_and_served_until_then(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, 5,000 of them would come back in the same millisecond."""
+
+    async def main() -> None:
+        async with house(websocket={"drain_s": 300.0}) as one:
+            now_s = 0.0
+            monkeypatch.setattr(one.gateway, "_clock", lambda: now_s)
+            naps: asyncio.Queue[tuple[float, asyncio.Event]] = asyncio.Queue()
+
+            async def nap(seconds: float) -> None:
+                over = asyncio.Event()
+                naps.put_nowait((seconds, over))
+                await over.wait()
+
+            clients = [await one.known() for _ in range(3)]
+            doors = list(one.gateway._connections)
+            with monkeypatch.context() as patch:
+                patch.setattr(gateway, "_MANY", 2)
+                patch.setattr(gateway, "asyncio", SimpleNamespace(sleep=nap))
+                leaving = asyncio.ensure_future(one.gateway._send_away(doors))
+                for number in range(3):
+                    seconds, over = await asyncio.wait_for(naps.get(), 20)
+                    assert seconds == (100.0 if number else 0.0)
+                    served = await asyncio.gather(*(hears(client) for client in clients))
+                    assert served.count(True) == 3 - number, "each at its turn"
+                    now_s += seconds
+                    over.set()
+                    await until(partial(_has, one, 2 - number))
+                await leaving
+            assert [client.close_code for client in clients] == [1012, 1012, 1012]
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize(("clients", "over_s"), [(1, 0.003), (10, 0.03), (1000, 3.0), (5000, 3.0)])
+def test_few_clients_are_sent_away_sooner(
+    clients: int, over_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with house() as one:
+            now_s, gone = 0.0, []
+            monkeypatch.setattr(one.gateway, "_clock", lambda: now_s)
+
+            async def nap(seconds: float) -> None:
+                nonlocal now_s
+                now_s += seconds
+
+            class Door:
+                def part(self, code: int, reason: str) -> None:
+                    gone.append((now_s, code, reason))
+
+            monkeypatch.setattr(gateway, "asyncio", SimpleNamespace(sleep=nap))
+            doors: Any = [Door() for _ in range(clients)]
+            await one.gateway._send_away(doors)
+            monkeypatch.setattr(gateway, "asyncio", asyncio)
+            assert {found[1:] for found in gone} == {
+                (1012, "the server is restarting; connect again")
+            }
+            for number, (at_s, *_) in enumerate(gone):
+                assert at_s == pytest.approx(over_s * number / clients)
+
+    live(main)
+
+
+def test_those_who_come_back_late_find_all_that_have_to_go_gone_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loop that was held catches up: no client is kept beyond the time of its turn."""
+
+    async def main() -> None:
+        async with house(websocket={"drain_s": 200.0}) as one:
+            naps: list[float] = []
+            times = iter([0.0, 0.0, 0.0, 50.0, 50.0, 50.0])
+
+            async def nap(seconds: float) -> None:
+                naps.append(seconds)
+
+            doors: Any = [SimpleNamespace(part=lambda *_: None) for _ in range(5)]
+            monkeypatch.setattr(one.gateway, "_clock", lambda: next(times))
+            monkeypatch.setattr(gateway, "asyncio", SimpleNamespace(sleep=nap))
+            await one.gateway._send_away(doors)
+            monkeypatch.setattr(gateway, "asyncio", asyncio)
+            assert naps == [0.0, 0.2, 0.0, 0.0, 0.0]
+            monkeypatch.setattr(one.gateway, "_clock", one.gateway._loop.time)
+
+    live(main)
+
+
 def test_a_drain_in_the_midst_of_a_large_unsubscribe_ends_in_order_and_leaves_nothing() -> None:
     async def main() -> None:
         async with house() as one:
@@ -263,7 +395,7 @@ def test_a_drain_in_the_midst_of_a_large_unsubscribe_ends_in_order_and_leaves_no
             with pytest.raises(ConnectionClosed) as caught:
                 await client.recv()
             assert caught.value.rcvd is not None
-            assert caught.value.rcvd.code == 1001
+            assert caught.value.rcvd.code == 1012
             assert one.desk.busy
             answer(one.desk)
             assert remains(one.desk) == []
@@ -311,7 +443,7 @@ def test_draining_one_of_two_takes_nobody_and_loses_nobody(uv: bool) -> None:
 def test_the_last_one_tells_those_at_the_door_that_it_goes(
     uv: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that hears 1001 tries again at once; one that is cut off silently counts it as a
+    """A client that hears 1012 tries again at once; one that is cut off silently counts it as a
     fault, and Flask's gives up after five."""
     monkeypatch.setattr(connection, "_CLOSE_S", 0.3)
 
@@ -324,8 +456,8 @@ def test_the_last_one_tells_those_at_the_door_that_it_goes(
             await asyncio.sleep(0)
             drained = asyncio.ensure_future(one.gateway.drain())
             assert (await shaken).startswith("HTTP/1.1 101 ")
-            assert await speaks.code() == 1001
-            speaks.send(CLOSE, (1001).to_bytes(2, "big"))
+            assert await speaks.code() == 1012
+            speaks.send(CLOSE, (1012).to_bytes(2, "big"))
             assert (await patient(silent.reader.read())).startswith(b"HTTP/1.1 503 ")
             await drained
             await silent.close()
@@ -784,11 +916,10 @@ async def _nothing() -> None:
 def test_one_that_does_not_say_goodbye_does_not_keep_the_others_waiting(
     uv: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "_GOODBYE_S", 0.1)
     monkeypatch.setattr(connection, "_CLOSE_S", 0.3)
 
     async def main() -> None:
-        async with house() as one:
+        async with house(hub={"stop_s": 0.2}) as one:
             raw = await one.raw()
             await one.gateway.drain()
             assert len(one.gateway) == 1
@@ -798,6 +929,30 @@ def test_one_that_does_not_say_goodbye_does_not_keep_the_others_waiting(
             one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
 
     live(main, uv=uv)
+
+
+def test_one_that_drains_goes_on_beating_until_its_last_client_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without beats its clients would count for nothing where the hub's limits are concerned, and
+    who was on the way from it to another shard that dies would be lost."""
+
+    async def main() -> None:
+        async with house() as one:
+            raw = await one.raw()
+            tends: list[bool] = []
+            monkeypatch.setattr(
+                one.gateway._balance, "tend", lambda: tends.append(one.gateway.leaving)
+            )
+            drained = asyncio.ensure_future(one.gateway.drain())
+            await until(lambda: tends.count(True) >= 2)
+            assert not drained.done(), "it has not answered the close frame"
+            raw.send(CLOSE, (1012).to_bytes(2, "big"))
+            await drained
+            await raw.close()
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+
+    live(main)
 
 
 def test_draining_while_nobody_can_be_taken_is_no_error(

@@ -47,6 +47,22 @@ def test_of_each_line_only_the_newest_value_is_sent() -> None:
     assert not box.behind
 
 
+def test_when_what_is_owed_is_the_last_of_it_no_other_lines_are_owed_and_order_updates_are() -> (
+    None
+):
+    box, (first, second) = Outbox(1), make_lines(2)
+    box.fall_behind()
+    put(first, 1)
+    box.owe([first])
+    box.finish()
+    put(first, 2)
+    put(second, 3)
+    box.owe([first, second])
+    assert box.owe_event(b"filled")
+    assert box.settle(show, UNBOUNDED) == ([b"filled"], [b"NSE_S0=2"])
+    assert not box.behind
+
+
 def test_lines_are_paid_in_the_order_of_their_newest_values() -> None:
     box, (first, second) = Outbox(1), make_lines(2)
     box.fall_behind()

@@ -382,6 +382,7 @@ def test_what_is_pending_when_a_shard_leaves_is_sent_before_the_goodbye(tmp_path
         world.shard._gateway = SimpleNamespace(drain=goodbye)
         world.shard._control = SimpleNamespace(stop=bye)
         world.shard._pump = world.shard._ingest = nothing
+        await world.shard.see_off()
         await world.shard.drain()
         assert order == [[5], "bye"]
 

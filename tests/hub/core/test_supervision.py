@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hub.core import supervision
-from hub.core.config import Hub, Settings
+from hub.core.config import Hub, Settings, Websocket
 from hub.core.supervision import (
     FAILED_AFTER,
     FIRST_BACKOFF_S,
@@ -23,6 +23,10 @@ from hub.core.supervision import (
 )
 
 READY = {"READY": "1"}
+
+
+def PATIENCE(_: str) -> float:  # noqa: N802  # stands for a constant
+    return 5.0
 
 
 def children(*stages: int) -> list[Child]:
@@ -61,7 +65,7 @@ def test_a_hub_is_a_router_its_feeds_its_shards_and_a_monitor() -> None:
 def test_nobody_is_alive_who_has_not_been_started_so_a_hub_can_stop_while_it_starts() -> None:
     kids = supervision.wanted(Settings(hub=Hub(shards=1, feeds=["sim"])))
     assert not any(child.alive for child in kids)
-    assert plan_leaving(kids, 1.0, 5.0) == []
+    assert plan_leaving(kids, 1.0, PATIENCE) == []
 
 
 @pytest.mark.parametrize(
@@ -236,28 +240,87 @@ def test_shards_and_monitor_leave_first_then_feeds_then_the_router() -> None:
     for number, child in enumerate(kids):
         bring_up(child, pid=number + 1)
     for expected in (["shard-0", "monitor"], ["feed-sim"], ["router"]):
-        actions = plan_leaving(kids, 10.0, 5.0)
+        actions = plan_leaving(kids, 10.0, PATIENCE)
         assert [child.name for _, child in actions] == expected
         leave(actions, 10.0)
-        assert plan_leaving(kids, 14.0, 5.0) == []
+        assert plan_leaving(kids, 14.0, PATIENCE) == []
         for _, child in actions:
             supervision.ended(child, 0, 14.0)
             assert child.state is State.GONE
-    assert plan_leaving(kids, 20.0, 5.0) == []
+    assert plan_leaving(kids, 20.0, PATIENCE) == []
+
+
+def test_rule_2_one_that_was_told_to_leave_is_back_at_once_and_has_not_died_young() -> None:
+    """A rolling restart twice over would look like a crash loop."""
+    child = Child("shard-0", 2)
+    die_young(child, 1.0)
+    die_young(child, 2.0)
+    for number in range(2 * FAILED_AFTER):
+        supervision.started(child, 7, 3.0 + number)
+        supervision.ended(child, 0, 3.5 + number)
+        assert (child.state, child.backoff_s) == (State.BACKOFF, FIRST_BACKOFF_S)
+        assert child.young_deaths == 2
+        assert plan([child], 3.5 + number) == []
+        assert names(plan([child], 3.51 + number + FIRST_BACKOFF_S)) == [("start", "shard-0")]
+    assert die_young(child, 50.0) == 4 * FIRST_BACKOFF_S, "the back-off goes on where it was"
+
+
+def test_a_crash_is_news_until_the_process_is_back_for_a_minute() -> None:
+    child = bring_up(Child("shard-0", 2), 100.0)
+    assert not supervision.crashed(child, 100.0)
+    supervision.ended(child, 1, 200.0, ("this", "that"))
+    assert child.last_lines == ("this", "that")
+    assert supervision.crashed(child, 200.0)
+    assert supervision.crashed(child, 900.0), "it is not back"
+    supervision.started(child, 8, 1000.0)
+    assert supervision.crashed(child, 1000.0), "it is starting"
+    supervision.notified(child, READY, 1001.0)
+    assert supervision.crashed(child, 1059.0)
+    assert not supervision.crashed(child, 1060.0)
+
+
+def test_who_was_told_to_leave_has_not_crashed_and_neither_has_who_leaves() -> None:
+    child = bring_up(Child("shard-0", 2), 100.0)
+    supervision.ended(child, 0, 200.0, ("gone",))
+    assert not supervision.crashed(child, 200.0)
+    bring_up(child, 201.0)
+    supervision.ended(child, -9, 202.0)
+    bring_up(child, 203.0)
+    child.state = State.LEAVING
+    assert not supervision.crashed(child, 204.0)
+    supervision.ended(child, -9, 205.0)
+    assert not supervision.crashed(child, 206.0)
+
+
+def test_a_shard_has_the_time_its_clients_are_sent_away_in_besides() -> None:
+    settings = Settings(hub=Hub(stop_s=2.0), websocket=Websocket(drain_s=30.0))
+    three = ("shard-3", "feed-bus", "router")
+    assert {name: supervision.leave_s(name, settings) for name in three} == {
+        "shard-3": 32.0,
+        "feed-bus": 2.0,
+        "router": 2.0,
+    }
+    kids = [bring_up(Child("shard-0", 2), pid=1), bring_up(Child("monitor", 3), pid=2)]
+    patience = {"shard-0": 32.0, "monitor": 2.0}
+    leave(plan_leaving(kids, 10.0, patience.__getitem__), 10.0)
+    assert plan_leaving(kids, 13.0, patience.__getitem__) == [(Do.KILL, kids[1])]
+    kids[1].killed = True
+    assert plan_leaving(kids, 41.9, patience.__getitem__) == []
+    assert plan_leaving(kids, 42.1, patience.__getitem__) == [(Do.KILL, kids[0])]
 
 
 def test_rule_4_who_does_not_leave_is_killed_and_nobody_is_passed_over() -> None:
     kids = supervision.wanted(Settings(hub=Hub(shards=2, feeds=["sim"])))
     for number, child in enumerate(kids):
         bring_up(child, pid=number + 1)
-    leave(plan_leaving(kids, 10.0, 5.0), 10.0)
+    leave(plan_leaving(kids, 10.0, PATIENCE), 10.0)
     stuck = next(child for child in kids if child.name == "shard-1")
     for child in kids:
         if child.stage >= 2 and child is not stuck:
             supervision.ended(child, 0, 11.0)
-    assert plan_leaving(kids, 15.1, 5.0) == [(Do.KILL, stuck)]
+    assert plan_leaving(kids, 15.1, PATIENCE) == [(Do.KILL, stuck)]
     stuck.killed = True
-    assert plan_leaving(kids, 16.0, 5.0) == []
+    assert plan_leaving(kids, 16.0, PATIENCE) == []
 
 
 def test_who_is_gone_or_leaving_is_not_started_again() -> None:

@@ -176,6 +176,33 @@ def test_what_the_supervisor_says_counts_more_than_silence() -> None:
     assert "children" not in states["supervisor"]
 
 
+def test_how_a_process_ended_is_told_with_its_last_lines() -> None:
+    record = Record()
+    told = children(shard_0=("failed", 0), shard_1=("ready", 9))
+    told["shard-0"] |= {"deaths": 5, "last_lines": ["this", "that"]}
+    heard(record, "supervisor", pid=1, children=told)
+    failed, ready = (found for found in record.status(100.0, 5000.0) if found["role"] == "shard")
+    assert (failed["last_code"], failed["deaths"]) == (1, 5)
+    assert failed["last_lines"] == ["this", "that"]
+    assert "last_lines" not in ready
+
+
+def test_one_that_is_told_to_leave_says_so_itself_until_another_is_in_its_place() -> None:
+    """Its supervisor does not know: somebody else may have told it, and systemd is silent."""
+    record = Record()
+    heard(record, "shard-0", leaving=True)
+    assert row(record)["state"] == "leaving"
+    assert "leaving" not in row(record)
+    heard(record, "supervisor", pid=1, children=children(shard_0=("ready", 7)))
+    assert states(record)["shard-0"] == "leaving"
+    heard(record, "supervisor", pid=1, children=children(shard_0=("ready", 8)))
+    assert states(record)["shard-0"] == "ready"
+
+
+def states(record: Record) -> dict[str, str]:
+    return {found["name"]: found["state"] for found in record.status(100.0, 5000.0)}
+
+
 def test_rows_stand_in_the_order_of_the_roles_and_of_their_numbers() -> None:
     record = Record()
     for name in ("monitor", "shard-10", "shard-2", "feed-sim", "feed-bus", "router", "supervisor"):

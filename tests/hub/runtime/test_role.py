@@ -47,6 +47,9 @@ class Example(Role):
         self.happened.append("start")
         await self.work(self)
 
+    async def see_off(self) -> None:
+        self.happened.append("see off")
+
     async def drain(self) -> None:
         self.happened.append("drain")
 
@@ -62,7 +65,7 @@ def test_a_role_starts_then_drains_when_it_is_told_to_leave(directory: Path) -> 
 
         role = Example(directory, work)
         await lived(role)
-        assert role.happened == ["start", "drain"]
+        assert role.happened == ["start", "see off", "drain"]
 
     asyncio.run(main())
 
@@ -80,7 +83,7 @@ def test_rule_4_a_background_task_that_fails_ends_its_process_in_order(directory
         role = Example(directory, work)
         with pytest.raises(ZeroDivisionError, match="nobody meant this"):
             await lived(role)
-        assert role.happened == ["start", "drain"]
+        assert role.happened == ["start", "see off", "drain"]
 
     asyncio.run(main())
 
@@ -99,9 +102,57 @@ def test_rule_4_what_runs_in_the_background_ends_before_the_drain(directory: Pat
 
         role = Example(directory, work)
         await lived(role)
-        assert set(role.happened) == {"start", "ended", "drain"}
+        assert set(role.happened) == {"start", "see off", "ended", "drain"}
 
     asyncio.run(main())
+
+
+def test_rule_4_what_runs_in_the_background_goes_on_while_those_who_are_served_are_seen_off(
+    directory: Path,
+) -> None:
+    """Without heartbeats for 3 s a shard is gone for the router, and its clients get no ticks."""
+
+    class Slow(Example):
+        async def see_off(self) -> None:
+            assert self.common_figures()["leaving"]
+            count = self.happened.count("beat")
+            while self.happened.count("beat") < count + 3:  # noqa: ASYNC110  # a list has no event
+                await asyncio.sleep(0.001)
+            self.happened.append("seen off")
+
+    async def main() -> None:
+        async def beats(role: Example) -> None:
+            while True:
+                role.happened.append("beat")
+                await asyncio.sleep(0.01)
+
+        async def work(role: Example) -> None:
+            assert "leaving" not in role.common_figures()
+            role.background(beats(role))
+            asyncio.get_running_loop().call_later(0.01, role.stop)
+
+        role = Slow(directory, work)
+        await lived(role)
+        assert role.happened[-2:] == ["seen off", "drain"]
+
+    asyncio.run(main())
+
+
+def test_systemd_is_told_how_long_it_may_take_to_leave(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its TimeoutStopSec= would end a drain whose settings ask for more."""
+    told: list[tuple[str, ...]] = []
+    monkeypatch.setattr(module, "notify", lambda *lines: told.append(lines))
+
+    async def main() -> None:
+        async def work(role: Example) -> None:
+            role.stop()
+
+        await lived(Example(directory, work))
+
+    asyncio.run(main())
+    assert told[-1] == ("STOPPING=1", "EXTEND_TIMEOUT_USEC=2500000")
 
 
 def test_who_is_refused_leaves_with_the_reason(directory: Path) -> None:

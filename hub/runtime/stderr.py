@@ -1,0 +1,145 @@
+"""What children write to stderr: passed on as it is, and the last lines of each kept.
+
+1. Each life of a child has a pipe of its own, which is read until nobody can write to it any more.
+2. Lines are passed on whole and in their order, byte for byte.
+3. No child waits for a supervisor that stands still: its pipe holds 1 MiB.
+4. The supervisor waits for nobody who does not read: what cannot be passed on stays in the pipes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import select
+from collections import defaultdict, deque
+from contextlib import suppress
+
+from hub.runtime.log import shown
+
+_PIPE_BYTES = 1 << 20
+_LINES = 20
+_LINE_BYTES = 400
+"""So much is kept of each child: 20 lines, of each its beginning."""
+
+_READ_BYTES = 1 << 16
+_WRITE_BYTES = select.PIPE_BUF
+"""A pipe that takes anything takes so much."""
+
+_AGAIN_S = 0.1
+
+
+class Stderr:
+    """The stderr of all children, by name. `out` is where it goes on to, this process's own."""
+
+    def __init__(self, out: int = 2) -> None:
+        self._out = out
+        self._loop = asyncio.get_running_loop()
+        self._pipes: dict[_Pipe, None] = {}  # in the order of their lives
+        self._last: defaultdict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=_LINES))
+
+    def __repr__(self) -> str:
+        return f"<Stderr {len(self._pipes)} pipes>"
+
+    def open(self, name: str) -> int:
+        """The end of a new pipe that a child writes to; whoever starts the child closes it."""
+        fd, far = os.pipe()
+        with suppress(OSError):  # this user may have no more pipes as large as that
+            fcntl.fcntl(far, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        os.set_blocking(fd, False)
+        pipe = _Pipe(name, fd)
+        self._pipes[pipe] = None
+        self._loop.add_reader(fd, self._take, pipe)
+        return far
+
+    def last_lines(self, name: str) -> tuple[str, ...]:
+        """A child's last lines up to now, without anything that a terminal would obey."""
+        pipes = [pipe for pipe in self._pipes if pipe.name == name]
+        for pipe in pipes:
+            self._drain(pipe)
+        lines = [*self._last[name], *(pipe.line for pipe in pipes if pipe.line)]
+        return tuple(shown(line.decode(errors="replace")) for line in lines[-_LINES:])
+
+    def close(self) -> None:
+        """Pass on what is there yet, and read no more."""
+        for pipe in list(self._pipes):
+            self._drain(pipe)
+            pipe.open = False
+            self._pass_on(pipe)
+            self._end(pipe)
+
+    def _take(self, pipe: _Pipe) -> None:
+        """There is something to read, or nobody left who writes."""
+        self._read(pipe)
+        self._go_on(pipe)
+
+    def _go_on(self, pipe: _Pipe) -> None:
+        """Pass on what has been read; read more only when that has gone."""
+        pipe.again = None
+        if self._pass_on(pipe):
+            self._loop.remove_reader(pipe.fd)
+            pipe.again = self._loop.call_later(_AGAIN_S, self._go_on, pipe)
+        elif pipe.open:
+            self._loop.add_reader(pipe.fd, self._take, pipe)
+        else:
+            self._end(pipe)
+
+    def _drain(self, pipe: _Pipe) -> None:
+        """Read all that is there now."""
+        for _ in range(_PIPE_BYTES // _READ_BYTES + 1):
+            if not self._read(pipe):
+                return
+
+    def _read(self, pipe: _Pipe) -> bool:
+        """Read a part of what is there; whether there was something."""
+        try:
+            data = os.read(pipe.fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        pipe.open = bool(data)
+        pipe.held += data
+        *whole, rest = data.split(b"\n")
+        for line in whole:
+            self._last[pipe.name].append((pipe.line + line)[:_LINE_BYTES])
+            pipe.line = b""
+        pipe.line = (pipe.line + rest)[:_LINE_BYTES]
+        if pipe.line and not pipe.open:
+            self._last[pipe.name].append(pipe.line)
+            pipe.line = b""
+        return pipe.open
+
+    def _pass_on(self, pipe: _Pipe) -> bool:
+        """Pass on whole lines, and the last one as it is; whether some are left."""
+        held = pipe.held
+        may_wait = pipe.open and len(held) < _READ_BYTES
+        end = held.rfind(b"\n") + 1 if may_wait else len(held)
+        try:
+            while end and select.select([], [self._out], [], 0)[1]:
+                sent = os.write(self._out, held[: min(end, _WRITE_BYTES)])
+                del held[:sent]
+                end -= sent
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):  # nobody reads it any more
+            held.clear()
+            return False
+        return bool(end)
+
+    def _end(self, pipe: _Pipe) -> None:
+        if pipe.again is not None:
+            pipe.again.cancel()
+        self._loop.remove_reader(pipe.fd)
+        self._pipes.pop(pipe, None)
+        os.close(pipe.fd)
+
+
+class _Pipe:
+    """The pipe of one life: what was read and has not gone on yet, and the line without an end."""
+
+    def __init__(self, name: str, fd: int) -> None:
+        self.name = name
+        self.fd = fd
+        self.open = True
+        self.held = bytearray()
+        self.line = b""
+        self.again: asyncio.TimerHandle | None = None

@@ -1,0 +1,236 @@
+"""What children write: passed on byte for byte, kept by its last lines, and nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.runtime import stderr as module
+from hub.runtime.process import Processes
+from hub.runtime.stderr import Stderr
+
+WITHIN_S = 20.0
+
+
+class Room:
+    """A Stderr whose output a test reads."""
+
+    def __init__(self) -> None:
+        self.fd, self.far = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.stderr = Stderr(self.far)
+        self.came = b""
+
+    def read(self) -> bytes:
+        """All that has been passed on so far."""
+        try:
+            while data := os.read(self.fd, 1 << 20):
+                self.came += data
+        except BlockingIOError:
+            pass
+        return self.came
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while not condition():  # noqa: ASYNC110  # pipes have no event of their own
+                await asyncio.sleep(0.001)
+
+    def close(self) -> None:
+        self.stderr.close()
+        os.close(self.fd)
+        os.close(self.far)
+
+
+def live(play: Callable[[Room], Any]) -> None:
+    async def main() -> None:
+        room = Room()
+        try:
+            await play(room)
+        finally:
+            room.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_written_is_passed_on_byte_for_byte() -> None:
+    async def play(room: Room) -> None:
+        far = room.stderr.open("shard-0")
+        said = b"one\n\n  two \xff\x1b[31m\r\nthree\n"
+        os.write(far, said)
+        await room.until(lambda: room.read() == said)
+        os.close(far)
+        await room.until(lambda: not room.stderr._pipes)
+
+    live(play)
+
+
+def test_rule_2_lines_of_two_are_never_mixed() -> None:
+    async def play(room: Room) -> None:
+        one, two = room.stderr.open("one"), room.stderr.open("two")
+        os.write(one, b"the beginning of ")
+        await asyncio.sleep(0)
+        os.write(two, b"another\n")
+        await room.until(lambda: room.read() == b"another\n")
+        os.write(one, b"a line\nand ")
+        await room.until(lambda: room.read() == b"another\nthe beginning of a line\n")
+        os.close(one)
+        await room.until(lambda: room.read().endswith(b"a line\nand "))
+        os.close(two)
+
+    live(play)
+
+
+def test_a_line_that_never_ends_is_passed_on_all_the_same() -> None:
+    async def play(room: Room) -> None:
+        far = room.stderr.open("one")
+        size = module._READ_BYTES + 5
+        os.write(far, b"x" * module._READ_BYTES)
+        await room.until(lambda: len(room.read()) >= module._READ_BYTES)
+        os.write(far, b"x" * 5)
+        os.close(far)
+        await room.until(lambda: len(room.read()) == size)
+
+    live(play)
+
+
+def test_the_last_lines_are_kept_up_to_this_moment_in_all_lives_and_in_bounds() -> None:
+    async def play(room: Room) -> None:
+        far = room.stderr.open("shard-0")
+        os.write(far, b"".join(b"%d\n" % number for number in range(30)))
+        os.write(far, b"y" * 1000 + b"\nTraceback\n  no end")
+        assert room.stderr.last_lines("shard-0") == (
+            *map(str, range(13, 30)), "y" * module._LINE_BYTES, "Traceback", "  no end",
+        )  # fmt: skip
+        os.close(far)
+        again = room.stderr.open("shard-0")
+        os.write(again, b"of the next life\n")
+        assert room.stderr.last_lines("shard-0")[-2:] == ("  no end", "of the next life")
+        assert room.stderr.last_lines("shard-1") == ()
+        os.close(again)
+
+    live(play)
+
+
+def test_nothing_in_the_last_lines_is_obeyed_by_a_terminal() -> None:
+    async def play(room: Room) -> None:
+        far = room.stderr.open("one")
+        os.write(far, b"\x1b[2Jred\rblue\x07\xff\n")
+        assert room.stderr.last_lines("one") == ("\\x1b[2Jred\\rblue\\x07\ufffd",)
+        os.close(far)
+
+    live(play)
+
+
+def test_rule_3_a_child_writes_a_megabyte_to_a_supervisor_that_stands_still() -> None:
+    async def play(room: Room) -> None:
+        try:
+            fcntl.fcntl(room.far, fcntl.F_SETPIPE_SZ, module._PIPE_BYTES)
+        except OSError:
+            pytest.skip("this user may have no pipe as large as that")
+        far = room.stderr.open("one")
+        os.set_blocking(far, False)  # it fails where it would wait
+        line = b"z" * 1023 + b"\n"
+        for _ in range(1000):
+            assert os.write(far, line) == len(line)
+        await room.until(lambda: len(room.read()) == 1000 * 1024)
+        os.close(far)
+
+    live(play)
+
+
+def test_rule_4_nobody_waits_for_who_does_not_read_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+
+    async def play(room: Room) -> None:
+        far = room.stderr.open("one")
+        said = b"".join(b"%06d\n" % number for number in range(100_000))
+        (pipe,) = room.stderr._pipes
+        os.set_blocking(far, False)
+        at = os.write(far, said[:200_000])
+        await room.until(lambda: pipe.again)
+        assert pipe.held, "what it holds is bounded: the rest waits in the pipe"
+        assert len(pipe.held) <= module._READ_BYTES
+        while at < len(said):
+            try:
+                at += os.write(far, said[at : at + 4096])
+            except BlockingIOError:
+                room.read()
+            await asyncio.sleep(0)
+        await room.until(lambda: room.read() == said)
+        os.close(far)
+
+    live(play)
+
+
+def test_when_nobody_can_read_any_more_what_is_written_goes_nowhere() -> None:
+    async def main() -> None:
+        fd, far = os.pipe()
+        stderr = Stderr(far)
+        os.close(fd)
+        child = stderr.open("one")
+        for _ in range(100):
+            os.write(child, b"w" * 10_000 + b"\n")
+            await asyncio.sleep(0)
+        assert stderr.last_lines("one")[-1] == "w" * module._LINE_BYTES
+        os.close(child)
+        stderr.close()
+        os.close(far)
+
+    asyncio.run(asyncio.wait_for(main(), WITHIN_S))
+
+
+def test_a_pipe_lives_as_long_as_somebody_may_write_to_it() -> None:
+    """The worker of OpenAlgo's adapters outlives its feed host by a moment, and has its stderr."""
+
+    async def play(room: Room) -> None:
+        processes = Processes({}, room.stderr)
+        code = (
+            "import subprocess, sys; print('mine', file=sys.stderr);"
+            "subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read();"
+            'print("its", file=sys.stderr)\'])'
+        )
+        processes.start("feed", [sys.executable, "-c", code])
+        leash = processes._running["feed"].stdin
+        assert leash is not None
+        held = os.dup(leash.fileno())
+        await room.until(processes.ended)
+        assert processes.last_lines("feed") == ("mine",)
+        assert room.stderr._pipes
+        os.close(held)
+        await room.until(lambda: room.read() == b"mine\nits\n")
+        await room.until(lambda: not room.stderr._pipes)
+
+    live(play)
+
+
+SPEAKS = """
+import logging, sys
+from hub.runtime.log import log, setup
+setup("one", "info")
+sys.stdin.read()
+for number in range(100):
+    log.warning("nobody hears number %d", number)
+open(sys.argv[1], "w").write("done")
+"""
+
+
+def test_a_child_whose_log_nobody_reads_any_more_goes_on_in_silence(tmp_path: Path) -> None:
+    """Its supervisor was killed: it has yet to say goodbye to its clients."""
+    fd, far = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SPEAKS, str(tmp_path / "out")], stdin=subprocess.PIPE, stderr=far
+    )
+    os.close(far)
+    os.close(fd)
+    process.communicate(timeout=WITHIN_S)
+    assert (tmp_path / "out").read_text() == "done"
