@@ -486,6 +486,8 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
         self.work: list[Awaitable[None]] = []
+        self.clock_s = 0.0
+        self.alarm_s = 0.0
 
     def known(self) -> None:
         """Nothing depends on it here."""
@@ -505,6 +507,12 @@ class Wire:
 
     def spawn(self, work: Awaitable[None]) -> None:
         self.work.append(work)
+
+    def now_s(self) -> float:
+        return self.clock_s
+
+    def wake(self, after_s: float) -> None:
+        self.alarm_s = self.clock_s + after_s
 
     def take(self) -> list[str | bytes]:
         """What was sent since this was last asked; what is binary stays bytes."""

@@ -23,7 +23,7 @@ def put(line: Line, seq: int) -> None:
     line.seq, line.payload = seq, b"%d" % seq
 
 
-def show(line: Line) -> bytes | None:
+def show(line: Line, _: int = 0) -> bytes | None:
     """A line as a frame that tells topic and value."""
     return None if line.payload is None else line.key + b"=" + line.payload
 

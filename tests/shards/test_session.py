@@ -59,6 +59,8 @@ class Wire:
         self.reading = True
         self.asked_to_pay = 0
         self.work: list[asyncio.Future[None]] = []
+        self.clock_s = 1000.0
+        self.alarm_s: float | None = None
 
     def known(self) -> None:
         self.authenticated += 1
@@ -79,6 +81,12 @@ class Wire:
 
     def spawn(self, work: Awaitable[None]) -> None:
         self.work.append(asyncio.ensure_future(work))
+
+    def now_s(self) -> float:
+        return self.clock_s
+
+    def wake(self, after_s: float) -> None:
+        self.alarm_s = self.clock_s + after_s
 
 
 class Talk:
