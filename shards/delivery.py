@@ -222,7 +222,9 @@ class Delivery(Sink):
             due.sort(key=lambda owed: owed[0].seq)
             self.outbox.conflated += sum(ticks - 1 for _, ticks in due)
             found = [self._frame_of(line, ticks - 1) for line, ticks in due]
-            self._write(forms.joined([one for one in found if one is not None], self.form))
+            pieces = [piece for piece in found if piece is not None]
+            if pieces:
+                self._write(forms.joined(pieces, self.form))
         self._await_due(self._pacer)
 
     def _pass_on(self, data: bytes, lines: Sequence[Line]) -> None:
