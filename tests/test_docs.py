@@ -565,6 +565,11 @@ class Hub:
                 else:
                     self.feed.apply(wants)
 
+    def wait(self) -> None:
+        """Until what the session has asked to be woken for."""
+        self.wire.clock_s = self.wire.alarm_s
+        self.session.fall_due()
+
     def bus(self, all_topics: bytes, text: str) -> None:
         """Something is published: one payload, or a line for each topic at once."""
         names = all_topics.split()
@@ -602,6 +607,9 @@ async def _play() -> None:
                 await hub.ask(text.strip() if language == "json" else text)
             pending = hub.wire.take()
         else:
+            if not pending:
+                hub.wait()
+                pending = hub.wire.take()
             assert pending, f"nothing comes where protocol.md has\n{text}"
             assert more in {"", "msgpack"}
             message = pending.pop(0)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -705,5 +706,54 @@ def test_order_updates_nobody_reads_end_in_a_close_though_more_come(
                     one.desk.accounts.offer([b"@orders:alice", b'{"user_id": "alice"}'])
                     await asyncio.sleep(0.01)
             await raw.close()
+
+    live(main, uv=uv)
+
+
+# A client with a rate.
+
+
+async def paced(one: House, rate: float) -> Raw:
+    """A client with this rate that holds one key."""
+    raw = await one.raw()
+    hello = {"action": "auth", "api_key": "alice", "max_rate": rate}
+    for request in (hello, subscription(2, KEYS[0])):
+        raw.send(TEXT, json.dumps(request).encode())
+        await raw.receive()
+    return raw
+
+
+def offer_one(one: House, *values: int) -> None:
+    """Ticks of that key, one by one."""
+    for value in values:
+        one.desk.fanout.offer(tick(KEYS[0], Mode.QUOTE, value))
+        one.desk.fanout.flush()
+
+
+def test_a_client_with_a_rate_is_sent_by_itself_what_falls_due(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await paced(one, 20)
+            begun_s = time.monotonic()
+            offer_one(one, 1, 2, 3)
+            values = [json.loads((await raw.receive())[1])["data"]["ltp"] for _ in range(2)]
+            assert values == [1, 3]
+            assert time.monotonic() - begun_s >= 1 / 20, "not before its interval is over"
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_client_with_a_rate_that_leaves_is_woken_no_more(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await paced(one, 0.1)
+            offer_one(one, 1, 2)
+            alarm = one.connection()._alarm
+            assert alarm is not None
+            assert not alarm.cancelled()
+            await raw.close()
+            await one.empty()
+            assert alarm.cancelled()
 
     live(main, uv=uv)

@@ -46,6 +46,36 @@ def test_of_each_line_only_the_newest_value_is_sent() -> None:
     assert not box.behind
 
 
+def test_what_a_line_was_spared_is_told_when_it_is_paid_and_then_counted_anew() -> None:
+    box, (one, other) = Outbox(1), make_lines(2)
+    box.fall_behind()
+    told: list[tuple[Line, int]] = []
+
+    def note(line: Line, spared: int) -> bytes:
+        told.append((line, spared))
+        return b"."
+
+    box.owe([one, other, one, one])
+    assert not told
+    box.settle(note, 1)
+    box.owe([one])
+    box.settle(note, UNBOUNDED)
+    assert told == [(one, 2), (other, 0), (one, 0)]
+    assert box.conflated == 2
+
+
+def test_what_is_forgotten_is_owed_no_more() -> None:
+    box, (one, other) = Outbox(1), make_lines(2)
+    box.fall_behind()
+    put(one, 1)
+    put(other, 2)
+    box.owe([one, other, one])
+    box.forget(one)
+    box.forget(one)
+    assert box.settle(show, UNBOUNDED) == ([], [b"NSE_S1=2"])
+    assert not box.behind
+
+
 def test_lines_are_paid_in_the_order_of_their_newest_values() -> None:
     box, (first, second) = Outbox(1), make_lines(2)
     box.fall_behind()
