@@ -91,26 +91,31 @@ class Delivery(Sink):
 
     def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
         """Ticks: straight to the socket, or owed while it takes no more."""
-        if self._pacer is None or not any(map(self._pacer.paces, lines)):
+        if self._pacer is None:
             self._pass_on(data, lines)
-        else:
-            self._part(self._pacer, frames.split(data), lines)
+            return
+        free = self._pacer.take(lines)
+        if len(free) == len(lines):
+            self._pass_on(data, lines)
+        elif free:
+            self._pass_some(frames.split(data), lines, free)
+        self._pay_due()
 
     def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
-        """The same, in batches."""
-        if self._pacer is None or not any(map(self._pacer.paces, lines)):
+        """The same for ticks that are known one by one, too."""
+        free = self._pacer.take(lines) if self._pacer is not None else range(len(lines))
+        if len(free) == len(lines):
             self._pass_on(batch, lines)
-        else:
-            self._part(self._pacer, pieces, lines)
+        elif free:
+            self._pass_some(pieces, lines, free)
+        self._pay_due()
 
     def show(self, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
         """First values, which no rate holds up."""
-        if self._pacer is None:
-            self._pass_on(forms.joined(pieces, self.form), lines)
-            return
-        for line in lines:
-            self._pacer.hurry(line)
-        self._part(self._pacer, pieces, lines)
+        if self._pacer is not None:
+            for line in lines:
+                self._pacer.hurry(line)
+        self.deliver_batch(forms.joined(pieces, self.form), pieces, lines)
 
     def unsent(self, data: bytes, sent: int) -> None:
         """The socket took only so many bytes of this, if any."""
@@ -236,6 +241,13 @@ class Delivery(Sink):
         else:
             self._write(data)
 
+    def _pass_some(
+        self, pieces: Sequence[bytes], lines: Sequence[Line], places: Sequence[int]
+    ) -> None:
+        """The same for ticks among others."""
+        data = forms.joined([pieces[place] for place in places], self.form)
+        self._pass_on(data, [lines[place] for place in places])
+
     def _keep(
         self, withheld: list[tuple[bytes, Sequence[Line]]], data: bytes, lines: Sequence[Line]
     ) -> None:
@@ -254,15 +266,6 @@ class Delivery(Sink):
             self._pacer = Pacer()
             self.fd = -1
         return self._pacer
-
-    def _part(self, pacer: Pacer, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
-        """Part ticks: those of topics that have a rate are owed, the others pass."""
-        free = [place for place, line in enumerate(lines) if not pacer.paces(line)]
-        pacer.owe([line for line in lines if pacer.paces(line)])
-        if free:
-            data = forms.joined([pieces[place] for place in free], self.form)
-            self._pass_on(data, [lines[place] for place in free])
-        self._pay_due()
 
     def _await_due(self, pacer: Pacer) -> None:
         """Be woken when the next tick falls due, if not before."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hub.core.hot import Line
 
@@ -55,20 +55,21 @@ class Pacer:
             if line in self._owed:
                 self._enter(line)
 
-    def paces(self, line: Line) -> bool:
-        """Whether ticks of this line are to be owed. Also when it has lost its limit, while
-        something is owed yet: that must not come after what is newer."""
-        return bool(self._every(line)) or line in self._owed
-
-    def owe(self, lines: Iterable[Line]) -> None:
-        """Ticks of these lines have come."""
-        owed = self._owed
-        for line in lines:
+    def take(self, lines: Sequence[Line]) -> list[int]:
+        """Ticks of these lines have come: they are owed. The places of those that are not, as no
+        rate holds them up. A line that has lost its rate is owed on while something of it is: that
+        must not come after what is newer."""
+        owed, own_s, default_s = self._owed, self._every_s, self._default_s
+        free = []
+        for place, line in enumerate(lines):
             if line in owed:
                 owed[line] += 1
-            else:
+            elif own_s.get(line.key, default_s):
                 owed[line] = 1
                 self._enter(line)
+            else:
+                free.append(place)
+        return free
 
     def owes(self, line: Line) -> bool:
         """Whether a tick of this line is owed."""

@@ -33,34 +33,34 @@ def pay(pacer: Pacer, now_s: float) -> list[tuple[Line, int]]:
 
 def test_without_a_rate_nothing_is_paced_and_nothing_falls_due() -> None:
     pacer = Pacer()
-    assert not pacer.paces(ONE)
+    assert pacer.take([ONE, TWO, ONE]) == [0, 1, 2], "they are free to go"
     assert pacer.due(1e9) == []
     assert pacer.next_s() == math.inf
 
 
 def test_a_quiet_topic_is_due_at_once_and_then_the_newest_when_its_interval_is_over() -> None:
     pacer = make_pacer(4)
-    pacer.owe([ONE])
+    pacer.take([ONE])
     assert pay(pacer, 10.0) == [(ONE, 1)]
-    pacer.owe([ONE])
-    pacer.owe([ONE])
+    pacer.take([ONE])
+    pacer.take([ONE])
     assert pay(pacer, 10.0 + 0.25 - STEP_S) == []
     assert pacer.next_s() == 10.25
     assert pay(pacer, 10.25) == [(ONE, 2)]
     assert pacer.next_s() == math.inf
-    pacer.owe([ONE])
+    pacer.take([ONE])
     assert pay(pacer, 10.49) == [], "the trailing tick has begun an interval, too"
     assert pay(pacer, 10.5) == [(ONE, 1)]
-    pacer.owe([ONE])
+    pacer.take([ONE])
     assert pay(pacer, 99.0) == [(ONE, 1)], "quiet for long"
 
 
 def test_what_falls_due_within_a_step_leaves_together_and_never_early() -> None:
     pacer = make_pacer(4)
     for line, now_s in ((ONE, 10.0), (TWO, 10.0 + STEP_S / 4), (THREE, 10.0 + STEP_S / 2)):
-        pacer.owe([line])
+        pacer.take([line])
         assert pay(pacer, now_s) == [(line, 1)]
-    pacer.owe([THREE, TWO, ONE])
+    pacer.take([THREE, TWO, ONE])
     assert pay(pacer, 10.25) == [(ONE, 1)]
     assert pacer.next_s() == 10.25 + STEP_S
     assert pay(pacer, 10.25 + STEP_S) == [(THREE, 1), (TWO, 1)]
@@ -69,18 +69,18 @@ def test_what_falls_due_within_a_step_leaves_together_and_never_early() -> None:
 def test_a_key_may_have_a_rate_of_its_own() -> None:
     pacer = make_pacer(4)
     pacer.limit(TWO.key, 0.5, [TWO])
-    pacer.owe([ONE, TWO])
+    pacer.take([ONE, TWO])
     pay(pacer, 10.0)
-    pacer.owe([ONE, TWO])
+    pacer.take([ONE, TWO])
     assert pay(pacer, 11.99) == [(ONE, 1)]
     assert pay(pacer, 12.0) == [(TWO, 1)]
 
 
 def test_another_rate_counts_for_what_is_owed_already() -> None:
     pacer = make_pacer(0.1)
-    pacer.owe([ONE, TWO, THREE])
+    pacer.take([ONE, TWO, THREE])
     pay(pacer, 10.0)
-    pacer.owe([ONE, TWO, THREE])
+    pacer.take([ONE, TWO, THREE])
     pacer.limit(ONE.key, 2, [ONE])
     assert pay(pacer, 10.5) == [(ONE, 1)]
     pacer.set_default(1)
@@ -90,36 +90,36 @@ def test_another_rate_counts_for_what_is_owed_already() -> None:
 def test_a_line_that_loses_its_limit_is_paced_until_it_is_paid() -> None:
     pacer = make_pacer(0)
     pacer.limit(ONE.key, 1, [ONE])
-    pacer.owe([ONE])
+    pacer.take([ONE])
     pay(pacer, 10.0)
-    pacer.owe([ONE])
+    pacer.take([ONE])
     pacer.limit(ONE.key, 0, [ONE])
-    assert pacer.paces(ONE), "else a newer tick would go before what is owed"
-    assert pay(pacer, 10.0) == [(ONE, 1)]
-    assert not pacer.paces(ONE)
+    assert pacer.take([TWO, ONE]) == [0], "else a newer tick would go before what is owed"
+    assert pay(pacer, 10.0) == [(ONE, 2)]
+    assert pacer.take([ONE]) == [0]
 
 
 def test_a_first_value_is_due_at_once_whatever_went_before_and_begins_an_interval() -> None:
     pacer = make_pacer(1)
-    pacer.owe([ONE])
+    pacer.take([ONE])
     pay(pacer, 10.0)
-    pacer.owe([ONE])
+    pacer.take([ONE])
     pacer.hurry(ONE)
-    pacer.owe([ONE])
+    pacer.take([ONE])
     assert pay(pacer, 10.1) == [(ONE, 2)]
-    pacer.owe([ONE])
+    pacer.take([ONE])
     assert pay(pacer, 11.05) == []
     assert pay(pacer, 11.2) == [(ONE, 1)]
 
 
 def test_what_is_forgotten_is_owed_no_more_and_leaves_nothing() -> None:
     pacer = make_pacer(1)
-    pacer.owe([ONE, TWO])
+    pacer.take([ONE, TWO])
     pay(pacer, 10.0)
-    pacer.owe([ONE, TWO])
+    pacer.take([ONE, TWO])
     pacer.forget(ONE)
     assert pay(pacer, 12.0) == [(TWO, 1)]
-    pacer.owe([TWO])
+    pacer.take([TWO])
     pacer.forget(TWO)
     assert pacer.next_s() == math.inf
     pacer.limit(ONE.key, 5, [])
@@ -130,9 +130,9 @@ def test_what_is_forgotten_is_owed_no_more_and_leaves_nothing() -> None:
 
 def test_its_repr_tells_where_it_stands() -> None:
     pacer = make_pacer(1)
-    pacer.owe([ONE, TWO])
+    pacer.take([ONE, TWO])
     pay(pacer, 1.0)
-    pacer.owe([ONE])
+    pacer.take([ONE])
     assert repr(pacer) == "<Pacer of 2 topics, 1 owed>"
 
 
@@ -165,7 +165,7 @@ class Both:
 
     def tick(self, line: Line, number: int) -> None:
         self.newest[line] = number
-        self.pacer.owe([line])
+        self.pacer.take([line])
         self.naive[line].waiting.append(number)
         self.look(asked=True)
 
@@ -211,10 +211,10 @@ def test_it_pays_what_a_naive_topic_would(
 @pytest.mark.parametrize("ticks", [10, 1000])
 def test_what_is_owed_is_bounded_by_the_lines_not_by_the_ticks(ticks: int) -> None:
     pacer = make_pacer(0.1)
-    pacer.owe([ONE, TWO])
+    pacer.take([ONE, TWO])
     pay(pacer, 10.0)
     for number in range(ticks):
-        pacer.owe([ONE, TWO])
+        pacer.take([ONE, TWO])
         assert pacer.due(10.0 + number / ticks) == []
     assert len(pacer._due) == 2
     assert sum(map(len, pacer._steps.values())) == 2
