@@ -147,7 +147,7 @@ class Delivery(Sink):
 
     def limit(self, key: bytes, max_rate: float) -> None:
         """So many ticks a second of each topic of this key; 0 as the session has it."""
-        if self._desk.index.modes(self, key) and (max_rate or self._pacer is not None):
+        if max_rate or self._pacer is not None:
             self._paced().limit(key, max_rate, self._desk.latest.of(key))
 
     def ceases(self, key: bytes, modes: int) -> None:

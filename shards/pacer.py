@@ -100,8 +100,7 @@ class Pacer:
 
     def sent(self, line: Line, now_s: float) -> None:
         """A tick of this line goes out: its interval begins."""
-        if self._every(line):
-            self._sent_s[line] = now_s
+        self._sent_s[line] = now_s
 
     def forget(self, line: Line) -> None:
         """The session is sent this line no more."""

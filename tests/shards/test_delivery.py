@@ -438,6 +438,62 @@ def test_a_rate_of_some_symbols_costs_the_others_no_tick(form: int) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_behind_too_a_rate_of_some_symbols_is_none_of_the_others(form: int) -> None:
+    async def main() -> None:
+        talk = await asking(form, conflation_info=True)
+        holds(talk, A, max_rate=1)
+        holds(talk, B)
+        publish(talk, (A, 1), (B, 2))
+        taken(talk)
+        talk.session.blocked()
+        publish(talk, (A, 3), (B, 4), (B, 5))
+        assert not talk.session.unblocked(1 << 20)
+        assert seen(talk) == [(B.symbol, 5, 1)]
+        after(talk, 1)
+        assert seen(talk) == [(A.symbol, 3, 0)]
+
+    run(main)
+
+
+def test_who_gives_up_its_rate_has_at_once_what_that_held_back() -> None:
+    async def main() -> None:
+        talk = await asking(max_rate=0.1)
+        holds(talk, A)
+        publish(talk, (A, 1))
+        publish(talk, (A, 2))
+        talk.heard()
+        talk.say(AUTH | {"max_rate": None})
+        await talk.work()
+        assert sorted(map(str, talk.gist())) == ["2", "auth"]
+        publish(talk, (A, 3), (A, 4))
+        assert talk.gist() == [3, 4]
+
+    run(main)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_who_drops_one_mode_of_two_is_still_owed_what_it_gets_under_the_other(slow: bool) -> None:
+    async def main() -> None:
+        options: dict[str, Any] = {} if slow else {"max_rate": 1}
+        talk = await asking(**options)
+        holds(talk, A, mode=1)
+        holds(talk, A, mode=3)
+        for value in (1, 2):
+            publish(talk, (A, value), mode=Mode.DEPTH)
+            if slow:
+                talk.session.blocked()
+        talk.heard()
+        talk.say({"action": "unsubscribe", "symbol": A.symbol, "exchange": A.exchange, "mode": 3})
+        after(talk, 1)
+        talk.session.unblocked(1 << 20)
+        reply, owed = talk.heard()
+        assert reply["type"] == "unsubscribe"
+        assert (owed["data"]["ltp"], owed["mode"]) == (2, 1)
+
+    run(main)
+
+
 def test_a_rate_in_a_subscribe_is_that_of_its_symbols_until_another_is_said() -> None:
     async def main() -> None:
         talk, never = await asking(max_rate=1), 20.0
