@@ -939,7 +939,7 @@ def test_who_is_known_without_a_feed_has_its_form_from_the_error_on() -> None:
 def test_a_form_begins_after_a_reply_that_waits_for_the_broker_too(error: str) -> None:
     async def main() -> None:
         talk = logins()
-        talk.say(AUTH | FORMS[BATCH | MSGPACK], ping(2))
+        talk.say(AUTH | FORMS[BATCH | MSGPACK] | {"conflation_info": True, "max_rate": 4}, ping(2))
         await talk.work()
         assert taken(talk) == []
         stands(talk, error)
@@ -952,6 +952,7 @@ def test_a_form_begins_after_a_reply_that_waits_for_the_broker_too(error: str) -
         stands(talk)
         (again,) = taken(talk)
         assert decoded(again)["encoding"] == "msgpack"
+        assert (decoded(again)["conflation_info"], decoded(again)["max_rate"]) == (True, 4)
 
     run(main)
 
