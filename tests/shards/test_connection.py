@@ -752,6 +752,10 @@ def test_a_client_with_a_rate_that_leaves_is_woken_no_more(uv: bool) -> None:
             alarm = one.connection()._alarm
             assert alarm is not None
             assert not alarm.cancelled()
+            one.connection().wake(9.0)
+            assert alarm.cancelled(), "there is one at a time"
+            alarm = one.connection()._alarm
+            assert alarm is not None
             await raw.close()
             await one.empty()
             assert alarm.cancelled()

@@ -580,6 +580,23 @@ def test_first_values_wait_for_no_interval_and_begin_one() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_first_value_that_its_keeper_sends_later_waits_for_no_interval_either(form: int) -> None:
+    async def main() -> None:
+        talk = await asking(form, max_rate=0.1)
+        holds(talk, A, mode=1)
+        publish(talk, (A, 1))
+        publish(talk, (A, 2))
+        assert [value for _, value, _ in seen(talk)] == [1]
+        talk.say(sub(A, mode=2))
+        answer_once(talk)
+        reply, *shown = told(taken(talk))
+        assert reply["type"] == "subscribe"
+        assert [(one["mode"], one["data"]["ltp"]) for one in shown] == [(2, 2)]
+
+    run(main)
+
+
 def test_replies_and_order_updates_wait_for_no_rate() -> None:
     async def main() -> None:
         talk = await following(await asking(max_rate=0.1))
