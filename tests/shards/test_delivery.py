@@ -589,9 +589,13 @@ def test_a_first_value_that_its_keeper_sends_later_waits_for_no_interval_either(
         publish(talk, (A, 2))
         assert [value for _, value, _ in seen(talk)] == [1]
         talk.say(sub(A, mode=2))
-        answer_once(talk)
-        reply, *shown = told(taken(talk))
+        ((feed, number, wants),) = talk.desk.tell()
+        talk.desk.take_results(feed, [Result(want.key, want.modes) for want in wants], 0.0)
+        (reply,) = told(taken(talk))
         assert reply["type"] == "subscribe"
+        talk.desk.snapshots.opened([A.key], number, number)
+        talk.desk.snapshots.own([A.key], number)
+        shown = told(taken(talk))
         assert [(one["mode"], one["data"]["ltp"]) for one in shown] == [(2, 2)]
 
     run(main)
