@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from hub.core import topics
+from hub.core import forms, topics
 from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
@@ -246,7 +246,7 @@ class Snapshots:
                 else:
                     self._find(key, one, found)
         for client, (values, lines) in found.items():
-            client.show(values, lines)
+            client.deliver_batch(forms.joined(values, client.form), values, lines)
 
     def _find(
         self, key: bytes, one: _Awaiting, found: dict[Client, tuple[list[bytes], list[Line]]]

@@ -581,22 +581,24 @@ def test_first_values_wait_for_no_interval_and_begin_one() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_first_value_that_its_keeper_sends_later_waits_for_no_interval_either(form: int) -> None:
+@pytest.mark.parametrize("options", [{}, {"max_rate": 1}])
+def test_a_first_value_that_its_keeper_sends_later_begins_an_interval_too(
+    form: int, options: dict[str, Any]
+) -> None:
     async def main() -> None:
-        talk = await asking(form, max_rate=0.1)
-        holds(talk, A, mode=1)
-        publish(talk, (A, 1))
-        publish(talk, (A, 2))
-        assert [value for _, value, _ in seen(talk)] == [1]
-        talk.say(sub(A, mode=2))
+        talk = await asking(form, **options)
+        talk.say(sub(A))
         ((feed, number, wants),) = talk.desk.tell()
         talk.desk.take_results(feed, [Result(want.key, want.modes) for want in wants], 0.0)
         (reply,) = told(taken(talk))
         assert reply["type"] == "subscribe"
         talk.desk.snapshots.opened([A.key], number, number)
-        talk.desk.snapshots.own([A.key], number)
-        shown = told(taken(talk))
-        assert [(one["mode"], one["data"]["ltp"]) for one in shown] == [(2, 2)]
+        talk.desk.snapshots.values(tick(A, Mode.QUOTE, 1), [A.key], number)
+        assert seen(talk) == [(A.symbol, 1, 0)]
+        publish(talk, (A, 2))
+        assert bool(seen(talk)) == (not options)
+        after(talk, 1)
+        assert bool(seen(talk)) == bool(options)
 
     run(main)
 
