@@ -20,6 +20,7 @@ import os
 import re
 import sys
 import termios
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast
 
@@ -133,6 +134,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._farewell: tuple[int, str] | None = None
         self._untaken_bytes = 0
+        self._alarm: asyncio.TimerHandle | None = None
         self._work: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -177,7 +179,7 @@ class Connection(asyncio.Protocol):
         """The socket is gone."""
         self._open = False
         self._unread.clear()
-        for handle in (self._timer, self._again):
+        for handle in (self._timer, self._again, self._alarm):
             if handle is not None:
                 handle.cancel()
         for task in self._work:
@@ -270,6 +272,16 @@ class Connection(asyncio.Protocol):
         task = asyncio.ensure_future(cast("Any", work))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+
+    def now_s(self) -> float:
+        """The time by which ticks are paced; that of the loop stands still while it works."""
+        return time.monotonic()
+
+    def wake(self, after_s: float) -> None:
+        """Ask the session for what has fallen due, after a while; only the last wish counts."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(after_s, self._ring)
 
     # From the gateway.
 
@@ -393,6 +405,11 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     # Below: details.
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self.session is not None and self._open:
+            self.session.fall_due()
 
     def _shake_hands(self, request: Request) -> None:
         response = self._answer_to(request)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from hub.core import forms, topics
+from hub.core import topics
 from hub.core.config import Settings
 from hub.core.hot import Line
 from hub.core.index import Index
@@ -308,8 +308,10 @@ class Desk:
                     line = self._hold_one(ticket, row, values)
                     if line is not None:
                         lines.append(line)
+                if ticket.max_rate is not None and not row.problem:
+                    ticket.client.limit(row.key, ticket.max_rate)
             if lines:
-                ticket.client.deliver(forms.joined(values, ticket.client.form), lines)
+                ticket.client.show(values, lines)
             ticket.write(rows)
             yield len(rows)
         if ticket.stage is Stage.CANCELLED:
@@ -451,6 +453,7 @@ class Desk:
 
     def _drop(self, client: Client, key: bytes, modes: int) -> None:
         """Cease to hold a key in these modes."""
+        client.ceases(key, self.index.modes(client, key) & ~modes)
         dropped = [mode for mode in _MODES if modes & mode.bit]
         for mode in dropped:
             variant = self.index.remove(client, key, mode)

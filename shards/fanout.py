@@ -30,6 +30,9 @@ class Receiver(Hashable, Protocol):
         """Take whole frames; `lines` are where their ticks came from, for a session that is
         behind."""
 
+    def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        """The same for a session that is sent batches; `pieces` are the ticks of it one by one."""
+
     def unsent(self, data: bytes, sent: int) -> None:
         """The socket took only so many bytes of this, if any."""
 
@@ -161,7 +164,7 @@ class Fanout(Generic[R]):
         pieces, lines = self._take_pieces(dirty[0])
         batch = forms.joined(pieces, dirty[0].form)
         for member in dirty[0].members:
-            member.deliver(batch, lines)
+            member.deliver_batch(batch, pieces, lines)
 
     def _flush_many_batches(self, dirty: list[Audience[R]]) -> None:
         """Sessions that belong to the same audiences are handed the same."""
@@ -170,15 +173,15 @@ class Fanout(Generic[R]):
         for audience in dirty:
             for member in audience.members:
                 found[member].append(audience)
-        made: dict[tuple[Audience[R], ...], tuple[bytes, list[Line]]] = {}
+        made: dict[tuple[Audience[R], ...], tuple[bytes, list[bytes], list[Line]]] = {}
         for member, audiences in found.items():
             batch = made.get(tuple(audiences))
             if batch is None:
                 pieces = [piece for audience in audiences for piece in waiting[audience][0]]
                 lines = [line for audience in audiences for line in waiting[audience][1]]
-                batch = forms.joined(pieces, audiences[0].form), lines
+                batch = forms.joined(pieces, audiences[0].form), pieces, lines
                 made[tuple(audiences)] = batch
-            member.deliver(*batch)
+            member.deliver_batch(*batch)
 
     def _admit(self, topic: bytes) -> Line | None:
         """A topic that is new here: its line, None when it is none."""
@@ -217,13 +220,14 @@ class Fanout(Generic[R]):
         return line.routes
 
 
-def frame(line: Line, variant: Variant) -> bytes | None:
+def frame(line: Line, variant: Variant, skipped: int = 0) -> bytes | None:
     """A line's newest value as the frame, or piece of a batch, for one way of holding its key;
-    None if that way gets no such ticks, or nothing is known."""
+    None if that way gets no such ticks, or nothing is known. It tells of skipped ticks if there
+    are any."""
     tag = highest_up_to(variant.modes, line.mode)
     if not tag or line.payload is None:
         return None
     try:
-        return forms.piece(line, *forms.around(variant, tag), variant.form)
+        return forms.piece(line, *forms.around(variant, tag, skipped), variant.form)
     except Malformed:
         return None

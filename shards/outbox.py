@@ -3,6 +3,7 @@
 1. A client that keeps up has nothing here: its frames go straight to its socket.
 2. Behind, it is owed lines, not frames: the newest value of each topic when its turn comes, so
    memory is bounded by its own subscriptions and it never gets an old value after a newer one.
+   With each line goes the number of ticks that it was spared.
 3. Order updates are kept whole and in order; past their limit, by number or by size, the client is
    closed, not skipped.
 """
@@ -35,7 +36,7 @@ class Outbox:
         self.behind = False
         self.last = False
         self.conflated = 0
-        self._lines: dict[Line, None] = {}
+        self._lines: dict[Line, int] = {}
         self._events: deque[bytes] = deque()
         self._event_bytes = 0
         self._max_events = max_events
@@ -70,9 +71,14 @@ class Outbox:
         owed = self._lines
         for line in lines:
             if line in owed:
+                owed[line] += 1
                 self.conflated += 1
             else:
-                owed[line] = None
+                owed[line] = 0
+
+    def forget(self, line: Line) -> None:
+        """The session is sent this line no more."""
+        self._lines.pop(line, None)
 
     def owe_event(self, frame: bytes) -> bool:
         """An order update has come; False when there are too many and the session must go."""
@@ -84,13 +90,14 @@ class Outbox:
         return True
 
     def settle(
-        self, frame_of: Callable[[Line], bytes | None], budget_bytes: int
+        self, frame_of: Callable[[Line, int], bytes | None], budget_bytes: int
     ) -> tuple[list[bytes], list[bytes]]:
         """What to send now that there is room, about `budget_bytes` of it: order updates first,
         then the lines in the order their newest values came.
 
-        `frame_of` makes the frame, or piece of a batch, of a line as it is now, None when the
-        session no longer gets it. When nothing is left the session is in step again.
+        `frame_of` makes the frame, or piece of a batch, of a line as it is now and of the number
+        of ticks spared before it, None when the session no longer gets it. When nothing is left
+        the session is in step again.
         """
         events: list[bytes] = []
         frames: list[bytes] = []
@@ -101,8 +108,7 @@ class Outbox:
         for line in sorted(self._lines, key=lambda line: line.seq):
             if budget_bytes <= 0:
                 break
-            del self._lines[line]
-            frame = frame_of(line)
+            frame = frame_of(line, self._lines.pop(line))
             if frame is not None:
                 frames.append(frame)
                 budget_bytes -= len(frame)

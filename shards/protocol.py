@@ -55,6 +55,9 @@ _ACTIONS = {
 OPEN_TO_ALL = frozenset({"authenticate", "ping", "get_supported_brokers"})
 """What a client may ask before it has authenticated."""
 
+LEAST_RATE, MOST_RATE = 0.1, 1000.0
+"""Ticks a second of a topic: what a client may ask for."""
+
 _LONGEST_SHOWN = 200
 _LONGEST_ECHO = 1024
 _ECHOED = ("request_id", "_pingId", "timestamp")
@@ -63,15 +66,27 @@ _quoted = json.encoder.encode_basestring_ascii
 _DEPTH = 5
 
 
+class Options(NamedTuple):
+    """What a client has asked for beside its form: to be told how many ticks it was spared, and at
+    most so many a second of each topic; 0 for all of them."""
+
+    conflation_info: bool = False
+    max_rate: float = 0
+
+
+NO_OPTIONS = Options()
+
+
 class Subscribe(NamedTuple):
     """A subscribe: one mode and depth for all entries. They are read as they are taken, once;
-    there are at most `most` of them."""
+    there are at most `most` of them. `max_rate` is theirs, None when it says nothing of it."""
 
     entries: Iterable[Entry]
     mode: Mode
     depth: int
     snapshot: bool
     most: int = 0
+    max_rate: float | None = None
 
 
 class Drop(NamedTuple):
@@ -134,6 +149,41 @@ def form(request: Request, *, default: int) -> int:
     return forms.ENCODINGS[encoding] | (forms.BATCH if batch else 0)
 
 
+def options(request: Request, *, default: Options) -> Options:
+    """What else an authenticate asks for. Raises RequestError."""
+    rate = max_rate(request)
+    return Options(
+        conflation_info(request, default=default.conflation_info),
+        default.max_rate if rate is None else rate,
+    )
+
+
+def conflation_info(request: Request, *, default: bool) -> bool:
+    """Whether a client wants to be told of skipped ticks. Raises RequestError."""
+    asked = request.get("conflation_info", default)
+    if not isinstance(asked, bool):
+        problem = f"conflation_info {_shown(asked)} is not true or false"
+        raise RequestError(INVALID_PARAMETERS, problem)
+    return asked
+
+
+def max_rate(request: Request) -> float | None:
+    """How many ticks a second of each topic a request wants at most: 0 for no such limit, None
+    when it says nothing of it. Raises RequestError."""
+    if "max_rate" not in request:
+        return None
+    asked = request["max_rate"]
+    if asked is None:
+        return 0
+    if type(asked) in {int, float} and (asked == 0 or LEAST_RATE <= asked <= MOST_RATE):
+        return cast("float", asked)
+    problem = (
+        f"max_rate {_shown(asked)} is not a number of ticks a second from {LEAST_RATE:g} to "
+        f"{MOST_RATE:g}, nor 0 or null for no limit"
+    )
+    raise RequestError(INVALID_PARAMETERS, problem)
+
+
 def api_key(request: Request) -> str:
     """The key of an authenticate. Raises RequestError."""
     key = request.get("api_key") or request.get("apikey")
@@ -145,11 +195,13 @@ def api_key(request: Request) -> str:
 
 
 def check_subscribe(request: Request) -> None:
-    """What is wrong with a subscribe whoever serves it: its mode, then whether it has symbols. The
-    symbols themselves are looked at when there is a broker for them. Raises RequestError."""
+    """What is wrong with a subscribe whoever serves it: its mode, then whether it has symbols,
+    then its options. The symbols themselves are looked at when there is a broker for them. Raises
+    RequestError."""
     _mode(request.get("mode", "Quote"))
     if not _symbols(request):
         raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
+    options(request, default=NO_OPTIONS)
 
 
 def subscribe(request: Request, *, snapshot: bool, scope: bytes = b"") -> Subscribe:
@@ -164,6 +216,7 @@ def subscribe(request: Request, *, snapshot: bool, scope: bytes = b"") -> Subscr
         _depth(request.get("depth")),
         _flag(request, "snapshot", default=snapshot),
         len(symbols),
+        max_rate(request),
     )
 
 
@@ -204,8 +257,11 @@ def error(code: str, message: str) -> bytes:
     return _text({"status": "error", "code": code, "message": message})
 
 
-def authenticated(identity: Identity, form: int = forms.PLAIN) -> bytes:
-    """The reply to a successful authenticate; it tells of a form that is not plain."""
+def authenticated(
+    identity: Identity, form: int = forms.PLAIN, granted: Options = NO_OPTIONS
+) -> bytes:
+    """The reply to a successful authenticate; it tells of a form that is not plain, and of options
+    that are on."""
     reply: dict[str, Any] = {
         "type": "auth",
         "status": "success",
@@ -216,6 +272,7 @@ def authenticated(identity: Identity, form: int = forms.PLAIN) -> bytes:
     }
     if form != forms.PLAIN:
         reply |= {"batch": bool(form & forms.BATCH), "encoding": forms.encoding(form)}
+    reply |= {name: value for name, value in granted._asdict().items() if value}
     return _text(reply)
 
 

@@ -1,11 +1,11 @@
-"""One client: who it is, what it has asked, what it is owed.
+"""One client: who it is and what it has asked.
 
 1. Requests are handled in their order, one at a time; replies leave in that order too.
 2. Only subscribes may run side by side, so a burst of them becomes a few requests upstream. One
    behind an unsubscribe waits for it, as all else does.
-3. A session that is behind gets the newest value per topic, and every order update.
-4. A request that waits is kept as it came and read when its turn comes: read, it may be thirty
+3. A request that waits is kept as it came and read when its turn comes: read, it may be thirty
    times as large.
+4. What goes out besides replies, and when, is in delivery.py.
 5. The form in which it is sent things is that of its first authenticate. The reply to that one is
    plain still, as an error or the reply of a server without forms would be.
 """
@@ -15,61 +15,28 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from hub.auth.verifier import Grant
 from hub.core import forms
 from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
-from hub.core.hot import Line, Sink
 from hub.core.model import Identity
 from shards import protocol
+from shards.delivery import Delivery, Wire
 from shards.desk import Desk
-from shards.fanout import frame
 from shards.guests import Bound, Guests
-from shards.outbox import Outbox
 from shards.tickets import Refusal, Ticket
 
 Verify = Callable[[str], Awaitable[Grant | None]]
 
 
-class Wire(Protocol):
-    """What a session needs of its connection."""
-
-    address: str
-
-    @property
-    def high_bytes(self) -> int:
-        """How much may be left unsent."""
-
-    def known(self) -> None:
-        """The client has authenticated."""
-
-    def write(self, data: bytes) -> int:
-        """Send whole frames; the descriptor that the next may be written to at once, -1 for none
-        because something has to go first."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Close with a code and a reason."""
-
-    def pay(self) -> None:
-        """Send what is owed, unless the socket takes no more."""
-
-    def hold(self, *, reading: bool) -> None:
-        """Read the client's messages, or leave them where they are."""
-
-    def spawn(self, work: Awaitable[None]) -> None:
-        """Run something that takes time, as long as the connection lives."""
-
-
-class Session(Sink):
-    """One client's conversation. While nothing is to go before a tick, `fd` is its socket."""
+class Session(Delivery):
+    """One client's conversation."""
 
     __slots__ = (
         "_busy",
         "_counted",
-        "_desk",
         "_grant",
         "_guests",
         "_head",
@@ -83,12 +50,7 @@ class Session(Sink):
         "_tickets",
         "_verify",
         "_waiting_bytes",
-        "_wire",
-        "_withheld",
-        "_withheld_bytes",
-        "form",
         "identity",
-        "outbox",
         "snapshot",
     )
 
@@ -101,14 +63,11 @@ class Session(Sink):
         tell: Callable[[], None],
         guests: Guests,
     ) -> None:
-        super().__init__()
+        super().__init__(wire, desk, settings.websocket)
         self.identity: Identity | None = None
         self._grant: Grant | None = None
-        self.outbox = Outbox(settings.websocket.max_order_updates)
         self.snapshot = settings.websocket.snapshot
-        self.form = self._reply_form = forms.PLAIN
-        self._wire = wire
-        self._desk = desk
+        self._reply_form = self.form
         self._settings = settings
         self._verify = verify
         self._tell = tell
@@ -122,17 +81,10 @@ class Session(Sink):
         self._scope: bytes | None = None
         self._busy = False
         self._held = False
-        self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
-        self._withheld_bytes = 0
 
     def __repr__(self) -> str:
         who = self.identity.user if self.identity else "unknown"
         return f"<Session {who}, {len(self._desk.index.held(self))} symbols, {self.outbox!r}>"
-
-    @property
-    def withheld_bytes(self) -> int:
-        """How much of ticks waits for a reply that goes before them."""
-        return self._withheld_bytes if self._withheld else 0
 
     # From the client.
 
@@ -170,75 +122,18 @@ class Session(Sink):
 
     # From the desk.
 
-    def deliver(self, data: bytes, lines: Sequence[Line]) -> None:
-        """Ticks: straight to the socket, or owed while it takes no more."""
-        if self.outbox.behind:
-            self.outbox.owe(lines)
-        elif self._withheld is not None:
-            self._keep(self._withheld, data, lines)
-        else:
-            self._write(data)
-
-    def unsent(self, data: bytes, sent: int) -> None:
-        """The socket took only so many bytes of this, if any."""
-        self._write(data[sent:])
-
-    def owes(self, line: Line) -> bool:
-        """See `tickets.Client`."""
-        return self.outbox.owes(line)
-
-    def deliver_event(self, frame: bytes) -> None:
-        """An order update, which is never skipped."""
-        if not self.outbox.behind:
-            self._write(frame)
-        elif not self.outbox.owe_event(frame):
-            self._guests.bounds[Bound.OVERRUN] += 1
-            self._desk.accounts.leave(self)
-            self._tell()
-            self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
-
-    def part(self) -> None:
-        """It is sent away: it gets what it is owed yet, and no newer ticks if it is behind."""
-        self.outbox.finish()
-
-    @property
-    def owed(self) -> bool:
-        """Whether something has to be sent before it may go."""
-        return self.outbox.behind or self._withheld is not None
-
-    def event_lost(self) -> None:
-        """An order update was lost on its way here: the client has to look for itself."""
-        self._wire.close(protocol.TRY_AGAIN_LATER, "order updates were lost")
-
-    def withhold(self) -> None:
-        """A reply is being confirmed: first values and ticks come already, and follow it."""
-        self._withheld, self._withheld_bytes = [], 0
-        self.fd = -1
-
     def answered(self) -> None:
         """A ticket is complete, or confirmed: send the replies whose turn has come, then work
         on."""
         self._send_replies()
         self._work()
 
-    # From the socket.
-
-    def blocked(self) -> None:
-        """The socket takes no more for now, or nothing is to be sent."""
-        self.outbox.fall_behind()
-        self.fd = -1
-
-    def unblocked(self, budget_bytes: int) -> bool:
-        """There is room again: pay what is owed, and say whether something is left to pay. What
-        may be of symbols whose reply has not been sent has to wait for it."""
-        if self._withheld is not None:
-            return False
-        updates, ticks = self.outbox.settle(self._frame_of, budget_bytes)
-        if updates or ticks:
-            self._write(b"".join((*updates, forms.joined(ticks, self.form))))
-        return self.outbox.behind
-
     # Below: details.
+
+    def _overrun(self) -> None:
+        self._guests.bounds[Bound.OVERRUN] += 1
+        self._desk.accounts.leave(self)
+        self._tell()
 
     def _work(self) -> None:
         """Handle requests until one has to wait."""
@@ -297,27 +192,12 @@ class Session(Sink):
             if not ticket.confirm():
                 break
             self._tickets.popleft()
-            withheld, self._withheld = self._withheld, None
+            withheld = self._release()
             try:
                 self._reply(ticket.reply())
             except RequestError as error:
                 self._reply(protocol.error(error.code, str(error)))
-            for data, lines in withheld or ():
-                self.deliver(data, lines)
-            if self.outbox.behind or self.outbox.last:
-                self._wire.pay()
-
-    def _keep(
-        self, withheld: list[tuple[bytes, Sequence[Line]]], data: bytes, lines: Sequence[Line]
-    ) -> None:
-        """Withhold ticks, up to as much as a socket may; beyond that their lines are owed."""
-        withheld.append((data, lines))
-        self._withheld_bytes += len(data)
-        if self._withheld_bytes > self._wire.high_bytes:
-            self.outbox.fall_behind()
-            for _, kept in withheld:
-                self.outbox.owe(kept)
-            withheld.clear()
+            self._follow(withheld)
 
     def _handle(self, request: protocol.Request | RequestError) -> None:
         if isinstance(request, RequestError):
@@ -342,17 +222,6 @@ class Session(Sink):
     def _reply(self, text: bytes) -> None:
         form, self._reply_form = self._reply_form, self.form
         self._write(forms.message(text, form))
-
-    def _write(self, data: bytes) -> None:
-        fd = self._wire.write(data)
-        self.fd = -1 if self.outbox.behind or self._withheld is not None else fd
-
-    def _frame_of(self, line: Line) -> bytes | None:
-        """A line's newest value as a piece of what this session is sent, None when it is not any
-        more."""
-        variant = self._desk.index.held(self).get(line.key)
-        current = variant is not None and line in self._desk.latest.of(line.key)
-        return frame(line, variant) if variant and current else None
 
     def _known(self) -> Identity:
         """Who this is. Raises RequestError."""
@@ -389,13 +258,16 @@ class Session(Sink):
     def _authenticate(self, request: protocol.Request) -> None:
         key = protocol.api_key(request)
         form = protocol.form(request, default=self.form)
+        options = protocol.options(request, default=self.options)
         if self.identity is not None and form != self.form:
             problem = "batch and encoding stay as the first authenticate of a connection has them"
             raise RequestError(protocol.INVALID_PARAMETERS, problem)
         self._busy = True
-        self._wire.spawn(self._check(request, key, form))
+        self._wire.spawn(self._check(request, key, form, options))
 
-    async def _check(self, request: protocol.Request, key: str, form: int) -> None:
+    async def _check(
+        self, request: protocol.Request, key: str, form: int, options: protocol.Options
+    ) -> None:
         """Verify a key off the loop; the requests behind it wait meanwhile."""
         asked_s = time.monotonic()
         try:
@@ -406,6 +278,7 @@ class Session(Sink):
             self._become(grant.identity)
             self._grant = grant
             self.form = form
+            self._adopt(options)
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
             self._let_in(self._served(), asked_s)
         except RequestError as error:
@@ -421,7 +294,7 @@ class Session(Sink):
         waits since it asked: the time its key took counts, too."""
         ticket = self._desk.attend(self, identity, asked_s)
         if ticket is None:
-            self._reply(protocol.authenticated(identity, self.form))
+            self._reply(protocol.authenticated(identity, self.form, self.options))
         else:
             self._tickets.append(ticket)
             self._send_replies()
@@ -457,6 +330,8 @@ class Session(Sink):
         identity = self._served_now()
         asked = protocol.subscribe(request, snapshot=self.snapshot, scope=self._entitled())
         asked = self._reserve(identity.user, asked)
+        told = protocol.conflation_info(request, default=self.options.conflation_info)
+        self.options = self.options._replace(conflation_info=told)
         echo = protocol.echoed(request)
         ticket = self._desk.subscribe(self, echo, identity, asked, time.monotonic())
         self._tickets.append(ticket)

@@ -246,7 +246,7 @@ class Snapshots:
                 else:
                     self._find(key, one, found)
         for client, (values, lines) in found.items():
-            client.deliver(forms.joined(values, client.form), lines)
+            client.deliver_batch(forms.joined(values, client.form), values, lines)
 
     def _find(
         self, key: bytes, one: _Awaiting, found: dict[Client, tuple[list[bytes], list[Line]]]

@@ -15,9 +15,20 @@ from shards.fanout import Receiver
 
 
 class Client(Receiver, Protocol):
-    """What the desk needs of a session. `form` is how its messages are written (core/forms)."""
+    """What the desk needs of a session. `form` is how its messages are written (core/forms),
+    `options` is what else it has asked for."""
 
     form: int
+    options: protocol.Options
+
+    def show(self, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        """Take first values: they are not to wait for anything but the reply."""
+
+    def limit(self, key: bytes, max_rate: float) -> None:
+        """Take so many ticks a second of each topic of this key; 0 as the session has it."""
+
+    def ceases(self, key: bytes, modes: int) -> None:
+        """The session is about to hold this key in these modes only; 0 for none."""
 
     def owes(self, line: Line) -> bool:
         """Whether a tick of this line has come that the client could not be sent yet."""
@@ -122,6 +133,7 @@ class SubscribeTicket:
         "client",
         "deadline_s",
         "later",
+        "max_rate",
         "missing",
         "mode",
         "request",
@@ -146,6 +158,7 @@ class SubscribeTicket:
         self.broker = broker
         self.mode = asked.mode
         self.snapshot = asked.snapshot
+        self.max_rate = asked.max_rate
         self.deadline_s = deadline_s
         self.stage = Stage.ENTERING
         self.missing = 0

@@ -487,6 +487,8 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
         self.work: list[Awaitable[None]] = []
+        self.clock_s = 0.0
+        self.alarm_s = 0.0
 
     def known(self) -> None:
         """Nothing depends on it here."""
@@ -506,6 +508,12 @@ class Wire:
 
     def spawn(self, work: Awaitable[None]) -> None:
         self.work.append(work)
+
+    def now_s(self) -> float:
+        return self.clock_s
+
+    def wake(self, after_s: float) -> None:
+        self.alarm_s = self.clock_s + after_s
 
     def take(self) -> list[str | bytes]:
         """What was sent since this was last asked; what is binary stays bytes."""
@@ -558,6 +566,11 @@ class Hub:
                 else:
                     self.feed.apply(wants)
 
+    def wait(self) -> None:
+        """Until what the session has asked to be woken for."""
+        self.wire.clock_s = self.wire.alarm_s
+        self.session.fall_due()
+
     def bus(self, all_topics: bytes, text: str) -> None:
         """Something is published: one payload, or a line for each topic at once."""
         names = all_topics.split()
@@ -595,6 +608,9 @@ async def _play() -> None:
                 await hub.ask(text.strip() if language == "json" else text)
             pending = hub.wire.take()
         else:
+            if not pending:
+                hub.wait()
+                pending = hub.wire.take()
             assert pending, f"nothing comes where protocol.md has\n{text}"
             assert more in {"", "msgpack"}
             message = pending.pop(0)

@@ -44,13 +44,16 @@ def encoding(form: int) -> str:
     return "msgpack" if form & MSGPACK else "json"
 
 
-def around(variant: Variant, mode: int) -> tuple[bytes, bytes]:
-    """What stands before and after the payload of a tick tagged with `mode`."""
+def around(variant: Variant, mode: int, skipped: int = 0) -> tuple[bytes, bytes]:
+    """What stands before and after the payload of a tick tagged with `mode`. One that tells of
+    skipped ticks has one field more, at its end."""
     if not variant.form & MSGPACK:
-        return frames.market_data(variant, mode)
+        head, tail = frames.market_data(variant, mode)
+        return head, tail[:-1] + b', "skipped": %d}' % skipped if skipped else tail
     names = ("symbol", variant.symbol, "exchange", variant.exchange)
-    head = ("type", "market_data", *names, "mode", int(mode), "data")
-    return _map_header(_TICK_FIELDS) + _packed_each(*head), _packed_each("broker", variant.broker)
+    begin = ("type", "market_data", *names, "mode", int(mode), "data")
+    end = ("broker", variant.broker, *(("skipped", skipped) if skipped else ()))
+    return _map_header(_TICK_FIELDS + bool(skipped)) + _packed_each(*begin), _packed_each(*end)
 
 
 def piece(line: Line, head: bytes, tail: bytes, form: int) -> bytes:

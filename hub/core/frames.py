@@ -15,6 +15,7 @@ from hub.core.index import Variant
 _quoted = json.encoder.encode_basestring_ascii
 TEXT = 0x81  # FIN, opcode 1
 BINARY = 0x82  # FIN, opcode 2
+_MEDIUM = 126  # a length from which on it stands in two bytes more, or in eight
 
 
 def text(payload: bytes) -> bytes:
@@ -35,6 +36,19 @@ def market_data(variant: Variant, mode: int) -> tuple[bytes, bytes]:
 def _tail(broker: str) -> bytes:
     """One copy for all topics: there are few brokers."""
     return f', "broker": {_quoted(broker)}}}'.encode()
+
+
+def split(data: bytes) -> list[bytes]:
+    """Whole frames that lie one behind the other, each for itself."""
+    found, start = [], 0
+    while start < len(data):
+        size, begin = data[start + 1], start + 2
+        if size >= _MEDIUM:
+            wide = 2 if size == _MEDIUM else 8
+            begin, size = begin + wide, int.from_bytes(data[begin : begin + wide], "big")
+        found.append(data[start : begin + size])
+        start = begin + size
+    return found
 
 
 def tick(head: bytes, payload: bytes, tail: bytes) -> bytes:

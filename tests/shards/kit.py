@@ -16,7 +16,7 @@ from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
 from shards.desk import Desk
 from shards.guests import Guests
-from shards.protocol import Request
+from shards.protocol import NO_OPTIONS, Request
 from shards.tally import Tally
 from shards.wanted import ACCOUNTS, Word
 
@@ -114,6 +114,7 @@ class Client:
         self.name = name
         self.fd = -1
         self.form = form
+        self.options = NO_OPTIONS
         self.sent: list[bytes] = []
         self.lines: list[Line] = []
         self.events: list[bytes] = []
@@ -134,6 +135,19 @@ class Client:
 
     def owes(self, line: Line) -> bool:
         return line in self.owed
+
+    def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        assert forms.joined(pieces, self.form) == batch
+        self.deliver(batch, lines)
+
+    def show(self, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        self.deliver(forms.joined(pieces, self.form), lines)
+
+    def limit(self, key: bytes, max_rate: float) -> None:
+        pass
+
+    def ceases(self, key: bytes, modes: int) -> None:
+        pass
 
     def deliver_event(self, frame: bytes) -> None:
         self.events.append(frame)

@@ -18,7 +18,8 @@ JSON = st.recursive(
 )
 FIELDS = (
     "action", "type", "api_key", "apikey", "symbols", "symbol", "exchange", "mode", "depth",
-    "snapshot", "request_id", "timestamp", "_pingId", "batch", "encoding",
+    "snapshot", "request_id", "timestamp", "_pingId", "batch", "encoding", "conflation_info",
+    "max_rate",
 )  # fmt: skip
 LIKELY = st.sampled_from(
     [*KNOWN, "LTP", " quote ", 1, 2, 3, "NSE", "SBIN", [ENTRY], [{**ENTRY, "mode": 1}], [], {}, ""]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -947,5 +948,58 @@ def test_rule_4_one_that_is_being_closed_already_keeps_its_code(uv: bool) -> Non
             raw.send(CLOSE, (1008).to_bytes(2, "big"))
             await one.empty()
             await raw.close()
+
+    live(main, uv=uv)
+
+
+# A client with a rate.
+
+
+async def paced(one: House, rate: float) -> Raw:
+    """A client with this rate that holds one key."""
+    raw = await one.raw()
+    hello = {"action": "auth", "api_key": "alice", "max_rate": rate}
+    for request in (hello, subscription(2, KEYS[0])):
+        raw.send(TEXT, json.dumps(request).encode())
+        await raw.receive()
+    return raw
+
+
+def offer_one(one: House, *values: int) -> None:
+    """Ticks of that key, one by one."""
+    for value in values:
+        one.desk.fanout.offer(tick(KEYS[0], Mode.QUOTE, value))
+        one.desk.fanout.flush()
+
+
+def test_a_client_with_a_rate_is_sent_by_itself_what_falls_due(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await paced(one, 20)
+            begun_s = time.monotonic()
+            offer_one(one, 1, 2, 3)
+            values = [json.loads((await raw.receive())[1])["data"]["ltp"] for _ in range(2)]
+            assert values == [1, 3]
+            assert time.monotonic() - begun_s >= 1 / 20, "not before its interval is over"
+            await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_a_client_with_a_rate_that_leaves_is_woken_no_more(uv: bool) -> None:
+    async def main() -> None:
+        async with house() as one:
+            raw = await paced(one, 0.1)
+            offer_one(one, 1, 2)
+            alarm = one.connection()._alarm
+            assert alarm is not None
+            assert not alarm.cancelled()
+            one.connection().wake(9.0)
+            assert alarm.cancelled(), "there is one at a time"
+            alarm = one.connection()._alarm
+            assert alarm is not None
+            await raw.close()
+            await one.empty()
+            assert alarm.cancelled()
 
     live(main, uv=uv)

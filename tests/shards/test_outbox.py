@@ -24,7 +24,7 @@ def put(line: Line, seq: int) -> None:
     line.seq, line.payload = seq, b"%d" % seq
 
 
-def show(line: Line) -> bytes | None:
+def show(line: Line, _: int = 0) -> bytes | None:
     """A line as a frame that tells topic and value."""
     return None if line.payload is None else line.key + b"=" + line.payload
 
@@ -60,6 +60,36 @@ def test_when_what_is_owed_is_the_last_of_it_no_other_lines_are_owed_and_order_u
     box.owe([first, second])
     assert box.owe_event(b"filled")
     assert box.settle(show, UNBOUNDED) == ([b"filled"], [b"NSE_S0=2"])
+    assert not box.behind
+
+
+def test_what_a_line_was_spared_is_told_when_it_is_paid_and_then_counted_anew() -> None:
+    box, (one, other) = Outbox(1), make_lines(2)
+    box.fall_behind()
+    told: list[tuple[Line, int]] = []
+
+    def note(line: Line, spared: int) -> bytes:
+        told.append((line, spared))
+        return b"."
+
+    box.owe([one, other, one, one])
+    assert not told
+    box.settle(note, 1)
+    box.owe([one])
+    box.settle(note, UNBOUNDED)
+    assert told == [(one, 2), (other, 0), (one, 0)]
+    assert box.conflated == 2
+
+
+def test_what_is_forgotten_is_owed_no_more() -> None:
+    box, (one, other) = Outbox(1), make_lines(2)
+    box.fall_behind()
+    put(one, 1)
+    put(other, 2)
+    box.owe([one, other, one])
+    box.forget(one)
+    box.forget(one)
+    assert box.settle(show, UNBOUNDED) == ([], [b"NSE_S1=2"])
     assert not box.behind
 
 

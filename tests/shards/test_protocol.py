@@ -14,7 +14,7 @@ from hub.core.forms import BATCH, MSGPACK, PLAIN
 from hub.core.index import Variant
 from hub.core.model import Instrument, Mode
 from shards import protocol
-from shards.protocol import Drop
+from shards.protocol import NO_OPTIONS, Drop, Options
 from tests.shards.kit import ALICE
 from tests.shards.strategies import ENTRY, JSON, KNOWN, REQUESTS
 
@@ -214,6 +214,59 @@ def test_a_form_that_is_none_is_told_as_such(asked: dict[str, Any], problem: str
     with pytest.raises(RequestError) as caught:
         protocol.form(asked, default=PLAIN)
     assert (caught.value.code, str(caught.value)) == ("INVALID_PARAMETERS", problem)
+
+
+@pytest.mark.parametrize(
+    ("asked", "options"),
+    [
+        ({}, Options(conflation_info=True, max_rate=7)),
+        ({"conflation_info": False}, Options(conflation_info=False, max_rate=7)),
+        ({"conflation_info": True, "max_rate": 0.1}, Options(conflation_info=True, max_rate=0.1)),
+        ({"max_rate": 1000}, Options(conflation_info=True, max_rate=1000)),
+        ({"max_rate": 0}, Options(conflation_info=True)),
+        ({"max_rate": 0.0}, Options(conflation_info=True)),
+        ({"max_rate": None}, Options(conflation_info=True)),
+    ],
+)
+def test_options_stay_where_nothing_is_said_of_them(
+    asked: dict[str, Any], options: Options
+) -> None:
+    before = Options(conflation_info=True, max_rate=7)
+    assert protocol.options(asked, default=before) == options
+
+
+@pytest.mark.parametrize("rate", [0.09, 1000.1, -1, True, False, "4", [], {}, 10**30, -0.1])
+def test_a_rate_that_is_none_is_told_what_would_be_one(rate: object) -> None:
+    shown = json.dumps(rate).strip('"') if not isinstance(rate, bool) else rate
+    for call in (
+        lambda: protocol.options({"max_rate": rate}, default=NO_OPTIONS),
+        lambda: protocol.check_subscribe({**ENTRY, "max_rate": rate}),
+    ):
+        with pytest.raises(RequestError) as caught:
+            call()
+        assert caught.value.code == "INVALID_PARAMETERS"
+        assert str(caught.value) == (
+            f"max_rate {shown} is not a number of ticks a second from 0.1 to 1000, "
+            "nor 0 or null for no limit"
+        )
+
+
+@pytest.mark.parametrize("info", [1, 0, "true", None, [], {}])
+def test_conflation_info_is_true_or_false_and_nothing_else(info: object) -> None:
+    for call in (
+        lambda: protocol.options({"conflation_info": info}, default=NO_OPTIONS),
+        lambda: protocol.check_subscribe({**ENTRY, "conflation_info": info}),
+    ):
+        with pytest.raises(RequestError, match="is not true or false") as caught:
+            call()
+        assert caught.value.code == "INVALID_PARAMETERS"
+
+
+@pytest.mark.parametrize(
+    ("more", "rate"), [({}, None), ({"max_rate": 4}, 4), ({"max_rate": None}, 0)]
+)
+def test_a_subscribe_may_have_a_rate(more: dict[str, Any], rate: float | None) -> None:
+    assert protocol.subscribe({**ENTRY, **more}, snapshot=True).max_rate == rate
 
 
 # Subscribe.
@@ -503,6 +556,20 @@ def test_the_reply_to_authenticate_has_its_fixed_order() -> None:
 def test_the_reply_to_authenticate_tells_of_another_form_at_its_end(form: int, told: str) -> None:
     plain = text(protocol.authenticated(ALICE))
     assert text(protocol.authenticated(ALICE, form)) == plain[:-1] + ", " + told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (Options(conflation_info=True), '"conflation_info": true}'),
+        (Options(max_rate=4), '"max_rate": 4}'),
+        (Options(conflation_info=True, max_rate=0.5), '"conflation_info": true, "max_rate": 0.5}'),
+    ],
+)
+def test_the_reply_to_authenticate_tells_of_what_was_asked_for(options: Options, told: str) -> None:
+    for form in (PLAIN, BATCH | MSGPACK):
+        plain = text(protocol.authenticated(ALICE, form))
+        assert text(protocol.authenticated(ALICE, form, options)) == plain[:-1] + ", " + told
 
 
 @pytest.mark.parametrize(

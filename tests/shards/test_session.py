@@ -5,165 +5,44 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from hub.auth.verifier import Grant
 from hub.core import topics
-from hub.core.config import Settings
 from hub.core.errors import KeyStoreError
 from hub.core.forms import BATCH, MOST_BYTES, MSGPACK, PLAIN
-from hub.core.model import Identity, Instrument, Mode, Offer, Result
+from hub.core.model import Instrument, Mode, Offer, Result
 from shards import protocol
 from shards.desk import Desk
-from shards.guests import Guests
-from shards.session import Session
 from shards.tickets import SubscribeTicket
 from shards.wanted import ACCOUNTS
 from tests.shards.kit import (
     ALICE,
-    BOB,
     answer,
-    bodies,
     decoded,
     instruments,
-    make_guests,
     make_settings,
-    messages,
     remains,
     serve,
-    subscription,
     tick,
 )
-
-A, B, C = instruments(1, 2, 3)
-USERS = {
-    "alice's key": ALICE,
-    "bob's key": BOB,
-    "eve's key": Identity("eve", "unserved"),
-    "carol's key": Identity("carol", ""),
-}
-
-
-class Wire:
-    """A connection that keeps what is written; `closed` is the first close."""
-
-    address = "192.0.2.1"
-    high_bytes = 4 << 20
-
-    def __init__(self) -> None:
-        self.authenticated = 0
-        self.sent: list[bytes] = []
-        self.closed: list[tuple[int, str]] = []
-        self.reading = True
-        self.asked_to_pay = 0
-        self.work: list[asyncio.Future[None]] = []
-
-    def known(self) -> None:
-        self.authenticated += 1
-
-    def write(self, data: bytes) -> int:
-        self.sent.append(data)
-        return -1
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed.append((code, reason))
-
-    def pay(self) -> None:
-        self.asked_to_pay += 1
-
-    def hold(self, *, reading: bool) -> None:
-        assert reading != self.reading, "told once per change"
-        self.reading = reading
-
-    def spawn(self, work: Awaitable[None]) -> None:
-        self.work.append(asyncio.ensure_future(work))
-
-
-class Talk:
-    """A session with all that it needs, and a verifier that answers when it is let."""
-
-    def __init__(
-        self,
-        settings: Settings | None = None,
-        desk: Desk | None = None,
-        guests: Guests | None = None,
-    ) -> None:
-        self.settings = settings or make_settings(hub={"shards": 2, "feeds": ["zerodha", "dhan"]})
-        self.desk = desk or Desk(self.settings)
-        serve(self.desk, *self.settings.hub.feeds)
-        self.wire = Wire()
-        self.told = 0
-        self.asked: list[str] = []
-        self.may_answer = asyncio.Event()
-        self.may_answer.set()
-        self.trouble: Exception | None = None
-        self.guests = guests or make_guests(self.settings)
-        self.session = Session(
-            self.wire, self.desk, self.settings, self._verify, self._tell, self.guests
-        )
-
-    def say(self, *requests: object) -> None:
-        for request in requests:
-            text = request if isinstance(request, str | bytes) else json.dumps(request)
-            self.session.receive(text)
-
-    def heard(self) -> list[Any]:
-        """Replies and ticks since this was last asked."""
-        data, self.wire.sent = b"".join(self.wire.sent), []
-        return [json.loads(text) for text in messages(data)]
-
-    def gist(self) -> list[Any]:
-        """Each message by what matters in this file: its id, else its code, value or type."""
-        return [gist(message) for message in self.heard()]
-
-    async def work(self) -> None:
-        """Until nothing runs any more."""
-        while self.wire.work:
-            await self.wire.work.pop(0)
-
-    async def known(self, key: str = "alice's key") -> Talk:
-        self.say({"action": "auth", "api_key": key})
-        await self.work()
-        self.heard()
-        return self
-
-    async def _verify(self, key: str) -> Grant | None:
-        self.asked.append(key)
-        await self.may_answer.wait()
-        if self.trouble is not None:
-            raise self.trouble
-        known = USERS.get(key)
-        if known is None:
-            return None
-        return Grant(Identity("".join(list(known.user)), known.broker), key)  # read anew each time
-
-    def _tell(self) -> None:
-        self.told += 1
-
-
-def gist(message: dict[str, Any]) -> Any:
-    if message.get("type") == "market_data":
-        return message["data"]["ltp"]
-    for name in ("request_id", "code", "_pingId", "type"):
-        if name in message:
-            return message[name]
-    return None
-
-
-def sub(*wanted: Instrument, mode: object = "Quote", **more: object) -> dict[str, Any]:
-    return subscription(mode, *wanted, **more)
-
-
-def ping(number: int) -> dict[str, Any]:
-    return {"action": "ping", "_pingId": number}
-
-
-def run(main: Callable[[], Any]) -> None:
-    asyncio.run(main())
-
+from tests.shards.talk import (
+    AUTH,
+    FORMS,
+    A,
+    B,
+    C,
+    Talk,
+    following,
+    gist,
+    ping,
+    run,
+    sub,
+    taken,
+    told,
+    update,
+)
 
 # Who it is.
 
@@ -646,9 +525,6 @@ def stands(talk: Talk, error: str = "", code: str = "") -> None:
     talk.desk.take_results("desk", [Result(topics.login(*ALICE), 1, error, code=code)], 0.0)
 
 
-AUTH = {"action": "auth", "api_key": "alice's key"}
-
-
 def test_authenticate_is_answered_when_the_broker_is_connected_and_all_else_behind_it() -> None:
     async def main() -> None:
         talk = logins()
@@ -754,9 +630,9 @@ def test_a_user_without_a_broker_is_told_so() -> None:
         talk = logins()
         talk.say({"action": "auth", "api_key": "carol's key"}, {"action": "get_broker_info"})
         await talk.work()
-        for told in talk.heard():
-            assert told["code"] == "BROKER_ERROR"
-            assert "carol is not logged in" in told["message"]
+        for error in talk.heard():
+            assert error["code"] == "BROKER_ERROR"
+            assert "carol is not logged in" in error["message"]
         assert len(talk.desk.logins) == 0
 
     run(main)
@@ -839,17 +715,6 @@ def test_the_pong_tells_the_time_in_milliseconds() -> None:
 # Order updates.
 
 
-async def following(talk: Talk) -> Talk:
-    talk.say({"action": "subscribe_orders"})
-    answer(talk.desk)
-    talk.heard()
-    return talk
-
-
-def update(user: str, number: int) -> list[bytes]:
-    return [b"@orders:" + user.encode(), b'{"type": "order_update", "request_id": %d}' % number]
-
-
 def test_updates_come_after_the_reply_and_end_with_unsubscribe_orders() -> None:
     async def main() -> None:
         talk = await Talk().known()
@@ -914,137 +779,7 @@ def test_updates_beyond_the_bound_close_and_none_is_skipped_before() -> None:
     run(main)
 
 
-# Behind.
-
-
-def test_behind_it_gets_the_newest_of_each_topic_and_all_updates_first() -> None:
-    async def main() -> None:
-        talk = await following(await Talk().known())
-        talk.say(sub(A, B))
-        answer(talk.desk)
-        talk.heard()
-        talk.session.blocked()
-        for value in (1, 2):
-            talk.desk.fanout.offer([*tick(A, Mode.QUOTE, value), *tick(B, Mode.QUOTE, -value)])
-            talk.desk.fanout.flush()
-        talk.desk.accounts.offer(update("alice", 77))
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 3))
-        talk.desk.fanout.flush()
-        assert talk.heard() == []
-        talk.session.unblocked(1 << 20)
-        assert talk.gist() == [77, -2, 3]
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 4))
-        talk.desk.fanout.flush()
-        assert talk.gist() == [4]
-
-    run(main)
-
-
-def test_what_is_unsubscribed_while_behind_is_not_paid() -> None:
-    async def main() -> None:
-        talk = await Talk().known()
-        talk.say(sub(A, B))
-        answer(talk.desk)
-        talk.heard()
-        talk.session.blocked()
-        talk.desk.fanout.offer([*tick(A, Mode.QUOTE, 1), *tick(B, Mode.QUOTE, 2)])
-        talk.desk.fanout.flush()
-        talk.say({"action": "unsubscribe", "symbol": A.symbol, "exchange": A.exchange,
-                  "request_id": 9})  # fmt: skip
-        talk.session.unblocked(1 << 20)
-        assert talk.gist() == [9, 2]
-
-    run(main)
-
-
-def test_behind_and_back_again_no_old_value_comes_after_a_newer_one() -> None:
-    """It leaves a symbol it is owed, another client keeps it going, and it comes back."""
-
-    async def main() -> None:
-        talk = await Talk().known()
-        other = await Talk(talk.settings, talk.desk).known()
-        talk.say(sub(A))
-        answer(talk.desk)
-        talk.heard()
-        talk.session.blocked()
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 1))
-        talk.desk.fanout.flush()
-        talk.say({"action": "unsubscribe_all", "request_id": "u"})
-        answer(talk.desk)
-        other.say(sub(A))
-        answer(talk.desk)
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 2))
-        talk.say(sub(A, request_id="s"))
-        talk.session.unblocked(1 << 20)
-        assert talk.gist() == ["u", "s", 2]
-
-    run(main)
-
-
-def test_behind_a_first_value_takes_its_turn() -> None:
-    async def main() -> None:
-        talk = await Talk().known()
-        other = await Talk(talk.settings, talk.desk).known()
-        talk.say(sub(A, mode=1))
-        other.say(sub(A, mode=2))
-        answer(talk.desk)
-        talk.heard()
-        talk.session.blocked()
-        talk.desk.fanout.offer([*tick(A, Mode.LTP, 1), *tick(A, Mode.QUOTE, 2)])
-        talk.desk.fanout.flush()
-        talk.say(sub(A, mode=2, request_id="s"))
-        talk.session.unblocked(1 << 20)
-        assert talk.gist() == ["s", 1, 2]
-
-    run(main)
-
-
-def test_first_values_arrive_while_the_budget_is_kept() -> None:
-    async def main() -> None:
-        talk = await Talk().known()
-        talk.say(sub(A, B, C))
-        answer(talk.desk)
-        talk.heard()
-        talk.session.blocked()
-        for value, one in enumerate((A, B, C)):
-            talk.desk.fanout.offer(tick(one, Mode.QUOTE, value))
-        talk.desk.fanout.flush()
-        talk.session.unblocked(1)
-        assert talk.gist() == [0]
-        assert talk.session.outbox.behind
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 9))
-        talk.desk.fanout.flush()
-        talk.session.unblocked(1 << 20)
-        assert talk.gist() == [1, 2, 9]
-
-    run(main)
-
-
 # Other forms than plain text.
-
-FORMS: dict[int, dict[str, Any]] = {
-    PLAIN: {},
-    BATCH: {"batch": True},
-    MSGPACK: {"encoding": "msgpack"},
-    BATCH | MSGPACK: {"batch": True, "encoding": "msgpack"},
-}
-
-
-def taken(talk: Talk) -> list[str | bytes]:
-    """The messages since this was last asked, as they are."""
-    data, talk.wire.sent = b"".join(talk.wire.sent), []
-    return bodies(data)
-
-
-def told(bodies_: list[str | bytes]) -> list[Any]:
-    """What messages say, with the ticks of batches one by one."""
-    found: list[Any] = []
-    for body in bodies_:
-        value = decoded(body)
-        found += value if isinstance(value, list) else [value]
-    for one in found:
-        one.pop("server_timestamp", None)
-    return found
 
 
 async def conversation(form: int) -> list[str | bytes]:
@@ -1206,7 +941,7 @@ def test_who_is_known_without_a_feed_has_its_form_from_the_error_on() -> None:
 def test_a_form_begins_after_a_reply_that_waits_for_the_broker_too(error: str) -> None:
     async def main() -> None:
         talk = logins()
-        talk.say(AUTH | FORMS[BATCH | MSGPACK], ping(2))
+        talk.say(AUTH | FORMS[BATCH | MSGPACK] | {"conflation_info": True, "max_rate": 4}, ping(2))
         await talk.work()
         assert taken(talk) == []
         stands(talk, error)
@@ -1219,6 +954,7 @@ def test_a_form_begins_after_a_reply_that_waits_for_the_broker_too(error: str) -
         stands(talk)
         (again,) = taken(talk)
         assert decoded(again)["encoding"] == "msgpack"
+        assert (decoded(again)["conflation_info"], decoded(again)["max_rate"]) == (True, 4)
 
     run(main)
 
@@ -1324,28 +1060,6 @@ def test_a_reply_of_many_turns_comes_before_the_first_values_and_they_before_the
             got = [gist(found) for found in heard if found.get("symbol") == symbol]
             assert got == sent[symbol][-len(got) :], "from the first value on, everything, in order"
             assert len(got) > 1
-
-    run(main)
-
-
-def test_who_falls_behind_while_a_reply_is_confirmed_is_paid_after_it() -> None:
-    async def main() -> None:
-        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
-        talk, many = await Talk(settings).known(), instruments(1, 2, 2500)
-        other = await Talk(settings, talk.desk).known()
-        other.say(*(sub(*many[start : start + 500]) for start in range(0, 2500, 500)))
-        answer(talk.desk)
-        talk.say(sub(*many, request_id="large"))
-        while talk.desk.slices:
-            talk.session.blocked()
-            talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, 7))
-            talk.desk.fanout.flush()
-            talk.session.unblocked(1 << 20)
-            talk.desk.tell()
-        assert talk.gist() == ["large"]
-        talk.session.unblocked(1 << 20)
-        assert talk.gist() == [7]
-        assert not talk.session.outbox.behind
 
     run(main)
 
@@ -1526,56 +1240,5 @@ def test_a_client_whose_key_was_revoked_is_closed_and_nobody_else() -> None:
             talk.session.recheck(lambda grant: grant.key_id != "alice's key")
         assert alice.wire.closed == [(1008, "the API key was revoked")]
         assert bob.wire.closed == stranger.wire.closed == []
-
-    run(main)
-
-
-def test_what_is_withheld_is_bounded_and_beyond_that_owed() -> None:
-    """Twenty clients that subscribe 10,000 symbols at once withheld 45 MB in a second."""
-
-    async def main() -> None:
-        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
-        talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
-        talk.wire.high_bytes = 65_536
-        other = await Talk(settings, talk.desk).known()
-        other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
-        answer(talk.desk)
-        talk.say(sub(*many, request_id="large"))
-        last = 0
-        while talk.desk.slices:
-            for _ in range(500):
-                last += 1
-                talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, last))
-            talk.desk.fanout.flush()
-            kept = sum(len(data) for data, _ in talk.session._withheld or ())
-            assert kept < 65_536
-            talk.desk.tell()
-        assert talk.gist() == ["large"]
-        assert talk.wire.asked_to_pay == 1
-        assert not talk.session.unblocked(1 << 20)
-        assert talk.gist() == [last]
-        talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, -1))
-        talk.desk.fanout.flush()
-        assert talk.gist() == [-1], "in step again"
-
-    run(main)
-
-
-def test_what_a_client_is_owed_is_not_lost_when_a_leg_goes_lower_for_another() -> None:
-    async def main() -> None:
-        settings = make_settings(hub={"shards": 2})
-        talk = await Talk(settings).known()
-        other = await Talk(settings, talk.desk).known()
-        talk.say(sub(A, mode=3))
-        answer(talk.desk)
-        talk.heard()
-        talk.session.blocked()
-        talk.desk.fanout.offer(tick(A, Mode.DEPTH, 5))
-        talk.desk.fanout.flush()
-        other.say(sub(A, mode=1))
-        ((_, number, _),) = talk.desk.tell()
-        talk.desk.snapshots.opened([A.key], number, 1)
-        assert not talk.session.unblocked(1 << 20)
-        assert talk.gist() == [5]
 
     run(main)

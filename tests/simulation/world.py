@@ -40,7 +40,7 @@ from hub.feeds.base import Limits, Serves
 from hub.feeds.host import FeedHost
 from hub.router import Router
 from hub.runtime.pipe import Pipe
-from shards.protocol import Drop, Subscribe
+from shards.protocol import NO_OPTIONS, Drop, Subscribe
 from shards.shard import Shard
 from shards.slices import Slices
 from shards.tickets import Ticket
@@ -165,6 +165,7 @@ class Client:
         self.fd = -1
         self.shard = shard
         self.form = form
+        self.options = NO_OPTIONS
         self.broker = broker
         self.scope = scope
         self.tickets: list[Ticket] = []
@@ -188,6 +189,19 @@ class Client:
     def owes(self, line: Line) -> bool:
         del line
         return False
+
+    def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        assert len(pieces) == len(lines)
+        self.deliver(batch, lines)
+
+    def show(self, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        self.deliver(forms.joined(pieces, self.form), lines)
+
+    def limit(self, key: bytes, max_rate: float) -> None:
+        raise AssertionError("nobody asks for a rate here")
+
+    def ceases(self, key: bytes, modes: int) -> None:
+        assert modes & self.desk.index.modes(self, key) == modes, "it holds these, and goes on"
 
     def deliver_event(self, frame: bytes) -> None:
         raise AssertionError(f"nobody follows orders here: {frame!r}")

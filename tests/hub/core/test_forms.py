@@ -75,6 +75,17 @@ def test_every_form_says_what_plain_text_says(
             assert repr(found) == repr(in_msgpack(expected)), "also the kinds, and the order"
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_tick_that_follows_skipped_ones_has_one_field_more_at_its_end(form: int) -> None:
+    line, variant = make_line({"ltp": 1.5}), make_variant(form)
+    plain, more = (
+        ticks(forms.joined([forms.piece(line, *around, form)], form), form)[0]
+        for around in (forms.around(variant, Mode.QUOTE), forms.around(variant, Mode.QUOTE, 70_000))
+    )
+    assert list(more.items()) == [*plain.items(), ("skipped", 70_000)]
+    assert forms.around(variant, Mode.QUOTE, 0) == forms.around(variant, Mode.QUOTE)
+
+
 @given(st.lists(st.integers(0, 60_000), min_size=1, max_size=40))
 def test_a_batch_is_bounded_and_nothing_of_it_is_lost(sizes: list[int]) -> None:
     lines = [make_line({"n": n, "x": "y" * size}) for n, size in enumerate(sizes)]

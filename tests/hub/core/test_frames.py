@@ -92,3 +92,9 @@ def test_a_tick_looks_as_upstreams_json_dumps_would_write_it() -> None:
         ).encode()[2:]
         or len(tail) > 0
     )  # the header's length is another test's
+
+
+@given(st.lists(st.sampled_from([0, 1, 125, 126, 127, 1000, 65_535, 65_536, 70_000]), max_size=9))
+def test_frames_that_lie_one_behind_the_other_come_apart(sizes: list[int]) -> None:
+    found = [frames.text(b"x" * size) for size in sizes]
+    assert frames.split(b"".join(found)) == found
