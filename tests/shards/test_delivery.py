@@ -325,8 +325,8 @@ def test_it_may_be_asked_for_in_a_subscribe_and_given_up_again() -> None:
 
 def test_what_was_withheld_and_did_not_fit_is_told_as_well() -> None:
     async def main() -> None:
-        settings = make_settings(hub={"shards": 2}, websocket={"outbox_bytes": 16_384})
-        talk, many = Talk(settings), instruments(1, 2, 1500)
+        talk, many = Talk(make_settings(hub={"shards": 2})), instruments(1, 2, 1500)
+        talk.wire.high_bytes = 16_384
         talk.say(AUTH | {"conflation_info": True})
         await talk.work()
         talk.say(sub(*many, snapshot=False, request_id="large"))

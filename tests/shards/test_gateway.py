@@ -295,6 +295,7 @@ def test_clients_are_sent_away_one_after_another_and_served_until_then(
 
     async def main() -> None:
         async with house(websocket={"drain_s": 300.0}) as one:
+            clients = [await one.known() for _ in range(3)]
             now_s = 0.0
             monkeypatch.setattr(one.gateway, "_clock", lambda: now_s)
             naps: asyncio.Queue[tuple[float, asyncio.Event]] = asyncio.Queue()
@@ -304,7 +305,6 @@ def test_clients_are_sent_away_one_after_another_and_served_until_then(
                 naps.put_nowait((seconds, over))
                 await over.wait()
 
-            clients = [await one.known() for _ in range(3)]
             doors = list(one.gateway._connections)
             with monkeypatch.context() as patch:
                 patch.setattr(gateway, "_MANY", 2)
@@ -691,7 +691,7 @@ def test_while_it_drains_all_are_taken_up_at_once(
             await one.gateway.drain()
             for shake, client in zip(shaken, clients, strict=True):
                 assert (await shake).startswith("HTTP/1.1 101 ")
-                assert await client.code() == 1001
+                assert await client.code() == 1012
                 await client.close()
             one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
 
