@@ -89,6 +89,7 @@ def picture(answer: Mapping[str, Any]) -> RenderableType:
         Text(),
         render.table(_COLUMNS, [_row(process) for process in processes], _totals(processes)),
         *_problems(processes),
+        *_stale(processes),
         *_uncompiled(processes),
     )
 
@@ -121,6 +122,8 @@ def _row(process: Mapping[str, Any]) -> Sequence[Cell]:
 def _notes(process: Mapping[str, Any]) -> Text:
     """What is out of the ordinary, in a few words."""
     notes = [f"{process[name]:,} {name}" for name in _NOTES if process.get(name)]
+    if process.get("role") == "feed" and process.get("stale"):  # a shard's stale is another
+        notes.append(f"{process['stale']:,} stale")
     feed_state = process.get("feed_state")
     if feed_state and feed_state != "connected":
         notes.insert(0, str(feed_state))
@@ -160,6 +163,19 @@ def _problems(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
     found = [(process.get("name"), process["problem"]) for process in processes
              if process.get("problem")]  # fmt: skip
     sentences = [Text.assemble((f"{name}: ", "yellow"), str(problem)) for name, problem in found]
+    return [Text(), *sentences] if sentences else []
+
+
+def _stale(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
+    """Which topics are stale: the first few of each feed."""
+    sentences = []
+    for process in processes:
+        count, names = process.get("stale"), process.get("stale_first")
+        if process.get("role") == "feed" and count and names:
+            which = "1 topic has" if count == 1 else f"{count:,} topics have"
+            told = f"{which} no ticks though their market is open: {', '.join(map(str, names))}"
+            more = ", …" if count > len(names) else ""
+            sentences.append(Text.assemble((f"{process.get('name')}: ", "yellow"), told + more))
     return [Text(), *sentences] if sentences else []
 
 

@@ -165,7 +165,9 @@ class LoginTicket:
         problem = self._logins.problem(self.client)
         if problem is not None:
             raise RequestError(problem.code, str(problem))
-        return protocol.authenticated(self._identity, self.client.form)
+        return protocol.authenticated(
+            self._identity, self.client.form, stale_info=self.client.stale_info
+        )
 
     def confirm(self) -> bool:
         """There is nothing more to wait for."""

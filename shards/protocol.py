@@ -134,6 +134,16 @@ def form(request: Request, *, default: int) -> int:
     return forms.ENCODINGS[encoding] | (forms.BATCH if batch else 0)
 
 
+def wants_stale_info(request: Request, *, default: bool) -> bool:
+    """Whether an authenticate wants to be told what is stale. Raises RequestError."""
+    asked = request.get("stale_info")
+    if asked is None:
+        return default
+    if not isinstance(asked, bool):
+        raise RequestError(INVALID_PARAMETERS, f"stale_info {_shown(asked)} is not true or false")
+    return asked
+
+
 def api_key(request: Request) -> str:
     """The key of an authenticate. Raises RequestError."""
     key = request.get("api_key") or request.get("apikey")
@@ -204,8 +214,11 @@ def error(code: str, message: str) -> bytes:
     return _text({"status": "error", "code": code, "message": message})
 
 
-def authenticated(identity: Identity, form: int = forms.PLAIN) -> bytes:
-    """The reply to a successful authenticate; it tells of a form that is not plain."""
+def authenticated(
+    identity: Identity, form: int = forms.PLAIN, *, stale_info: bool = False
+) -> bytes:
+    """The reply to a successful authenticate; it tells of a form that is not plain, and of what
+    was asked for beside."""
     reply: dict[str, Any] = {
         "type": "auth",
         "status": "success",
@@ -216,6 +229,8 @@ def authenticated(identity: Identity, form: int = forms.PLAIN) -> bytes:
     }
     if form != forms.PLAIN:
         reply |= {"batch": bool(form & forms.BATCH), "encoding": forms.encoding(form)}
+    if stale_info:
+        reply["stale_info"] = True
     return _text(reply)
 
 
@@ -324,6 +339,20 @@ def pong(request: Request, now_ms: int) -> bytes:
     if request.get("_pingId") is not None:
         reply["_pingId"] = request["_pingId"]
     return _text(reply)
+
+
+def stale(variant: Variant, mode: Mode, *, is_stale: bool) -> bytes:
+    """What a client that asked for it is told when a symbol becomes stale, or is so no more."""
+    return _text(
+        {
+            "type": "stale",
+            "symbol": variant.symbol,
+            "exchange": variant.exchange,
+            "mode": int(mode),
+            "stale": is_stale,
+            "broker": variant.broker,
+        }
+    )
 
 
 def names(variant: Variant) -> Instrument:

@@ -33,6 +33,9 @@ from shards.tickets import Refusal, Ticket
 
 Verify = Callable[[str], Awaitable[Grant | None]]
 
+_MOST_NOTICES = 100
+"""Stale symbols told of at once."""
+
 
 class Wire(Protocol):
     """What a session needs of its connection."""
@@ -86,6 +89,7 @@ class Session(Sink):
         "identity",
         "outbox",
         "snapshot",
+        "stale_info",
     )
 
     def __init__(
@@ -102,6 +106,7 @@ class Session(Sink):
         self._grant: Grant | None = None
         self.outbox = Outbox(settings.websocket.max_order_updates)
         self.snapshot = settings.websocket.snapshot
+        self.stale_info = False
         self.form = self._reply_form = forms.PLAIN
         self._wire = wire
         self._desk = desk
@@ -189,6 +194,16 @@ class Session(Sink):
         """An order update was lost on its way here: the client has to look for itself."""
         self._wire.close(protocol.TRY_AGAIN_LATER, "order updates were lost")
 
+    def notify(self) -> int:
+        """Send some of what is owed of stale symbols; how many, 0 when that is all, or it has to
+        wait: for a reply, or until the socket takes more."""
+        if self.outbox.behind or self._withheld is not None:
+            return 0
+        told = self._desk.notices.due(self, _MOST_NOTICES)
+        if told:
+            self._write(b"".join([forms.message(text, self.form) for text in told]))
+        return len(told)
+
     def withhold(self) -> None:
         """A reply is being confirmed: first values and ticks come already, and follow it."""
         self._withheld, self._withheld_bytes = [], 0
@@ -215,6 +230,8 @@ class Session(Sink):
         updates, ticks = self.outbox.settle(self._frame_of, budget_bytes)
         if updates or ticks:
             self._write(b"".join((*updates, forms.joined(ticks, self.form))))
+        if not self.outbox.behind:
+            self._pay_notices()
         return self.outbox.behind
 
     # Below: details.
@@ -284,6 +301,13 @@ class Session(Sink):
                 self.deliver(data, lines)
             if self.outbox.behind:
                 self._wire.pay()
+            self._pay_notices()
+
+    def _pay_notices(self) -> None:
+        """It may be told of stale symbols now."""
+        if self._desk.notices.owes(self):
+            self._desk.notify(self)
+            self._tell()
 
     def _keep(
         self, withheld: list[tuple[bytes, Sequence[Line]]], data: bytes, lines: Sequence[Line]
@@ -370,10 +394,13 @@ class Session(Sink):
         if self.identity is not None and form != self.form:
             problem = "batch and encoding stay as the first authenticate of a connection has them"
             raise RequestError(protocol.INVALID_PARAMETERS, problem)
+        stale_info = protocol.wants_stale_info(request, default=self.stale_info)
         self._busy = True
-        self._wire.spawn(self._check(request, key, form))
+        self._wire.spawn(self._check(request, key, form, stale_info=stale_info))
 
-    async def _check(self, request: protocol.Request, key: str, form: int) -> None:
+    async def _check(
+        self, request: protocol.Request, key: str, form: int, *, stale_info: bool
+    ) -> None:
         """Verify a key off the loop; the requests behind it wait meanwhile."""
         asked_s = time.monotonic()
         try:
@@ -385,6 +412,8 @@ class Session(Sink):
             self._grant = grant
             self.form = form
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
+            self.stale_info = stale_info
+            self._desk.notices.attend(self)
             self._let_in(self._served(), asked_s)
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
@@ -399,7 +428,9 @@ class Session(Sink):
         waits since it asked: the time its key took counts, too."""
         ticket = self._desk.attend(self, identity, asked_s)
         if ticket is None:
-            self._reply(protocol.authenticated(identity, self.form))
+            reply = protocol.authenticated(identity, self.form, stale_info=self.stale_info)
+            self._reply(reply)
+            self._pay_notices()
         else:
             self._tickets.append(ticket)
             self._send_replies()

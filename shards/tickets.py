@@ -15,9 +15,11 @@ from shards.fanout import Receiver
 
 
 class Client(Receiver, Protocol):
-    """What the desk needs of a session. `form` is how its messages are written (core/forms)."""
+    """What the desk needs of a session. `form` is how its messages are written (core/forms),
+    `stale_info` whether it is told what is stale."""
 
     form: int
+    stale_info: bool
 
     def owes(self, line: Line) -> bool:
         """Whether a tick of this line has come that the client could not be sent yet."""
@@ -30,6 +32,10 @@ class Client(Receiver, Protocol):
 
     def answered(self) -> None:
         """One of the session's tickets is complete, or confirmed."""
+
+    def notify(self) -> int:
+        """Send some of what the client is owed of stale symbols; how many, 0 when that is all, or
+        it has to wait."""
 
     def withhold(self) -> None:
         """Keep what is delivered until the reply that is being confirmed has been sent."""

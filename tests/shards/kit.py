@@ -114,6 +114,7 @@ class Client:
         self.name = name
         self.fd = -1
         self.form = form
+        self.stale_info = False
         self.sent: list[bytes] = []
         self.lines: list[Line] = []
         self.events: list[bytes] = []
@@ -143,6 +144,9 @@ class Client:
 
     def answered(self) -> None:
         self.answers += 1
+
+    def notify(self) -> int:
+        return 0
 
     def withhold(self) -> None:
         pass
