@@ -172,8 +172,10 @@ def _stale(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
     for process in processes:
         count, names = process.get("stale"), process.get("stale_first")
         if process.get("role") == "feed" and count and names:
-            which = "1 topic has" if count == 1 else f"{count:,} topics have"
-            told = f"{which} no ticks though their market is open: {', '.join(map(str, names))}"
+            which = "1 topic has no ticks though its market is open"
+            if count > 1:
+                which = f"{count:,} topics have no ticks though their market is open"
+            told = f"{which}: {', '.join(map(str, names))}"
             more = ", …" if count > len(names) else ""
             sentences.append(Text.assemble((f"{process.get('name')}: ", "yellow"), told + more))
     return [Text(), *sentences] if sentences else []
