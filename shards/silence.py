@@ -13,10 +13,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from itertools import islice
 from typing import Generic, NamedTuple
 
+from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
 from hub.core.model import Mode, Quiet
@@ -24,8 +25,9 @@ from shards.fanout import Fanout, R
 from shards.slices import Work, pieces
 
 _USUAL = 10
-_LOOKS = 12
-"""Looks in `stale_s`: what ticks all the time is seen to tick at each, and ten of them are less."""
+_LOOKS = 8
+"""Looks in `stale_s`: what ticks all the time is seen to tick at each. It did so half the time
+between two looks ago; ten times that is less than `stale_s`."""
 _MOST_TOLD = 500
 _WEIGHT = 1 / 8
 _LONGEST = 4
@@ -33,15 +35,31 @@ _MODES = tuple(Mode)
 
 
 class _Topic:
-    """One topic: its last value seen, when it last ticked, and the pause that is usual; that is
-    0 until it is known, and below that before the first tick."""
+    """One topic: its last value seen, when it last ticked, the pause that is usual, and how long
+    it may be silent. The pause is 0 until it is known, and below that before the first tick."""
 
-    __slots__ = ("seq", "ticked_s", "usual_s")
+    __slots__ = ("mode", "patience_s", "seq", "ticked_s", "usual_s")
 
-    def __init__(self, seq: int, now_s: float) -> None:
+    def __init__(self, mode: Mode, seq: int, now_s: float, patience_s: float) -> None:
+        self.mode = mode
         self.seq = seq
         self.ticked_s = now_s
         self.usual_s = -1.0
+        self.patience_s = patience_s
+
+    def moved(self, lines: Sequence[Line]) -> int:
+        """The place of a value that is newer than the last one seen, 0 when there is none."""
+        mode, seq = self.mode, self.seq
+        for line in lines:
+            if line.seq > seq and line.mode >= mode and line.payload is not None:
+                seq = line.seq
+        if seq == self.seq:
+            return 0
+        self.seq = seq
+        return seq
+
+
+_NONE: tuple[int, tuple[_Topic, ...]] = (0, ())
 
 
 class Told(NamedTuple):
@@ -53,27 +71,24 @@ class Told(NamedTuple):
 
 
 class Silence(Generic[R]):
-    """The silence of the keys that are held. Time is that in which this process was awake."""
+    """The silence of the keys that are held, looked for every `every_s`; never, when that is 0.
+    Time is that in which this process was awake."""
 
     def __init__(self, index: Index[R], latest: Latest, fanout: Fanout[R], stale_s: float) -> None:
         self._index = index
         self._latest = latest
         self._remembered = fanout.remembered
         self._stale_s = stale_s
-        self._topics: dict[Mode, dict[bytes, _Topic]] = {mode: {} for mode in _MODES}
+        self.every_s = stale_s / _LOOKS
+        self._topics: dict[bytes, tuple[int, tuple[_Topic, ...]]] = {}
         self._quiet: dict[str, dict[bytes, Quiet]] = defaultdict(dict)
         self._changed: dict[str, dict[bytes, None]] = defaultdict(dict)
         self._anew: dict[str, None] = {}
         self._looking = False
 
     def __repr__(self) -> str:
-        heard = sum(map(len, self._topics.values()))
-        return f"<Silence {heard} topics, {sum(map(len, self._quiet.values()))} keys quiet>"
-
-    @property
-    def every_s(self) -> float:
-        """How often to `look`; 0 for never."""
-        return self._stale_s / _LOOKS
+        quiet = sum(map(len, self._quiet.values()))
+        return f"<Silence {len(self._topics)} keys, {quiet} quiet>"
 
     def look(self, now_s: float) -> Work:
         """Look at all that is held, unless that is being done."""
@@ -86,9 +101,8 @@ class Silence(Generic[R]):
             yield len(piece)
         for key in [key for key in self._remembered if key not in self._index]:
             del self._remembered[key]
-        for topics in self._topics.values():
-            for key in [key for key in topics if key not in self._index]:
-                del topics[key]
+        for key in [key for key in self._topics if key not in self._index]:
+            del self._topics[key]
         for feed, quiet in self._quiet.items():
             for key in [key for key in quiet if not self._holds(feed, key)]:
                 self._set(feed, Quiet(key, 0, 0.0))
@@ -96,8 +110,7 @@ class Silence(Generic[R]):
 
     def reset(self, feeds: Iterable[str]) -> None:
         """Ticks may have been missed: count anew, and tell these feeds so."""
-        for topics in self._topics.values():
-            topics.clear()
+        self._topics.clear()
         self._quiet.clear()
         self._changed.clear()
         self._anew = dict.fromkeys(feeds)
@@ -131,37 +144,40 @@ class Silence(Generic[R]):
 
     def _look_at(self, key: bytes, now_s: float) -> None:
         """Look at one key, in the modes in which it is held."""
-        feeds: dict[str, int] = {}
-        held = 0
-        for variant in self._index.audiences(key):
-            feeds[variant.feed] = feeds.get(variant.feed, 0) | variant.modes
+        held, variants = 0, self._index.audiences(key)
+        for variant in variants:
             held |= variant.modes
-        no_tick = self._remembered.pop(key, 0)
-        quiet, after_s = 0, 0.0
-        for mode, topics in self._topics.items():
-            if not held & mode.bit:
-                topics.pop(key, None)
-                continue
-            newest = self._latest.newest(key, mode)
-            seq = newest.seq if newest else 0
-            topic = topics.get(key)
-            if topic is None:
-                topics[key] = _Topic(seq, now_s)
-                continue
-            if seq > topic.seq:
-                topic.seq = seq
-                if seq > no_tick:
-                    self._ticked(topic, now_s)
-            patience_s = max(self._stale_s, _USUAL * topic.usual_s)
-            if now_s - topic.ticked_s > patience_s:
-                quiet, after_s = quiet | mode.bit, max(after_s, patience_s)
-        for feed, modes in feeds.items():
-            if quiet & modes or key in self._quiet[feed]:
-                self._set(feed, Quiet(key, quiet & modes, after_s))
+        known, topics = self._topics.get(key, _NONE)
+        if known != held:
+            topics = self._begun(topics, key, held, now_s)
+            self._topics[key] = held, topics
+        no_tick = self._remembered.pop(key, 0) if self._remembered else 0
+        lines, quiet, after_s = self._latest.of(key), 0, 0.0
+        for topic in topics:
+            if topic.moved(lines) > no_tick:
+                self._ticked(topic, now_s)
+            if now_s - topic.ticked_s > topic.patience_s:
+                quiet, after_s = quiet | topic.mode.bit, max(after_s, topic.patience_s)
+        for variant in variants:
+            if quiet or key in self._quiet[variant.feed]:
+                self._set_of(variant.feed, key, quiet, after_s)
+
+    def _begun(
+        self, topics: Iterable[_Topic], key: bytes, held: int, now_s: float
+    ) -> tuple[_Topic, ...]:
+        """The topics of a key that is held in other modes than before, or is new here."""
+        known = {topic.mode: topic for topic in topics}
+        for mode in _MODES:
+            if held & mode.bit and mode not in known:
+                newest = self._latest.newest(key, mode)
+                seq = newest.seq if newest else 0
+                known[mode] = _Topic(mode, seq, now_s, self._stale_s)
+        return tuple(known[mode] for mode in _MODES if held & mode.bit)
 
     def _ticked(self, topic: _Topic, now_s: float) -> None:
         """A topic has ticked since the last look."""
-        pause_s, topic.ticked_s = now_s - topic.ticked_s, now_s
+        half_s = self.every_s / 2
+        pause_s, topic.ticked_s = max(half_s, now_s - topic.ticked_s - half_s), now_s
         if topic.usual_s < 0:
             topic.usual_s = 0.0
         elif not topic.usual_s:
@@ -169,6 +185,14 @@ class Silence(Generic[R]):
         else:
             counted_s = min(pause_s, max(_LONGEST * topic.usual_s, self._stale_s))
             topic.usual_s += _WEIGHT * (counted_s - topic.usual_s)
+        topic.patience_s = max(self._stale_s, _USUAL * topic.usual_s)
+
+    def _set_of(self, feed: str, key: bytes, quiet: int, after_s: float) -> None:
+        """Some modes of a key are quiet: those count that are held of this feed."""
+        held = 0
+        for variant in self._index.audiences(key):
+            held |= variant.modes if variant.feed == feed else 0
+        self._set(feed, Quiet(key, quiet & held, after_s))
 
     def _set(self, feed: str, row: Quiet) -> None:
         """What is quiet of a key of a feed; it is told when that is news."""
