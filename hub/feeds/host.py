@@ -245,12 +245,17 @@ class FeedHost(Role):
         while True:
             await asyncio.sleep(_TICK_S if self._claims.lingering else _CALM_TICK_S)
             pause = clock.pause(time.monotonic())
-            self._forget_at += pause.seconds
+            self._paused(pause.seconds, time.monotonic())
             self._ingest.retry()
-            if pause.seconds > MISSED_S:
-                self._calm_s = time.monotonic()
             if not pause.read_first:
                 self._sweep(time.monotonic())
+
+    def _paused(self, seconds: float, now_s: float) -> None:
+        """Nobody is late for what fell due meanwhile, and after a long pause nothing is stale of
+        which others have not had time to speak."""
+        self._forget_at += seconds
+        if seconds > MISSED_S:
+            self._calm_s = now_s
 
     def _sweep(self, now_s: float) -> None:
         if now_s >= self._forget_at:
