@@ -325,6 +325,18 @@ def test_a_shard_that_is_gone_or_forgotten_counts_no_more(
     assert bench.host._figures()["stale_first"] == ["NSE_B"]
 
 
+def test_a_feed_hears_nothing_of_what_is_stale(bench: Bench, wall: Clock) -> None:
+    """It is told what is wanted, and nothing is asked of it because nothing ticks: that would be
+    a loop of reconnects, of all clients' symbols."""
+    bench.wants(0, Want(KEY, 1))
+    say_quiet(bench, 0, Quiet(KEY, 1, 60.0))
+    for _ in range(3600):
+        wall.monotonic_s += 1
+        bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale"] == 1
+    assert bench.feed.told == [Want(KEY, 1)]
+
+
 def test_a_few_names_of_many_are_shown(bench: Bench, wall: Clock) -> None:
     keys = [topics.scope("angel") + b"NSE_%d" % number for number in range(9)]
     bench.wants(0, *(Want(key, 1) for key in keys))
