@@ -248,7 +248,7 @@ class Shard(Role):
         clock = Awake(every_s + 0.5)
         while every_s:
             await asyncio.sleep(every_s)
-            if not clock.pause(time.monotonic()).read_first:
+            if not (clock.pause(time.monotonic()).read_first or self._backlog.behind):
                 self._desk.listen(clock.look(time.monotonic()))
                 self._tell()
 
