@@ -1635,6 +1635,22 @@ def test_what_is_stale_already_comes_behind_the_reply_and_the_first_value() -> N
     run(main)
 
 
+def test_what_becomes_stale_while_a_reply_is_confirmed_comes_behind_that() -> None:
+    async def main() -> None:
+        talk = await asking()
+        talk.say(sub(A))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.withhold()
+        talk.desk.take_stale("zerodha", stale(A), replace=False)
+        assert talk.heard() == []
+        talk.say(sub(B, request_id="r"))
+        answer(talk.desk)
+        assert talk.gist() == ["r", "stale"]
+
+    run(main)
+
+
 def test_many_stale_symbols_are_told_a_slice_in_each_turn() -> None:
     async def main() -> None:
         talk = await asking()
