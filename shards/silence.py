@@ -25,7 +25,7 @@ from shards.fanout import Fanout, R
 from shards.slices import Work, pieces
 
 _USUAL = 10
-_LOOKS = 8
+_LOOKS = 6
 """Looks in `stale_s`: what ticks all the time is seen to tick at each. It did so half the time
 between two looks ago; ten times that is less than `stale_s`."""
 _MOST_TOLD = 500

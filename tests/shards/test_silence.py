@@ -20,7 +20,7 @@ from shards.snapshots import Snapshots
 from tests.shards.kit import Client
 
 STALE_S = 60.0
-EVERY_S = 7.5
+EVERY_S = 10.0
 ONE, TWO = Instrument("NSE", "ONE"), Instrument("NSE", "TWO")
 
 
@@ -102,14 +102,14 @@ def looks_until_quiet(ear: Ear, one: Instrument) -> int:
 def test_what_has_never_ticked_is_quiet_after_the_time_that_is_set(ear: Ear) -> None:
     ear.hold(ONE, Mode.QUOTE)
     ear.look()
-    assert looks_until_quiet(ear, ONE) == 9
+    assert looks_until_quiet(ear, ONE) == 7
     assert ear.rows == [Quiet(ONE.key, Mode.QUOTE.bit, STALE_S)]
 
 
 def test_what_ticks_all_the_time_is_quiet_after_the_time_that_is_set(ear: Ear) -> None:
     ear.hold(ONE, Mode.QUOTE)
     ear.steadily(ONE, Mode.QUOTE, 1, 50)
-    assert looks_until_quiet(ear, ONE) == 9
+    assert looks_until_quiet(ear, ONE) == 7
     ear.tick(ONE, Mode.QUOTE)
     ear.look()
     assert ear.modes(ONE) == 0
@@ -118,12 +118,12 @@ def test_what_ticks_all_the_time_is_quiet_after_the_time_that_is_set(ear: Ear) -
 def test_rule_2_what_seldom_ticks_is_not_quiet_before_ten_of_its_pauses(ear: Ear) -> None:
     """An option that ticks every ten minutes, as soon as that is known of it."""
     ear.hold(ONE, Mode.QUOTE)
-    ear.steadily(ONE, Mode.QUOTE, 80, 3)
+    ear.steadily(ONE, Mode.QUOTE, 60, 3)
     ear.rows.clear()
-    ear.steadily(ONE, Mode.QUOTE, 80, 10)
+    ear.steadily(ONE, Mode.QUOTE, 60, 10)
     assert not [row for row in ear.rows if row.modes]
     looks = looks_until_quiet(ear, ONE)
-    assert 780 - 80 < looks < 800
+    assert 580 - 60 < looks < 600
     assert ear.rows[-1].after_s == pytest.approx(10 * 600, rel=0.02), "the feed has to know"
 
 
@@ -133,7 +133,7 @@ def test_rule_3_a_night_teaches_little(ear: Ear) -> None:
     for _ in range(8000):
         ear.look()
     ear.steadily(ONE, Mode.QUOTE, 1, 20)
-    assert looks_until_quiet(ear, ONE) <= 9
+    assert looks_until_quiet(ear, ONE) <= 7
 
 
 def test_a_first_value_is_no_tick(ear: Ear) -> None:
@@ -220,7 +220,7 @@ def test_a_new_stay_counts_anew_and_says_so(ear: Ear) -> None:
     ear.silence.reset(["bus"])
     ear.take()
     assert ear.quiet["bus"] == {}
-    assert looks_until_quiet(ear, ONE) == 10
+    assert looks_until_quiet(ear, ONE) == 8
 
 
 def test_thousands_are_told_500_at_a_time(ear: Ear) -> None:
