@@ -91,6 +91,7 @@ def picture(answer: Mapping[str, Any]) -> RenderableType:
         Text(),
         render.table(_COLUMNS, [_row(process) for process in processes], _totals(processes)),
         *_problems(processes),
+        *_stale(processes),
         *_uncompiled(processes),
         *_crashes(processes),
     )
@@ -124,6 +125,8 @@ def _row(process: Mapping[str, Any]) -> Sequence[Cell]:
 def _notes(process: Mapping[str, Any]) -> Text:
     """What is out of the ordinary, in a few words."""
     notes = [f"{process[name]:,} {name}" for name in _NOTES if process.get(name)]
+    if process.get("role") == "feed" and process.get("stale"):  # a shard's stale is another
+        notes.append(f"{process['stale']:,} stale")
     feed_state = process.get("feed_state")
     if feed_state and feed_state != "connected":
         notes.insert(0, str(feed_state))
@@ -182,6 +185,21 @@ def _crashes(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
 
 def _times(count: int) -> str:
     return _COUNTS[count] if count < len(_COUNTS) else f"{count} times"
+
+
+def _stale(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
+    """Which topics are stale: the first few of each feed."""
+    sentences = []
+    for process in processes:
+        count, names = process.get("stale"), process.get("stale_first")
+        if process.get("role") == "feed" and count and names:
+            which = "1 topic has no ticks though its market is open"
+            if count > 1:
+                which = f"{count:,} topics have no ticks though their market is open"
+            told = f"{which}: {', '.join(map(str, names))}"
+            more = ", …" if count > len(names) else ""
+            sentences.append(Text.assemble((f"{process.get('name')}: ", "yellow"), told + more))
+    return [Text(), *sentences] if sentences else []
 
 
 def _uncompiled(processes: Iterable[Mapping[str, Any]]) -> list[Text]:

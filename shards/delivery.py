@@ -161,6 +161,14 @@ class Delivery(Sink):
         """One of the session's tickets is complete, or confirmed."""
         raise NotImplementedError
 
+    def notify(self) -> int:
+        """Send some of what is owed of stale symbols; how many."""
+        raise NotImplementedError
+
+    def _in_step(self) -> None:
+        """Nothing is owed any more, or withheld."""
+        raise NotImplementedError
+
     def _overrun(self) -> None:
         """There are too many order updates for it."""
         raise NotImplementedError
@@ -203,6 +211,8 @@ class Delivery(Sink):
         updates, ticks = self.outbox.settle(self._frame_of, budget_bytes)
         if updates or ticks:
             self._write(b"".join((*updates, forms.joined(ticks, self.form))))
+        if not self.outbox.behind:
+            self._in_step()
         return self.outbox.behind
 
     def fall_due(self) -> None:

@@ -9,19 +9,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from hub.core import topics
 from hub.core.config import Settings
 from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
-from hub.core.model import Identity, Isolation, Mode, Offer, Result
+from hub.core.model import Identity, Isolation, Mode, Offer, Result, Stale
 from hub.core.offers import Offers
 from shards import protocol
 from shards.accounts import Accounts
 from shards.fanout import Fanout, frame
 from shards.logins import Logins, LoginTicket
+from shards.notices import Notices
+from shards.silence import Silence
 from shards.slices import Slices, Work, pieces
 from shards.snapshots import Snapshots
 from shards.tickets import Client, Row, Stage, SubscribeTicket, UnsubscribeTicket
@@ -46,6 +48,8 @@ class Desk:
         self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self.snapshots.ended)
         self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
+        self.silence = Silence(self.index, self.latest, self.fanout, settings.upstream.stale_s)
+        self.notices = Notices(self.index)
         self.slices = Slices()
         self.refused_symbols = 0
         self._waiting: dict[tuple[str, bytes], dict[Row, SubscribeTicket]] = {}
@@ -140,11 +144,16 @@ class Desk:
         """A client is gone."""
         self.accounts.leave(client)
         self.logins.leave(client)
+        self.notices.leave(client)
         self.slices.begin(self._leave(client))
 
     def withdraw(self, client: Client) -> None:
         """A client may have nothing any more of what it holds; it stays."""
         self.slices.begin(self._cease(client))
+
+    def notify(self, client: Client) -> None:
+        """Tell a client what it is owed of stale symbols, as far as it can be told now."""
+        self.slices.begin(self._notify(client))
 
     def connected(self, client: Client, identity: Identity) -> bool:
         """Whether ticks can be had by this client, as far as is known."""
@@ -188,6 +197,20 @@ class Desk:
             if self.wanted.knows(feed):
                 self.wanted.of(feed).doubt()
                 self.logins.doubt(feed)
+                self.silence.gone(feed)
+
+    def take_stale(self, feed: str, rows: Iterable[Stale], *, replace: bool) -> None:
+        """A feed's host calls keys stale, or no more; with `replace` no others."""
+        keys = self.notices.take(feed, rows, replace=replace)
+        self.slices.begin(self._notify_all(keys))
+
+    def listen(self, awake_s: float) -> None:
+        """Look which topics have ticked; the clock stands still while this process does."""
+        self.slices.begin(self.silence.look(awake_s))
+
+    def new_stay(self) -> None:
+        """Ticks may have been missed: what is quiet is counted anew, and all feeds are told so."""
+        self.silence.reset(self.wanted.feeds())
 
     def paused(self, seconds: float) -> None:
         """This process was paused: nobody is late for what fell due meanwhile."""
@@ -216,7 +239,12 @@ class Desk:
     @property
     def busy(self) -> bool:
         """Whether something is left for another turn."""
-        return bool(self.slices) or self.fanout.unprepared or self.wanted.untold
+        return (
+            bool(self.slices)
+            or self.fanout.unprepared
+            or self.wanted.untold
+            or self.silence.untold(self.feeds)
+        )
 
     def tell(self) -> list[Word]:
         """Another turn: go on with what was left, then say what has changed in this shard's
@@ -343,6 +371,7 @@ class Desk:
         )
         self.latest.unresolve(key)
         self.fanout.expect(key, mode)
+        self.notices.holds(client, key)
         line = self.snapshots.first(client, key, mode, held) if ticket.snapshot else None
         shown = frame(line, variant) if line is not None else None
         if shown is None:
@@ -389,6 +418,19 @@ class Desk:
             for mode in _MODES:
                 if variant.modes & mode.bit:
                     yield protocol.Drop(protocol.names(variant), mode, key=key)
+
+    def _notify(self, client: Client) -> Work:
+        """Tell a client a slice at a time, until it knows, or takes no more."""
+        while told := client.notify():
+            yield told
+
+    def _notify_all(self, keys: Sequence[bytes]) -> Work:
+        """These keys are stale, or no more: tell those who asked for that and hold them."""
+        for client in self.notices.askers():
+            for piece in pieces(keys):
+                if self.notices.owe(client, piece):
+                    client.notify()
+                yield len(piece)
 
     def _leave(self, client: Client) -> Work:
         """Nothing is held by a client that is gone."""
@@ -460,5 +502,6 @@ class Desk:
             if variant is not None:
                 self.wanted.of(variant.feed).remove(key, mode)
         if dropped:
+            self.notices.left(client, key)
             self.snapshots.left(client, key, self.index.modes(client, key))
             self.latest.unresolve(key)

@@ -67,11 +67,12 @@ _DEPTH = 5
 
 
 class Options(NamedTuple):
-    """What a client has asked for beside its form: to be told how many ticks it was spared, and at
-    most so many a second of each topic; 0 for all of them."""
+    """What a client has asked for beside its form: to be told how many ticks it was spared, at
+    most so many a second of each topic, 0 for all of them, and to be told what is stale."""
 
     conflation_info: bool = False
     max_rate: float = 0
+    stale_info: bool = False
 
 
 NO_OPTIONS = Options()
@@ -155,6 +156,7 @@ def options(request: Request, *, default: Options) -> Options:
     return Options(
         conflation_info(request, default=default.conflation_info),
         default.max_rate if rate is None else rate,
+        wants_stale_info(request, default=default.stale_info),
     )
 
 
@@ -182,6 +184,16 @@ def max_rate(request: Request) -> float | None:
         f"{MOST_RATE:g}, nor 0 or null for no limit"
     )
     raise RequestError(INVALID_PARAMETERS, problem)
+
+
+def wants_stale_info(request: Request, *, default: bool) -> bool:
+    """Whether an authenticate wants to be told what is stale. Raises RequestError."""
+    asked = request.get("stale_info")
+    if asked is None:
+        return default
+    if not isinstance(asked, bool):
+        raise RequestError(INVALID_PARAMETERS, f"stale_info {_shown(asked)} is not true or false")
+    return asked
 
 
 def api_key(request: Request) -> str:
@@ -381,6 +393,20 @@ def pong(request: Request, now_ms: int) -> bytes:
     if request.get("_pingId") is not None:
         reply["_pingId"] = request["_pingId"]
     return _text(reply)
+
+
+def stale(variant: Variant, mode: Mode, *, is_stale: bool) -> bytes:
+    """What a client that asked for it is told when a symbol becomes stale, or is so no more."""
+    return _text(
+        {
+            "type": "stale",
+            "symbol": variant.symbol,
+            "exchange": variant.exchange,
+            "mode": int(mode),
+            "stale": is_stale,
+            "broker": variant.broker,
+        }
+    )
 
 
 def names(variant: Variant) -> Instrument:

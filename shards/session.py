@@ -30,6 +30,9 @@ from shards.tickets import Refusal, Ticket
 
 Verify = Callable[[str], Awaitable[Grant | None]]
 
+_MOST_NOTICES = 100
+"""Stale symbols told of at once."""
+
 
 class Session(Delivery):
     """One client's conversation."""
@@ -122,6 +125,16 @@ class Session(Delivery):
 
     # From the desk.
 
+    def notify(self) -> int:
+        """Send some of what is owed of stale symbols; how many, 0 when that is all, or it has to
+        wait: for a reply, or until the socket takes more."""
+        if self.outbox.behind or self._withheld is not None:
+            return 0
+        told = self._desk.notices.due(self, _MOST_NOTICES)
+        if told:
+            self._write(b"".join([forms.message(text, self.form) for text in told]))
+        return len(told)
+
     def answered(self) -> None:
         """A ticket is complete, or confirmed: send the replies whose turn has come, then work
         on."""
@@ -198,6 +211,13 @@ class Session(Delivery):
             except RequestError as error:
                 self._reply(protocol.error(error.code, str(error)))
             self._follow(withheld)
+            self._in_step()
+
+    def _in_step(self) -> None:
+        """It may be told of stale symbols now."""
+        if self._desk.notices.owes(self):
+            self._desk.notify(self)
+            self._tell()
 
     def _handle(self, request: protocol.Request | RequestError) -> None:
         if isinstance(request, RequestError):
@@ -280,6 +300,7 @@ class Session(Delivery):
             self.form = form
             self._adopt(options)
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
+            self._desk.notices.attend(self)
             self._let_in(self._served(), asked_s)
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
@@ -295,6 +316,7 @@ class Session(Delivery):
         ticket = self._desk.attend(self, identity, asked_s)
         if ticket is None:
             self._reply(protocol.authenticated(identity, self.form, self.options))
+            self._in_step()
         else:
             self._tickets.append(ticket)
             self._send_replies()

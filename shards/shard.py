@@ -82,10 +82,15 @@ class Shard(Role):
             self.runtime_dir,
             welcomed=self._welcomed,
             figures=self._figures,
-            handlers={"results": self._take_results, "pulse": self._take_pulse},
+            handlers={
+                "results": self._take_results,
+                "pulse": self._take_pulse,
+                "stale": self._take_stale,
+            },
             refused=self.refused,
         )
         self._control.start(self.background)
+        self.background(self._listen())
         await self.until(self._known, _FEEDS_S)
         raise_limit()
         self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
@@ -196,6 +201,7 @@ class Shard(Role):
         self._telling = False
         for word in self._desk.tell():
             self._send_interest(word, replace=False)
+        self._tell_quiet()
         if self._desk.busy:
             self._tell()
 
@@ -211,6 +217,7 @@ class Shard(Role):
         self._ingest.reset(open_=True)
         self._desk.fanout.flush()
         self._desk.snapshots.reset()
+        self._desk.new_stay()
         for word in self._desk.wanted.tell_all():
             self._send_interest(word, replace=True)
 
@@ -224,6 +231,30 @@ class Shard(Role):
                 "replace": replace,
             }
         )
+
+    def _tell_quiet(self) -> None:
+        """What ceased to tick, or ticks again, as far as that was not told."""
+        for feed, rows, replace in self._desk.silence.tell(self._desk.feeds):
+            self._control.send(
+                {"t": "quiet", "to": f"feed-{feed}", "quiet": rows, "replace": replace}
+            )
+
+    def _take_stale(self, message: Message) -> None:
+        self._desk.take_stale(
+            str(message["feed"]), codec.stale(message), replace=bool(message["replace"])
+        )
+        self._tell()
+
+    async def _listen(self) -> None:
+        """Look now and then which topics have ticked; not right after a pause of this process,
+        when their ticks are yet to be read."""
+        every_s = self._desk.silence.every_s
+        clock = Awake(every_s + 0.5)
+        while every_s:
+            await asyncio.sleep(every_s)
+            if not (clock.pause(time.monotonic()).read_first or self._backlog.behind):
+                self._desk.listen(clock.look(time.monotonic()))
+                self._tell()
 
     def _take_results(self, message: Message) -> None:
         self._desk.take_results(str(message["feed"]), codec.results(message), time.monotonic())

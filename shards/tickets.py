@@ -42,6 +42,10 @@ class Client(Receiver, Protocol):
     def answered(self) -> None:
         """One of the session's tickets is complete, or confirmed."""
 
+    def notify(self) -> int:
+        """Send some of what the client is owed of stale symbols; how many, 0 when that is all, or
+        it has to wait."""
+
     def withhold(self) -> None:
         """Keep what is delivered until the reply that is being confirmed has been sent."""
 

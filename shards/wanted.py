@@ -62,6 +62,10 @@ class Wanted:
         """What is wanted of this feed."""
         return self._feeds[feed]
 
+    def feeds(self) -> list[str]:
+        """The feeds of which anything was ever wanted."""
+        return list(self._feeds)
+
     def knows(self, feed: str) -> bool:
         """Whether anything was ever wanted of this feed."""
         return feed in self._feeds

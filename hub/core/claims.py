@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
@@ -96,6 +96,11 @@ class Claims:
     def lingering(self) -> bool:
         """Whether something may be `due`."""
         return bool(self._ending)
+
+    def claimants(self, key: bytes) -> Mapping[int, int]:
+        """The shards that claim a key, each with its modes."""
+        claim = self._claims.get(key)
+        return claim.shards if claim else {}
 
     def shards(self) -> list[int]:
         """The shards that claim something."""

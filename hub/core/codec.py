@@ -14,7 +14,7 @@ import msgspec
 
 from hub.core.errors import Malformed
 from hub.core.hot import pack, unpack
-from hub.core.model import Offer, Result, Want
+from hub.core.model import Offer, Quiet, Result, Stale, Want
 
 __all__ = [
     "Message",
@@ -25,7 +25,9 @@ __all__ = [
     "offer",
     "offers",
     "pack",
+    "quiet",
     "results",
+    "stale",
     "unpack",
     "wants",
 ]
@@ -72,6 +74,16 @@ def wants(message: Message) -> list[Want]:
 def results(message: Message) -> list[Result]:
     """The results a message carries. Raises Malformed when they are of another form."""
     return _rows(message, "results", Result)
+
+
+def quiet(message: Message) -> list[Quiet]:
+    """What a shard hears nothing of. Raises Malformed when it is of another form."""
+    return _rows(message, "quiet", Quiet)
+
+
+def stale(message: Message) -> list[Stale]:
+    """What a feed calls stale. Raises Malformed when it is of another form."""
+    return _rows(message, "stale", Stale)
 
 
 def offer(message: Message) -> Offer:

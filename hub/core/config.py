@@ -12,13 +12,14 @@ import difflib
 import functools
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
+from hub.core import market
 from hub.core.errors import ConfigError
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -341,6 +342,16 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = 3.5
+    stale_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=_DAY_S,
+            description="Time without a tick after which a topic is stale while its market is in "
+            "session; more for what seldom ticks; 0 looks for none.",
+            extra={"unit": "s"},
+        ),
+    ] = 60.0
     isolate: Annotated[
         str,
         Meta(
@@ -349,6 +360,38 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             "all users of that broker; none, everybody. The bus is everybody's.",
         ),
     ] = "broker"
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """When exchanges trade: outside of that nothing is stale."""
+
+    sessions: Annotated[
+        list[str],
+        Meta(
+            description="Exchanges with the days and hours of their sessions, or `always`; an "
+            "exchange may stand in several lines, and keys of one that stands in none are never "
+            "stale.",
+        ),
+    ] = msgspec.field(
+        default_factory=lambda: [
+            "NSE BSE NSE_INDEX BSE_INDEX mon-fri 09:15-15:15",
+            "NFO BFO mon-fri 09:15-15:40",
+            "CDS BCD mon-fri 09:00-17:00",
+            "MCX NCO mon-fri 09:00-23:30",
+            "CRYPTO always",
+        ]
+    )
+    timezone: Annotated[str, Meta(description="Time zone of the sessions.")] = "Asia/Kolkata"
+    calendar: Annotated[
+        str,
+        Meta(
+            description="Exchange whose holidays count, by its code in the package holidays; "
+            "empty is none.",
+        ),
+    ] = "XNSE"
+    holidays: Annotated[
+        list[str], Meta(description="More holidays, such as 2026-11-08; sessions are off then.")
+    ] = msgspec.field(default_factory=list)
 
 
 class Sim(msgspec.Struct, frozen=True, kw_only=True):
@@ -428,6 +471,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bus: Bus = msgspec.field(default_factory=Bus)
     flow: Flow = msgspec.field(default_factory=Flow)
     upstream: Upstream = msgspec.field(default_factory=Upstream)
+    market: Market = msgspec.field(default_factory=Market)
     sim: Sim = msgspec.field(default_factory=Sim)
     keys: Keys = msgspec.field(default_factory=Keys)
     openalgo: OpenAlgo = msgspec.field(default_factory=OpenAlgo)
@@ -666,11 +710,22 @@ def _put(
         problems.append(f"{source}: there is no setting {section}.{name}{hint}")
         return
     try:
-        values[section][name] = msgspec.convert(
-            value, fields[name], strict=not isinstance(value, str)
-        )
+        found = msgspec.convert(value, fields[name], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
         problems.append(f"{source}: {section}.{name} = {value!r}: {error}")
+        return
+    values[section][name] = found
+    if check := _CHECKS.get(f"{section}.{name}"):
+        told = map(check, found if isinstance(found, list) else [found])
+        problems += [f"{source}: {section}.{name}: {problem}" for problem in told if problem]
+
+
+_CHECKS: dict[str, Callable[[str], str]] = {
+    "market.sessions": market.session_problem,
+    "market.timezone": market.zone_problem,
+    "market.holidays": market.holiday_problem,
+}
+"""What a type cannot say of a setting, or of each of its values: the problem, empty if none."""
 
 
 def _text(value: Any) -> str:

@@ -105,6 +105,22 @@ class Result(NamedTuple):
     code: str = ""
 
 
+class Quiet(NamedTuple):
+    """What a shard hears nothing of: a key, the modes that have had no tick for longer than is
+    usual, and how long that is. No modes tell that it is quiet no more."""
+
+    key: bytes
+    modes: int
+    after_s: float
+
+
+class Stale(NamedTuple):
+    """What a feed's host calls stale: a key, and in which modes; no modes, no more."""
+
+    key: bytes
+    modes: int
+
+
 class Offer(NamedTuple):
     """What a feed announces of itself: whom it serves, and what can be had of it.
 

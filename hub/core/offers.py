@@ -26,7 +26,7 @@ class Offers:
         there = " ".join(sorted(self._known.keys() - self._gone.keys())) or "none"
         return f"<Offers of {there}; gone: {' '.join(sorted(self._gone)) or 'none'}>"
 
-    def __contains__(self, feed: str) -> bool:
+    def __contains__(self, feed: object) -> bool:
         """Whether this feed is there just now."""
         return feed in self._known and feed not in self._gone
 

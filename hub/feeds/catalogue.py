@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
-from hub.feeds import openalgo
+from hub.feeds import holidays, openalgo
 from hub.feeds.base import Feed
 from hub.feeds.bus import BusFeed
 from hub.feeds.sim import SimFeed
@@ -18,7 +18,7 @@ _IST = timedelta(hours=5, minutes=30)
 
 def check(settings: Settings) -> None:
     """Raises ConfigError when there is no feed of one of the names in the settings, one is named
-    twice, or OpenAlgo's adapters cannot be run."""
+    twice, the calendar is none, or OpenAlgo's adapters cannot be run."""
     names = settings.hub.feeds
     problems = [_unknown(name) for name in names if name not in NAMES]
     problems += [
@@ -26,6 +26,7 @@ def check(settings: Settings) -> None:
         for name in NAMES
         if names.count(name) > 1
     ]
+    problems += filter(None, [holidays.problem(settings.market.calendar)])
     if problems:
         raise ConfigError(problems)
     if openalgo.NAME in names:

@@ -18,12 +18,15 @@ from hub.core.claims import Answer, Claims, Work
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
-from hub.core.liveness import Awake
+from hub.core.liveness import MISSED_S, Awake
+from hub.core.market import Market
 from hub.core.model import FULL, Offer, Result, Want
 from hub.core.names import INGEST
 from hub.core.payload import clean
+from hub.core.stale import Staleness
 from hub.feeds import catalogue
 from hub.feeds.base import LoginFeed
+from hub.feeds.holidays import Holidays
 from hub.runtime import links
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom
@@ -35,6 +38,7 @@ _TICK_S = 0.25
 _CALM_TICK_S = 1.0
 _GRACE_S = 10.0
 _LARGEST_BATCH = 2000
+_MOST_NAMED = 5
 _MOST_RELEASED = 500
 """Keys told of in one message: ticks wait while the router follows it."""
 
@@ -46,6 +50,13 @@ class FeedHost(Role):
         super().__init__(name, settings)
         self._feed = catalogue.make(name.removeprefix("feed-"), settings)
         self._claims = Claims(settings.upstream.linger_s)
+        self._holidays = Holidays(settings.market.calendar)
+        market = settings.market
+        self._stale = Staleness(
+            Market(market.sessions, market.timezone, market.holidays, self._holidays),
+            self._claims.claimants,
+        )
+        self._calm_s = float("-inf")
         self._heard: set[int] = set()
         self._forget_at = float("inf")
         self._malformed = 0
@@ -61,7 +72,11 @@ class FeedHost(Role):
             self.runtime_dir,
             welcomed=self._welcomed,
             figures=self._figures,
-            handlers={"interest": self._take_interest, "invalidate": self._take_invalidate},
+            handlers={
+                "interest": self._take_interest,
+                "invalidate": self._take_invalidate,
+                "quiet": self._take_quiet,
+            },
             offer=self._offer(),
             refused=self.refused,
         )
@@ -136,9 +151,10 @@ class FeedHost(Role):
     def _take_interest(self, message: Message) -> None:
         shard, wants = int(message["shard"]), codec.wants(message)
         self._heard.add(shard)
-        work = self._claims.apply(
-            shard, wants, replace=bool(message["replace"]), now=time.monotonic()
-        )
+        replace = bool(message["replace"])
+        work = self._claims.apply(shard, wants, replace=replace, now=time.monotonic())
+        self._stale.claimed(shard, [want.key for want in wants], replace=replace)
+        self._judge(all_=False)
         self._send(work.answers)
         self._apply(self._within_limits(work))
 
@@ -146,6 +162,26 @@ class FeedHost(Role):
         if self._feed.serves.logins:
             feed = cast("LoginFeed", self._feed)
             feed.invalidate(str(message["user"]), str(message["kind"]))
+
+    def _take_quiet(self, message: Message) -> None:
+        """What a shard hears nothing of."""
+        shard = int(str(message["from"]).removeprefix("shard-"))
+        self._stale.take(shard, codec.quiet(message), replace=bool(message["replace"]))
+        self._holidays.learn(self.background)
+
+    def _judge(self, *, all_: bool = True) -> None:
+        """Tell shards what is stale of their keys, and what is not any more."""
+        self._stale.judge(time.time(), time.monotonic() - self._calm_s, all_=all_)
+        for shard, rows, replace in self._stale.tell():
+            self._control.send(
+                {
+                    "t": "stale",
+                    "to": f"shard-{shard}",
+                    "feed": self._feed.name,
+                    "stale": rows,
+                    "replace": replace,
+                }
+            )
 
     def _within_limits(self, work: Work) -> list[Want]:
         """What the feed may be asked for. What only lingers makes room. For the rest the last of
@@ -209,15 +245,25 @@ class FeedHost(Role):
         while True:
             await asyncio.sleep(_TICK_S if self._claims.lingering else _CALM_TICK_S)
             pause = clock.pause(time.monotonic())
-            self._forget_at += pause.seconds
+            self._paused(pause.seconds, time.monotonic())
             self._ingest.retry()
             if not pause.read_first:
                 self._sweep(time.monotonic())
 
+    def _paused(self, seconds: float, now_s: float) -> None:
+        """Nobody is late for what fell due meanwhile, and after a long pause nothing is stale of
+        which others have not had time to speak."""
+        self._forget_at += seconds
+        if seconds > MISSED_S:
+            self._calm_s = now_s
+
     def _sweep(self, now_s: float) -> None:
         if now_s >= self._forget_at:
             self._forget_at = float("inf")
-            self._claims.drop(set(self._claims.shards()) - self._heard, now_s)
+            for shard in set(self._claims.shards()) - self._heard:
+                self._claims.drop({shard}, now_s)
+                self._stale.claimed(shard, (), replace=True)
+        self._judge()
         ended = self._claims.due(now_s)
         self._apply(ended)
         self._tell_released()
@@ -241,6 +287,8 @@ class FeedHost(Role):
             "topics": health.topics,
             "connections": health.connections,
             "brokers": list(health.brokers),
+            "stale": self._stale.count,
+            "stale_first": [topics.shown(key) for key in self._stale.first(_MOST_NAMED)],
         }
 
 

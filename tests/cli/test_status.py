@@ -167,6 +167,31 @@ def test_a_problem_is_told_in_full_below_the_table(
     assert "disconnected, see below" in text
 
 
+def test_what_is_stale_stands_in_the_notes_and_by_name_below_the_table(
+    hub: Any, answer: Any, runtime_dir: Path
+) -> None:
+    names = ["NSE_A", "NSE_B of angel"]
+    feed = process("feed-bus", stale=1234, stale_first=names)
+    one = process("feed-sim", stale=1, stale_first=names[:1])
+    answer(status=[status(feed, one, SHARD | {"stale": 77})])
+    text = " ".join(hub("status", "--runtime-dir", runtime_dir).stdout.split())
+    assert "1,234 stale" in text
+    assert "77 stale" not in text, "of a shard it is something else"
+    assert (
+        "feed-bus: 1,234 topics have no ticks though their market is open: NSE_A, NSE_B of angel, …"
+        in text
+    )
+    assert "feed-sim: 1 topic has no ticks though its market is open: NSE_A feed" not in text
+    assert text.endswith("feed-sim: 1 topic has no ticks though its market is open: NSE_A")
+
+
+def test_without_stale_topics_nothing_is_said_of_them(
+    hub: Any, answer: Any, runtime_dir: Path
+) -> None:
+    answer(status=[status(process("feed-bus", stale=0, stale_first=[]), SHARD)])
+    assert "stale" not in hub("status", "--runtime-dir", runtime_dir).stdout
+
+
 def test_what_is_not_compiled_is_told_in_one_line_with_what_to_do(
     hub: Any, answer: Any, runtime_dir: Path
 ) -> None:

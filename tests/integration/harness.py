@@ -364,10 +364,10 @@ class Client:
         return await self.reply()
 
     async def reply(self) -> Message:
-        """The next message that is not a tick or an order update."""
+        """The next message that is not a tick, an order update, or about what is stale."""
         while True:
             message = await self.next()
-            if message.get("type") not in {"market_data", "order_update"}:
+            if message.get("type") not in {"market_data", "order_update", "stale"}:
                 return message
 
     async def tick(self) -> Message:

@@ -158,6 +158,9 @@ class Client:
     def answered(self) -> None:
         self.answers += 1
 
+    def notify(self) -> int:
+        return 0
+
     def withhold(self) -> None:
         pass
 
@@ -189,6 +192,7 @@ def answer(desk: Desk, *, now_s: float = 0.0, error: str = "", open_: bool = Tru
 
 def _answer_once(desk: Desk, now_s: float, error: str, *, open_: bool) -> int:
     told = 0
+    desk.silence.tell(desk.feeds)
     for feed, number, wants in desk.tell():
         told += len(wants)
         begun = [want.key for want in wants if want.modes]
@@ -223,6 +227,7 @@ def remains(desk: Desk) -> list[str]:
         "awaiting": desk.snapshots._awaiting,
         "doubtful": desk.snapshots._doubtful,
         "followers": desk.accounts._followers,
+        "who asks what is stale": desk.notices._askers,
         "orders waiting": desk.accounts._waiting,
         "account wants": desk.accounts.wants._records,
         "keys": desk.index._keys,

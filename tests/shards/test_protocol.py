@@ -558,6 +558,27 @@ def test_the_reply_to_authenticate_tells_of_another_form_at_its_end(form: int, t
     assert text(protocol.authenticated(ALICE, form)) == plain[:-1] + ", " + told
 
 
+def test_the_reply_to_authenticate_tells_who_asked_what_is_stale_that_it_is_told() -> None:
+    plain = text(protocol.authenticated(ALICE, BATCH))
+    told = text(protocol.authenticated(ALICE, BATCH, Options(stale_info=True)))
+    assert told == plain[:-1] + ', "stale_info": true}'
+
+
+def test_whether_a_client_asks_what_is_stale_stays_as_it_is_unless_it_says_so() -> None:
+    for before in (True, False):
+        for asked in ({}, {"stale_info": None}):
+            assert protocol.wants_stale_info(asked, default=before) is before
+        for wish in (True, False):
+            assert protocol.wants_stale_info({"stale_info": wish}, default=before) is wish
+
+
+@pytest.mark.parametrize("wrong", [0, 1, "true", [], {}])
+def test_what_is_neither_true_nor_false_is_refused(wrong: object) -> None:
+    with pytest.raises(RequestError, match="is not true or false") as caught:
+        protocol.wants_stale_info({"stale_info": wrong}, default=False)
+    assert caught.value.code == "INVALID_PARAMETERS"
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

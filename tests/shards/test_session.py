@@ -12,7 +12,7 @@ import pytest
 from hub.core import topics
 from hub.core.errors import KeyStoreError
 from hub.core.forms import BATCH, MOST_BYTES, MSGPACK, PLAIN
-from hub.core.model import Instrument, Mode, Offer, Result
+from hub.core.model import Instrument, Mode, Offer, Result, Stale
 from shards import protocol
 from shards.desk import Desk
 from shards.tickets import SubscribeTicket
@@ -20,6 +20,7 @@ from shards.wanted import ACCOUNTS
 from tests.shards.kit import (
     ALICE,
     answer,
+    bodies,
     decoded,
     instruments,
     make_settings,
@@ -1240,5 +1241,190 @@ def test_a_client_whose_key_was_revoked_is_closed_and_nobody_else() -> None:
             talk.session.recheck(lambda grant: grant.key_id != "alice's key")
         assert alice.wire.closed == [(1008, "the API key was revoked")]
         assert bob.wire.closed == stranger.wire.closed == []
+
+    run(main)
+
+
+# What is stale.
+
+
+def stale(*wanted: Instrument, modes: int = Mode.QUOTE.bit) -> list[Stale]:
+    return [Stale(one.key, modes) for one in wanted]
+
+
+async def asking(**more: object) -> Talk:
+    """A client that is told what is stale."""
+    talk = Talk()
+    talk.say({"action": "auth", "api_key": "alice's key", "stale_info": True} | more)
+    await talk.work()
+    (reply,) = talk.heard()
+    assert reply["stale_info"] is True
+    return talk
+
+
+def told_stale(talk: Talk) -> list[tuple[str, bool]]:
+    """Symbols and states, where nothing else comes."""
+    found = talk.heard()
+    assert {one["type"] for one in found} <= {"stale"}
+    return [(one["symbol"], one["stale"]) for one in found]
+
+
+def test_who_asks_is_told_what_is_stale_and_who_does_not_is_not() -> None:
+    async def main() -> None:
+        talk = await asking()
+        other = await Talk(talk.settings, talk.desk).known()
+        for one in (talk, other):
+            one.say(sub(A, B))
+            answer(talk.desk)
+            one.heard()
+        talk.desk.take_stale("zerodha", stale(A), replace=False)
+        assert told_stale(talk) == [(A.symbol, True)]
+        talk.desk.take_stale("zerodha", stale(A, modes=0), replace=False)
+        assert told_stale(talk) == [(A.symbol, False)]
+        assert other.heard() == []
+
+    run(main)
+
+
+def test_what_is_stale_already_comes_behind_the_reply_and_the_first_value() -> None:
+    async def main() -> None:
+        talk = await asking()
+        other = await Talk(talk.settings, talk.desk).known()
+        other.say(sub(A))
+        answer(talk.desk)
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 7))
+        talk.desk.fanout.flush()
+        talk.desk.take_stale("zerodha", stale(A, B), replace=False)
+        talk.say(sub(A, request_id="r"), ping(1))
+        answer(talk.desk)
+        assert talk.gist() == ["r", 7, "stale", 1]
+
+    run(main)
+
+
+def test_what_becomes_stale_while_a_reply_is_confirmed_comes_behind_that() -> None:
+    async def main() -> None:
+        talk = await asking()
+        talk.say(sub(A))
+        answer(talk.desk)
+        talk.heard()
+        talk.session.withhold()
+        talk.desk.take_stale("zerodha", stale(A), replace=False)
+        assert talk.heard() == []
+        talk.say(sub(B, request_id="r"))
+        answer(talk.desk)
+        assert talk.gist() == ["r", "stale"]
+
+    run(main)
+
+
+def test_many_stale_symbols_are_told_a_slice_in_each_turn() -> None:
+    async def main() -> None:
+        talk = await asking()
+        wanted = instruments(1, 2, 2000)
+        talk.say(sub(*wanted))
+        answer(talk.desk)
+        talk.heard()
+        talk.desk.take_stale("zerodha", stale(*wanted), replace=False)
+        turns = [len(told_stale(talk))]
+        while talk.desk.busy:
+            talk.desk.tell()
+            turns.append(len(told_stale(talk)))
+        assert sum(turns) == 2000
+        assert max(turns) <= 1200
+        talk.desk.unsubscribe(talk.session, {}, None, "zerodha")
+        answer(talk.desk)
+        talk.say(sub(*wanted))
+        answer(talk.desk)
+        assert sum(one["type"] == "stale" for one in talk.heard()) == 2000
+
+    run(main)
+
+
+def test_who_is_behind_is_told_the_newest_state_when_it_is_in_step_again() -> None:
+    async def main() -> None:
+        talk = await asking()
+        talk.say(sub(A, B, C))
+        answer(talk.desk)
+        talk.desk.take_stale("zerodha", stale(C), replace=False)
+        talk.heard()
+        talk.session.blocked()
+        for modes in (Mode.QUOTE.bit, 0, Mode.QUOTE.bit):
+            talk.desk.take_stale("zerodha", stale(A, modes=modes), replace=False)
+        for modes in (Mode.QUOTE.bit, 0):
+            talk.desk.take_stale("zerodha", stale(B, modes=modes), replace=False)
+        talk.desk.take_stale("zerodha", stale(C, modes=0), replace=False)
+        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 7))
+        talk.desk.fanout.flush()
+        assert talk.heard() == []
+        assert talk.session.unblocked(1) is False
+        (first, *rest) = talk.heard()
+        assert gist(first) == 7
+        assert [(one["symbol"], one["stale"]) for one in rest] == [
+            (A.symbol, True), (C.symbol, False),
+        ]  # fmt: skip
+
+    run(main)
+
+
+@pytest.mark.parametrize("form", [BATCH, MSGPACK, BATCH | MSGPACK])
+def test_it_is_told_in_its_form_and_never_in_a_batch(form: int) -> None:
+    async def main() -> None:
+        talk = Talk()
+        asked = {"batch": bool(form & BATCH), "encoding": "msgpack" if form & MSGPACK else "json"}
+        auth = {"action": "auth", "api_key": "alice's key", "stale_info": True}
+        talk.say(auth | asked)
+        await talk.work()
+        talk.say(sub(A, B))
+        answer(talk.desk)
+        talk.wire.sent.clear()
+        talk.desk.take_stale("zerodha", stale(A, B), replace=False)
+        found = bodies(b"".join(talk.wire.sent))
+        assert [isinstance(one, bytes) for one in found] == [bool(form & MSGPACK)] * 2
+        assert [decoded(one)["symbol"] for one in found] == [A.symbol, B.symbol]
+
+    run(main)
+
+
+def test_a_later_authenticate_turns_it_on_and_off() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say(sub(A))
+        answer(talk.desk)
+        talk.desk.take_stale("zerodha", stale(A), replace=False)
+        talk.heard()
+        auth = {"action": "auth", "api_key": "alice's key"}
+        for wish, expected in ((True, ["auth", "stale"]), (None, ["auth"]), (False, ["auth"])):
+            talk.say(auth | {"stale_info": wish})
+            await talk.work()
+            assert talk.gist() == expected
+        talk.desk.take_stale("zerodha", stale(A, modes=0), replace=False)
+        assert talk.heard() == []
+        talk.say(auth | {"stale_info": 1})
+        assert talk.gist() == ["INVALID_PARAMETERS"]
+
+    run(main)
+
+
+def test_an_authenticate_that_fails_asks_for_nothing() -> None:
+    async def main() -> None:
+        talk = await Talk().known()
+        talk.say({"action": "auth", "api_key": "wrong", "stale_info": True})
+        await talk.work()
+        assert not talk.session.options.stale_info
+        assert not talk.desk.notices.askers()
+
+    run(main)
+
+
+def test_who_is_gone_is_told_nothing_and_leaves_nothing() -> None:
+    async def main() -> None:
+        talk = await asking()
+        talk.say(sub(A))
+        answer(talk.desk)
+        talk.session.gone()
+        answer(talk.desk)
+        talk.desk.take_stale("zerodha", stale(A), replace=False)
+        assert not talk.desk.notices.askers()
 
     run(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ import pytest
 
 from hub.core import codec, stream
 from hub.core.codec import Message
-from hub.core.model import Instrument, Mode, Offer, Result
+from hub.core.liveness import Awake
+from hub.core.model import Instrument, Mode, Offer, Quiet, Result, Stale
 from shards import protocol
 from shards import shard as module
 from shards.shard import Shard
@@ -420,3 +422,107 @@ def _both(first: Callable[[float], None], second: Callable[[float], None]) -> An
         second(value)
 
     return call
+
+
+# What is quiet, and what is stale.
+
+
+def quiet_told(world: World) -> list[tuple[str, list[Quiet], bool]]:
+    """What feeds were told is quiet, since this was last asked."""
+    found = [
+        (sent["to"], codec.quiet(sent), sent["replace"])
+        for sent in world.link.sent
+        if sent["t"] == "quiet"
+    ]
+    world.link.sent.clear()
+    return found
+
+
+async def look(world: World, *at_s: float) -> None:
+    for awake_s in at_s:
+        world.desk.listen(awake_s)
+        world.shard._tell()
+        await asyncio.sleep(0)
+
+
+def test_the_feed_of_a_key_is_told_that_it_is_quiet_and_that_it_ticks_again(
+    tmp_path: Path,
+) -> None:
+    async def main(world: World) -> None:
+        await world.hold(Client(), HERE)
+        await look(world, 0.0)
+        quiet_told(world)
+        await look(world, 60.0, 60.1)
+        assert quiet_told(world) == [("feed-bus", [Quiet(HERE.key, Mode.QUOTE.bit, 60.0)], False)]
+        world.take(stream.TICKS, codec.pack(tick(HERE, Mode.QUOTE, 1)))
+        await look(world, 61.0, 62.0)
+        assert quiet_told(world) == [("feed-bus", [Quiet(HERE.key, 0, 0.0)], False)]
+
+    run(tmp_path, main)
+
+
+def test_at_a_new_stay_a_feed_is_told_that_all_is_counted_anew(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await world.hold(Client(), HERE)
+        await look(world, 0.0, 61.0)
+        quiet_told(world)
+        stay = stream.token(7, 2)
+        world.shard._welcomed({"t": "welcome", "lease": 2, "stream": stay})
+        await look(world, 62.0, 100.0)
+        assert quiet_told(world) == [("feed-bus", [], True)]
+        await look(world, 122.1)
+        assert quiet_told(world) == [("feed-bus", [Quiet(HERE.key, Mode.QUOTE.bit, 60.0)], False)]
+
+    run(tmp_path, main)
+
+
+def test_a_feed_that_comes_back_is_told_everything(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        await world.hold(Client(), HERE)
+        await look(world, 0.0, 61.0)
+        quiet_told(world)
+        world.shard._take_pulse({"t": "pulse", "feeds": []})
+        await look(world, 62.0)
+        assert quiet_told(world) == []
+        world.shard._take_pulse({"t": "pulse", "feeds": [Offer("bus")]})
+        await look(world, 63.0)
+        assert quiet_told(world) == [("feed-bus", [Quiet(HERE.key, Mode.QUOTE.bit, 60.0)], True)]
+
+    run(tmp_path, main)
+
+
+def test_what_a_feed_calls_stale_is_known_here(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        message = {"t": "stale", "feed": "bus", "stale": [Stale(HERE.key, 2)], "replace": False}
+        world.shard._take_stale(codec.decode(codec.encode(message)))
+        assert world.desk.notices.take("bus", [], replace=True) == [HERE.key]
+
+    run(tmp_path, main)
+
+
+def test_time_in_which_this_process_was_paused_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an hour of SIGSTOP nothing is quiet that was not before, and ticks are read first."""
+
+    async def main(world: World) -> None:
+        looks: list[float] = []
+        times = itertools.chain([0.0, 0.0, 7.5, 7.5, 3600.0, 3600.5, 3600.5], itertools.repeat(9e9))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(times)))
+        monkeypatch.setattr(world.desk.silence, "every_s", 0.001)
+        monkeypatch.setattr(module, "Awake", lambda _: Awake(8.0))
+        monkeypatch.setattr(world.desk, "listen", looks.append)
+        task = asyncio.create_task(world.shard._listen())
+        await until(lambda: len(looks) >= 3)
+        task.cancel()
+        assert looks[:3] == [0.0, 7.5, 16.0], "8 s of the hour, and the look after it"
+
+    run(tmp_path, main)
+
+
+def test_nothing_is_looked_for_when_that_is_turned_off(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        world.desk.silence.every_s = 0.0
+        await asyncio.wait_for(world.shard._listen(), 10)
+
+    run(tmp_path, main)

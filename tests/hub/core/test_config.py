@@ -321,3 +321,20 @@ def test_the_two_ports_are_two(clients: int, bus: int, good: bool) -> None:
     else:
         with pytest.raises(ConfigError, match="both 9000"):
             config.load(None, {}, flags)
+
+
+def test_sessions_that_cannot_be_read_are_all_told_with_their_source(tmp_path: Path) -> None:
+    text = "[market]\nsessions = ['NSE mon-fri', 'BSE always', 'X mon 10:00-09:00']\n"
+    found = problems(text, {"HUB_MARKET_TIMEZONE": "India"}, directory=tmp_path)
+    assert [problem.partition(": '")[0] for problem in found] == [
+        f"{tmp_path / 'hub.toml'}: market.sessions",
+        f"{tmp_path / 'hub.toml'}: market.sessions",
+        "$HUB_MARKET_TIMEZONE: market.timezone",
+    ]
+    assert "market.holidays" in problems(flags={"market.holidays": ["8.11."]})[0]
+
+
+def test_sessions_go_through_the_environment_as_they_are() -> None:
+    sessions = ["NSE BSE mon-fri 09:15-15:15", "CRYPTO always"]
+    settings = load(flags={"market.sessions": sessions})
+    assert config.load(environ=config.environment(settings)).market.sessions == sessions

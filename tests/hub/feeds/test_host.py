@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Hub, Settings, Upstream
-from hub.core.model import FULL, Result, Want
+from hub.core.model import FULL, Quiet, Result, Stale, Want
 from hub.feeds import host as module
 from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.feeds.host import FeedHost
@@ -232,6 +233,146 @@ def test_a_shard_that_does_not_come_back_after_a_new_welcome_is_forgotten(
     tended(bench, lambda: Want(KEY, 0) in bench.feed.told)
     assert Want(b"NSE_B", 0) not in bench.feed.told
     assert bench.host._claims.shards() == [1]
+
+
+class Clock:
+    """Stands for `time`: the wall and the monotonic clock by hand."""
+
+    def __init__(self, wall_s: float) -> None:
+        self.wall_s, self.monotonic_s = wall_s, 1000.0
+
+    def time(self) -> float:
+        return self.wall_s
+
+    def monotonic(self) -> float:
+        return self.monotonic_s
+
+
+def stale_told(bench: Bench) -> list[tuple[str, list[Stale], bool]]:
+    """What shards were told is stale, since this was last asked."""
+    found = [
+        (sent["to"], codec.stale(sent), sent["replace"])
+        for sent in bench.link.sent
+        if sent["t"] == "stale"
+    ]
+    assert all(sent["feed"] == "sim" for sent in bench.link.sent if sent["t"] == "stale")
+    bench.link.sent.clear()
+    return found
+
+
+def say_quiet(bench: Bench, shard: int, *rows: Quiet, replace: bool = False) -> None:
+    message = {"t": "quiet", "from": f"shard-{shard}", "quiet": list(rows), "replace": replace}
+    bench.host._take_quiet(codec.decode(codec.encode(message)))
+
+
+@pytest.fixture
+def wall(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Thursday, 10 o'clock in India, in a year without holidays."""
+    clock = Clock(datetime(2026, 11, 26, 4, 30, tzinfo=UTC).timestamp())
+    monkeypatch.setattr(module, "time", clock)
+    bench.host._holidays._days = ()
+    return clock
+
+
+def test_what_shards_hear_nothing_of_is_stale_in_a_session(bench: Bench, wall: Clock) -> None:
+    bench.wants(0, Want(KEY, 3))
+    bench.wants(1, Want(KEY, 1))
+    say_quiet(bench, 0, Quiet(KEY, 3, 60.0))
+    say_quiet(bench, 1, Quiet(KEY, 1, 60.0))
+    bench.host._sweep(wall.monotonic())
+    assert sorted(stale_told(bench)) == [
+        ("shard-0", [Stale(KEY, 3)], False), ("shard-1", [Stale(KEY, 3)], False),
+    ]  # fmt: skip
+    figures = bench.host._figures()
+    assert (figures["stale"], figures["stale_first"]) == (2, ["NSE_A"])
+    wall.wall_s += 6 * 3600
+    bench.host._sweep(wall.monotonic())
+    assert sorted(stale_told(bench)) == [
+        ("shard-0", [Stale(KEY, 0)], False), ("shard-1", [Stale(KEY, 0)], False),
+    ]  # fmt: skip
+    assert bench.host._figures()["stale"] == 0
+
+
+def test_who_begins_to_want_what_is_stale_hears_so_before_the_answer(
+    bench: Bench, wall: Clock
+) -> None:
+    bench.wants(0, Want(KEY, 1))
+    bench.host.answer([Result(KEY, 1)])
+    say_quiet(bench, 0, Quiet(KEY, 1, 60.0))
+    bench.host._sweep(wall.monotonic())
+    bench.link.sent.clear()
+    bench.wants(1, Want(KEY, 1))
+    assert [(sent["t"], sent["to"]) for sent in bench.link.sent] == [
+        ("stale", "shard-1"), ("results", "shard-1"),
+    ]  # fmt: skip
+
+
+def test_a_shard_that_is_gone_or_forgotten_counts_no_more(
+    bench: Bench, wall: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for shard, key in enumerate((KEY, b"NSE_B", b"NSE_C")):
+        bench.wants(shard, Want(key, 1))
+        say_quiet(bench, shard, Quiet(key, 1, 60.0))
+    bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale"] == 3
+    bench.wants(0, replace=True)
+    bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale_first"] == ["NSE_B", "NSE_C"]
+    bench.host._welcomed({"t": "welcome"})
+    bench.wants(1, Want(b"NSE_B", 1), replace=True)
+    wall.monotonic_s += 11
+    bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale_first"] == ["NSE_B"]
+
+
+def test_a_feed_hears_nothing_of_what_is_stale(bench: Bench, wall: Clock) -> None:
+    """It is told what is wanted, and nothing is asked of it because nothing ticks: that would be
+    a loop of reconnects, of all clients' symbols."""
+    bench.wants(0, Want(KEY, 1))
+    say_quiet(bench, 0, Quiet(KEY, 1, 60.0))
+    for _ in range(3600):
+        wall.monotonic_s += 1
+        bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale"] == 1
+    assert bench.feed.told == [Want(KEY, 1)]
+
+
+def test_a_few_names_of_many_are_shown(bench: Bench, wall: Clock) -> None:
+    keys = [topics.scope("angel") + b"NSE_%d" % number for number in range(9)]
+    bench.wants(0, *(Want(key, 1) for key in keys))
+    say_quiet(bench, 0, *(Quiet(key, 1, 60.0) for key in keys))
+    bench.host._sweep(wall.monotonic())
+    figures = bench.host._figures()
+    assert figures["stale"] == 9
+    assert figures["stale_first"] == [f"NSE_{number} of angel" for number in range(5)]
+
+
+def test_after_a_pause_of_its_own_nothing_new_is_stale_at_once(bench: Bench, wall: Clock) -> None:
+    bench.wants(0, Want(KEY, 1))
+    say_quiet(bench, 0, Quiet(KEY, 1, 60.0))
+    bench.host._paused(3600.0, wall.monotonic())
+    bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale"] == 0
+    wall.monotonic_s += 60
+    bench.host._sweep(wall.monotonic())
+    assert bench.host._figures()["stale"] == 1
+
+
+def test_before_the_holidays_are_known_nothing_is_stale(bench: Bench, wall: Clock) -> None:
+    bench.host._holidays._days = None
+
+    async def main() -> None:
+        bench.wants(0, Want(KEY, 1))
+        say_quiet(bench, 0, Quiet(KEY, 1, 60.0))
+        bench.host._sweep(wall.monotonic())
+        assert bench.host._figures()["stale"] == 0
+        async with asyncio.timeout(50):
+            while bench.host._holidays._days is None:  # noqa: ASYNC110  # a thread reads them
+                await asyncio.sleep(0.01)
+        bench.host._sweep(wall.monotonic())
+        assert bench.host._figures()["stale"] == 1
+
+    asyncio.run(main())
 
 
 def test_ticks_leave_in_batches_of_a_bounded_size(bench: Bench) -> None:

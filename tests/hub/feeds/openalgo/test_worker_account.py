@@ -599,6 +599,17 @@ def test_rule_5_what_lives_has_nothing_or_is_at_work_is_left_alone(
     assert renewals(dead, 1000, ticks=ticks) == []
 
 
+@pytest.mark.parametrize("ticks_first", [0, 5])
+def test_a_quiet_market_never_has_a_connection_made_anew(dead: Account, ticks_first: int) -> None:
+    """Open or closed, for two days: no tick is no reason, whatever there was before."""
+    dead._adapter.connected = True
+    dead._publisher.ticks += ticks_first
+    assert renewals(dead, 2 * 86_400) == []
+    dead._adapter.connected = False
+    dead._down_since = 0.0
+    assert renewals(dead, 1000) == [60, 180, 420, 900], "one that is down is, and backs off"
+
+
 def test_rule_5_it_gets_a_new_connection_and_everything_is_asked_for_again(
     dead: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,178 @@
+"""What is stale of one feed: shards say what is quiet, the market says whether that means anything.
+Pure.
+
+1. A topic is quiet when a shard that claims it says so; a shard that is gone, or claims it no more,
+   counts no more. However many shards say so, it is one topic.
+2. A quiet topic is stale when its exchange is in session, and has been for as long as its shard
+   waits for it. Outside of a session nothing is stale.
+3. After a pause of one's own nothing new is stale for as long: who was paused as well speaks first.
+4. Shards are told the state of each key, and only of keys that they claim; a difference alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain, islice
+from typing import NamedTuple
+
+from hub.core.market import Market
+from hub.core.model import Quiet, Stale
+
+_MOST_TOLD = 500
+"""Keys told in one message."""
+
+
+class Verdict(NamedTuple):
+    """What one shard is told; with `replace` it is all that is stale of its keys."""
+
+    shard: int
+    rows: list[Stale]
+    replace: bool
+
+
+class _Exchange:
+    """The quiet keys of one exchange: those that are stale, with their modes; those that wait until
+    it has been in session for long enough; and those to look at again."""
+
+    def __init__(self) -> None:
+        self.stale: dict[bytes, int] = {}
+        self.waiting: dict[bytes, None] = {}
+        self.touched: dict[bytes, None] = {}
+
+
+class Staleness:
+    """The quiet and the stale keys of a feed; `count` is how many topics are stale.
+
+    `claimants` gives the shards that claim a key, with the modes of each (core/claims).
+    """
+
+    def __init__(self, market: Market, claimants: Callable[[bytes], Mapping[int, int]]) -> None:
+        self._market = market
+        self._claimants = claimants
+        self._quiet: dict[bytes, dict[int, Quiet]] = defaultdict(dict)
+        self._of_shard: dict[int, dict[bytes, None]] = defaultdict(dict)
+        self._exchanges: dict[str, _Exchange] = defaultdict(_Exchange)
+        self._untold: dict[bytes, None] = {}
+        self._told: dict[int, dict[bytes, int]] = defaultdict(dict)
+        self._anew: dict[int, None] = {}
+        self.count = 0
+
+    def __repr__(self) -> str:
+        return f"<Staleness {self.count} topics stale, {len(self._quiet)} keys quiet>"
+
+    def first(self, most: int) -> list[bytes]:
+        """Up to `most` of the keys that are stale, by exchange, longest first."""
+        every = chain.from_iterable(one.stale for one in self._exchanges.values())
+        return list(islice(every, most))
+
+    def take(self, shard: int, rows: Iterable[Quiet], *, replace: bool) -> None:
+        """A shard's word; with `replace` it is all that is quiet there, and the shard knows nothing
+        of what is stale."""
+        if replace:
+            for key in list(self._of_shard[shard]):
+                self._set(shard, Quiet(key, 0, 0.0))
+            self._told.pop(shard, None)
+            self._anew[shard] = None
+        for row in rows:
+            self._set(shard, row)
+
+    def claimed(self, shard: int, keys: Iterable[bytes], *, replace: bool) -> None:
+        """A shard claims these keys in other modes than before; with `replace` no others."""
+        more = [*self._of_shard[shard], *self._told[shard]] if replace else []
+        for key in [*keys, *more]:
+            if key in self._quiet or key in self._told[shard]:
+                self._touch(key)
+
+    def judge(self, now_s: float, calm_s: float, *, all_: bool = True) -> None:
+        """Look again at what may have changed: all, or what was just told alone. `now_s` is the
+        clock on the wall, in seconds since the epoch; for `calm_s` this process was not paused."""
+        for name, exchange in self._exchanges.items():
+            if not (exchange.touched or (all_ and (exchange.waiting or exchange.stale))):
+                continue
+            open_s, suspects = self._market.open_s(name, now_s), exchange.touched
+            if all_ and open_s is None:
+                suspects = suspects | dict.fromkeys(exchange.stale)
+            elif all_:
+                suspects = suspects | exchange.waiting
+            self._untold |= exchange.touched
+            exchange.touched = {}
+            for key in suspects:
+                self._judge(key, exchange, open_s, calm_s)
+
+    def tell(self) -> list[Verdict]:
+        """What the shards have to know now."""
+        found: list[Verdict] = []
+        rows: dict[int, list[Stale]] = defaultdict(list)
+        for key in self._untold:
+            claimants = self._claimants(key)
+            stale = self._modes(key)
+            for shard in {*claimants, *(one for one, told in self._told.items() if key in told)}:
+                modes = stale if shard in claimants else 0
+                if shard not in self._anew and modes != self._told[shard].get(key, 0):
+                    self._tell_one(shard, Stale(key, modes), rows)
+        self._untold.clear()
+        for shard in self._anew:
+            for key in chain.from_iterable(one.stale for one in self._exchanges.values()):
+                if shard in self._claimants(key):
+                    self._tell_one(shard, Stale(key, self._modes(key)), rows)
+            found += _messages(shard, rows.pop(shard, []), replace=True)
+        self._anew.clear()
+        for shard, told in rows.items():
+            found += _messages(shard, told, replace=False)
+        return found
+
+    def _set(self, shard: int, row: Quiet) -> None:
+        """What one shard says of one key."""
+        if row.modes:
+            if not self._market.exchange(row.key):
+                return
+            self._quiet[row.key][shard] = row
+            self._of_shard[shard][row.key] = None
+        elif row.key in self._of_shard[shard]:
+            del self._of_shard[shard][row.key], self._quiet[row.key][shard]
+            if not self._quiet[row.key]:
+                del self._quiet[row.key]
+        self._touch(row.key)
+
+    def _touch(self, key: bytes) -> None:
+        self._exchanges[self._market.exchange(key)].touched[key] = None
+
+    def _judge(self, key: bytes, exchange: _Exchange, open_s: float | None, calm_s: float) -> None:
+        """Whether a key is stale, and in which modes; what is so already stays so while it is
+        quiet and its market in session."""
+        before, stale, quiet = exchange.stale.get(key, 0), 0, 0
+        rows = self._quiet.get(key, {})
+        if open_s is not None and rows:
+            claimants = self._claimants(key)
+            for shard, row in rows.items():
+                modes = row.modes & claimants.get(shard, 0)
+                quiet |= modes
+                stale |= modes if row.after_s <= min(open_s, calm_s) else modes & before
+        if stale != before:
+            self.count += stale.bit_count() - before.bit_count()
+            self._untold[key] = None
+        if stale:
+            exchange.stale[key] = stale
+        elif before:
+            del exchange.stale[key]
+        if rows and (open_s is None or stale != quiet):
+            exchange.waiting[key] = None
+        else:
+            exchange.waiting.pop(key, None)
+
+    def _modes(self, key: bytes) -> int:
+        exchange = self._exchanges.get(self._market.exchange(key))
+        return exchange.stale.get(key, 0) if exchange else 0
+
+    def _tell_one(self, shard: int, row: Stale, rows: dict[int, list[Stale]]) -> None:
+        if row.modes:
+            self._told[shard][row.key] = row.modes
+        else:
+            self._told[shard].pop(row.key, None)
+        rows[shard].append(row)
+
+
+def _messages(shard: int, rows: list[Stale], *, replace: bool) -> Iterable[Verdict]:
+    for start in range(0, len(rows) or int(replace), _MOST_TOLD):
+        yield Verdict(shard, rows[start : start + _MOST_TOLD], replace and not start)
