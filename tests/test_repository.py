@@ -19,7 +19,14 @@ LOCKS = (
     "requirements-bench.lock",
     "requirements-build.lock",
 )
-SCRIPTS = (".ci/run", "scripts/bench", "scripts/hub", "scripts/instructions", "scripts/test")
+SCRIPTS = (
+    ".ci/run",
+    "scripts/bench",
+    "scripts/chaos",
+    "scripts/hub",
+    "scripts/instructions",
+    "scripts/test",
+)
 
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "farm"))
 REGISTRIES = tuple(

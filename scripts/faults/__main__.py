@@ -13,7 +13,8 @@ import uvloop
 from hub.core.errors import HubError
 from scripts.benchmark import usage
 from scripts.faults import report
-from scripts.faults.run import Order, play
+from scripts.faults.outcome import Order
+from scripts.faults.run import play
 
 _EPILOG = """\b
 Examples:

@@ -56,7 +56,9 @@ class Child:
         with log.open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", f"scripts.faults.{module}", *arguments),
-                **{"stdin": pipe, "stdout": pipe, "stderr": stderr},
+                stdin=pipe,
+                stdout=pipe,
+                stderr=stderr,
                 env=clean,
                 start_new_session=True,
             )
@@ -183,8 +185,8 @@ class Hub:
             if name.startswith("shard-") and one.pid:
                 with suppress(psutil.Error):
                     for link in psutil.Process(one.pid).net_connections("tcp4"):
-                        if link.raddr and link.laddr.port == self.port:
-                            found[link.raddr.port] = name
+                        if link.laddr.port == self.port and len(link.raddr) > 1:
+                            found[link.raddr[1]] = name
         return found
 
     def memory(self) -> dict[str, int]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 _CHUNK_BYTES = 1 << 16
 _DELAYED = 64  # chunks of one direction that may be under way
@@ -55,9 +57,9 @@ class Proxy:
     def __repr__(self) -> str:
         return f"<Proxy {self.port} to {self._to}, {len(self._links)} connections, {self.weather}>"
 
-    def set(self, **changes: float | bool) -> None:
+    def set(self, **changes: Any) -> None:
         """Change the weather; all that is not named stays."""
-        self.weather = replace(self.weather, **changes)  # type: ignore[arg-type]  # checked there
+        self.weather = replace(self.weather, **changes)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -91,11 +93,10 @@ class Proxy:
         while self.weather.frozen_down if down else self.weather.frozen_up:
             await self._changed.wait()
 
-    def _spawn(self, work: object) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]  # coroutines
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()

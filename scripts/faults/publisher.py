@@ -1,7 +1,7 @@
 """The publisher of a run of faults: ticks and order updates with a sequence of each topic's own.
 
-Tick `n` is of symbol `n % symbols`, and number `n // symbols` there. It drops nothing by itself: its
-queue has no bound, so that what is lost is lost by the hub, or with its router.
+Tick `n` is of symbol `n % symbols`, and number `n // symbols` there. It drops nothing by itself:
+its queue has no bound, so that what is lost is lost by the hub, or with its router.
 """
 
 from __future__ import annotations

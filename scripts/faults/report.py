@@ -6,10 +6,17 @@ import statistics
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from scripts.faults.ledger import Broken
-from scripts.faults.run import Done, Outcome
+from scripts.faults.account import Broken
+from scripts.faults.outcome import Done, Outcome
 
 _MOST = 60
+
+
+def line(done: Done) -> str:
+    """A fault and its outcome on one line."""
+    figures = ", ".join(f"{what} {value:.2f}" for what, value in done.figures.items())
+    parts = [*done.notes, figures, done.problem]
+    return f"{done.at_s:7.1f} s  {done.fault!s:<28} {'; '.join(filter(None, parts))}"
 
 
 def recoveries(done: Iterable[Done]) -> dict[tuple[str, str], list[float]]:
@@ -29,7 +36,8 @@ def lines(machine: str, outcome: Outcome) -> Iterator[str]:
     yield ""
     yield machine
     yield ""
-    yield f"{'fault':<18} {'what, in seconds unless said':<40} {'n':>3} {'min':>8} {'median':>8} {'max':>8}"
+    numbers = f"{'n':>3} {'min':>8} {'median':>8} {'max':>8}"
+    yield f"{'fault':<18} {'what, in seconds unless said':<40} {numbers}"
     for (kind, what), values in recoveries(outcome.done).items():
         low, mid, high = min(values), statistics.median(values), max(values)
         yield f"{kind:<18} {what:<40} {len(values):>3} {low:>8.2f} {mid:>8.2f} {high:>8.2f}"

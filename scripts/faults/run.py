@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from hub.core.errors import HubError
-from scripts.faults import plan
-from scripts.faults.deeds import Deed
+from scripts.faults import lines, plan, report, roles
+from scripts.faults.account import ORDERS
+from scripts.faults.deed import Deed
 from scripts.faults.hub import Child, Hub, Late, eventually
-from scripts.faults.ledger import ORDERS, Broken
+from scripts.faults.outcome import Done, Order, Outcome
 from scripts.faults.plan import Fault
 from scripts.faults.publisher import Source, name, topic
 from scripts.faults.scene import USERS, Scene
@@ -37,46 +37,7 @@ _LAST_S = 60.0
 _GONE_S = 15.0
 _MOST_BYTES = 1 << 29
 _AT_ONCE = 6
-
-
-class Order(NamedTuple):
-    """What is asked for."""
-
-    seed: int
-    seconds: float
-    shards: int = 4
-    symbols: int = 1000
-    rate: int = 5000
-    only: tuple[str, ...] = ()  # kinds of faults; all when empty
-
-
-class Done(NamedTuple):
-    """One fault that was done."""
-
-    at_s: float
-    fault: Fault
-    figures: dict[str, float]
-    notes: list[str]
-    problem: str
-
-
-class Outcome(NamedTuple):
-    """What came of it."""
-
-    order: Order
-    done: list[Done]
-    broken: list[Broken]
-    received: int
-    published: int
-    skipped: int
-    excused: dict[str, int]  # ticks missed within the windows of faults, by what was done to whom
-    disconnected: int
-    retries: dict[str, int]
-    memory: dict[str, tuple[int, int, int]]  # at start, at most, at the end
-    restarts: dict[str, int]
-    last: dict[str, float]  # figures of the end
-    held_up_s: float
-    p99_ms: float  # before the first fault
+_TOLD = ("kill", "stop", "terminate", "storm", "vandal")  # of others nobody else is to notice
 
 
 async def play(order: Order, tell: Callable[[str], None]) -> Outcome:
@@ -162,17 +123,21 @@ class _Run:
 
     async def _do(self, fault: Fault) -> None:
         deed = Deed(self.scene, fault)
+        role = fault.target.partition("-")[0]
+        way = roles.WAYS.get((fault.kind, role)) or lines.WAYS[fault.kind]
+        if fault.kind in _TOLD:
+            self.scene.ledger.event(deed.begin_ns, str(fault))
         at_s = time.monotonic() - self._start_s
         problem = ""
         try:
-            await deed.run()
+            await deed.run(way)
         except Late as late:
             problem = str(late)
             self.scene.fail("recovery", fault.target, problem)
             self.scene.excused_shard = ""
         done = Done(at_s, fault, deed.figures, deed.notes, problem)
         self.done.append(done)
-        self._tell(line(done))
+        self._tell(report.line(done))
         if not any(not window.end_ns for window in self.scene.ledger.windows):
             self.scene.ledger.judge()
         for failed in self.hub.failed:
@@ -211,9 +176,8 @@ class _Run:
         scene.ledger.judge()
         self.memory = await asyncio.to_thread(self.hub.memory)
         self.restarts = {name: one.restarts for name, one in self.hub.processes().items()}
-        self._tell(
-            f"{said['ticks']:,} ticks published, the publisher at most {said['longest_ms']:.0f} ms late"
-        )
+        late_ms = said["longest_ms"]
+        self._tell(f"{said['ticks']:,} ticks published, at most {late_ms:.0f} ms late")
         await self._kill_supervisor()
         return int(said["ticks"])
 
@@ -269,13 +233,6 @@ class _Run:
             held_up_s=scene.held_up_s,
             p99_ms=self.calm_ms,
         )
-
-
-def line(done: Done) -> str:
-    """A fault and its outcome on one line."""
-    figures = ", ".join(f"{what} {value:.2f}" for what, value in done.figures.items())
-    parts = [*done.notes, figures, done.problem]
-    return f"{done.at_s:7.1f} s  {done.fault!s:<28} {'; '.join(filter(None, parts))}"
 
 
 def _chosen(faults: Iterator[Fault], only: tuple[str, ...]) -> Iterator[Fault]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from hub.feeds.sim.names import STOCKS
-from scripts.faults.clients import Client, Connection
+from scripts.faults.clients import Client
+from scripts.faults.connection import Connection
 from scripts.faults.hub import Hub
 from scripts.faults.ledger import Ledger, Window
 from scripts.faults.proxy import Proxy
@@ -149,9 +150,7 @@ class Scene:
     def guest(self, called: str, rng: random.Random) -> Client:
         """A client that comes for a while, with a few symbols of the bus."""
         symbols = [name(rng.randrange(self._source.symbols)) for _ in range(5)]
-        client = self._client(called, "anita", list(dict.fromkeys(symbols)))
-        client.on_error = lambda _, what: None
-        return client
+        return self._client(called, "anita", list(dict.fromkeys(symbols)))
 
     # What is well.
 
@@ -235,7 +234,7 @@ class Scene:
         if account in self.ledger.accounts:
             self.ledger.drop(account)
 
-    def _erred(self, client: Client, what: str) -> None:
+    def _erred(self, what: str) -> None:
         """A request was refused, or not answered."""
         self.retries[what] = self.retries.get(what, 0) + 1
 
@@ -259,7 +258,7 @@ class Scene:
                         client.connection.account.shard = shards.get(port, "")
 
     async def _watch(self) -> None:
-        """While this process stands still its clients are the slow ones, and are not to be judged."""
+        """While this process stands still its clients are the slow ones, and not to be judged."""
         while True:
             before_ns = _clock_ns()
             await asyncio.sleep(_LOOK_S)
