@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import time
@@ -83,6 +84,8 @@ def main(
         outcome = uvloop.run(play(order, tell))
     except HubError as error:
         raise click.ClickException(str(error)) from None
+    except asyncio.CancelledError:
+        sys.exit(143)  # SIGTERM: everything was ended on the way here
     machine = usage.machine()
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report.as_json(machine, outcome))))

@@ -28,12 +28,13 @@ from scripts.faults.hub import Child, Hub, Late, eventually
 from scripts.faults.outcome import Done, Order, Outcome
 from scripts.faults.plan import Fault
 from scripts.faults.publisher import Source, name, topic
-from scripts.faults.scene import USERS, Scene
+from scripts.faults.scene import USERS, WIDE_LINES, Scene
 
 FEEDS = ("bus", "sim")
-_COME_S = 60.0
+_COME_S = 30.0
 _CALM_S = 3.0
-_LAST_S = 60.0
+_FROZEN_S = 6.0  # at 5,000 ticks a second that is more than a shard and TCP keep for one client
+_LAST_S = 20.0
 _GONE_S = 15.0
 _MOST_BYTES = 1 << 29
 _AT_ONCE = 6
@@ -50,6 +51,9 @@ async def play(order: Order, tell: Callable[[str], None]) -> Outcome:
             "sim.rate": 5,
         }
         hub = Hub(Path(folder), USERS, flags)
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         try:
             await hub.start()
             return await _Run(order, hub, tell).play()
@@ -154,9 +158,9 @@ class _Run:
         if absent:
             scene.fail("recovery", ", ".join(absent), "not served though all faults are over")
         await asyncio.sleep(1)
-        for number in range(0, scene.lines, 2):
+        for number in range(WIDE_LINES):
             scene.proxy(number).set(frozen_down=True)
-        await asyncio.sleep(_CALM_S)
+        await asyncio.sleep(_FROZEN_S)
         publisher.tell("stop")
         said = await publisher.event("last", 20)
         scene.thaw()

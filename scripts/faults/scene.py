@@ -22,6 +22,10 @@ USERS = {"anita": "zerodha", "bela": "angel", "chandra": "dhan", "simon": "sim"}
 
 SIM_SYMBOLS = 40
 _FEW, _SOME = 100, 200
+_LINES = 12
+WIDE_LINES = 6
+"""The first so many lines lead to clients that hold all symbols: those alone fall behind in the
+seconds that a fault lasts."""
 _LOOK_S = 0.1
 _HELD_UP_S = 1.5
 _SMALL_BUFFER = 1 << 16
@@ -84,11 +88,11 @@ class Scene:
         stocks = STOCKS.split()[::2][:SIM_SYMBOLS]
         for number in range(4):
             self.clients.append(self._client(f"sim-{number}", "simon", stocks))
-        for number in range(12):
+        for number in range(_LINES):
             proxy = Proxy(self.hub.port, buffer_bytes=_SMALL_BUFFER)
             self._proxies.append(proxy)
-            wants = symbols if number < 4 else some(_SOME)
-            form = both if number % 4 == 3 else None
+            wants = symbols if number < WIDE_LINES else some(_SOME)
+            form = both if number % 2 else None
             client = add("line", number, wants, loose=True, orders=True, proxy=proxy, form=form)
             self._proxied.append(client)
         for client in self.clients:
