@@ -64,6 +64,7 @@ class Account:
     def __init__(self, who: str, period_ns: int, *, loose: bool = False, user: str = "") -> None:
         self.who = who
         self.user = user
+        self.begun_ns = 0
         self.loose = loose
         self.shard = ""  # which shard serves it, when that is known
         self.received = 0

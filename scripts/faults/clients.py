@@ -107,6 +107,7 @@ class Client:
         account = Account(
             f"{self.name}#{self.connections}", self._period_ns, loose=self.loose, user=self.user
         )
+        account.begun_ns = _clock_ns()
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
             lambda: Connection(account, self._delay), "127.0.0.1", self._port()

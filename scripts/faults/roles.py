@@ -17,16 +17,15 @@ _clock_ns = time.monotonic_ns
 async def _kill_shard(deed: Deed, number: signal.Signals = signal.SIGKILL) -> None:
     scene, name = deed.scene, deed.fault.target
     await eventually(scene.placed, 5.0, "it is known who serves whom")
-    mine = [client for client in scene.clients if scene.shard_of(client) == name]
+    mine = [client for client in scene.steady() if scene.shard_of(client) == name]
     before = {client.name: client.connections for client in mine}
-    scene.excused_shard = name
+    scene.gone[name] = _clock_ns()
     victim = scene.hub.signal(name, number)
     waits: list[asyncio.Task[None]] = [
         asyncio.create_task(_back(deed, client, before[client.name])) for client in mine
     ]
     await deed.until("shard ready again", lambda: scene.hub.is_back(name, victim), 2 * BOUND_S)
     await asyncio.gather(*waits)
-    scene.excused_shard = ""
     deed.notes.append(f"{len(mine)} clients")
 
 
@@ -41,7 +40,7 @@ async def _back(deed: Deed, client: Client, before: int) -> None:
     key = "its clients connected again"
     deed.figures[key] = max(deed.figures.get(key, 0.0), seconds)
     connection = client.connection
-    if client.loose or connection is None:
+    if connection is None:
         return
     await eventually(
         lambda: connection.first_tick_ns or connection.closed.done(),

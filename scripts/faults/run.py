@@ -138,7 +138,6 @@ class _Run:
         except Late as late:
             problem = str(late)
             self.scene.fail("recovery", fault.target, problem)
-            self.scene.excused_shard = ""
         done = Done(at_s, fault, deed.figures, deed.notes, problem)
         self.done.append(done)
         self._tell(report.line(done))

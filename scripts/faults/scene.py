@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from hub.feeds.sim.names import STOCKS
+from scripts.faults.account import Account
 from scripts.faults.clients import Client
 from scripts.faults.connection import Connection
 from scripts.faults.hub import Hub
@@ -29,6 +30,7 @@ seconds that a fault lasts."""
 _LOOK_S = 0.1
 _HELD_UP_S = 1.5
 _SMALL_BUFFER = 1 << 16
+_MOMENT_NS = 3 * 10**9
 _clock_ns = time.monotonic_ns
 
 
@@ -40,7 +42,7 @@ class Scene:
         self.ledger = Ledger()
         self.clients: list[Client] = []
         self.stopped: set[int] = set()
-        self.excused_shard = ""  # whose clients lose their connection just now, and may
+        self.gone: dict[str, int] = {}  # when a shard was last killed, or told to leave
         self.excused_names: set[str] = set()
         self.ending = False
         self.disconnected = 0
@@ -224,7 +226,7 @@ class Scene:
             self.ending
             or not client.wanted
             or client.name in self.excused_names
-            or (self.excused_shard and account.shard in {"", self.excused_shard})
+            or self._went(account)
             or (client.loose and connection.code == 1013)
         )
         if not excused:
@@ -237,6 +239,13 @@ class Scene:
             )
         if account in self.ledger.accounts:
             self.ledger.drop(account)
+
+    def _went(self, account: Account) -> bool:
+        """Whether the shard that served a connection has gone since; when it is not known which
+        one that was, any that has gone, even a moment before."""
+        if account.shard:
+            return account.begun_ns < self.gone.get(account.shard, 0)
+        return account.begun_ns < max(self.gone.values(), default=0) + _MOMENT_NS
 
     def _erred(self, what: str) -> None:
         """A request was refused, or not answered."""
