@@ -150,8 +150,8 @@ class Scene:
         return client.account.shard if client.account else ""
 
     def placed(self) -> bool:
-        """Whether it is known of all clients that are connected."""
-        return all(client.account is None or client.account.shard for client in self.clients)
+        """Whether it is known of all clients that are served."""
+        return all(not client.ready_ns or self.shard_of(client) for client in self.clients)
 
     def guest(self, called: str, rng: random.Random) -> Client:
         """A client that comes for a while, with a few symbols of the bus."""
