@@ -40,6 +40,7 @@ class Gap(NamedTuple):
     before: int
     before_ns: int
     missing: int
+    since_ns: int  # when the reply to its subscribe came
 
     def times(self) -> Iterable[int]:
         """When the missing ones were published, evenly between what came."""
@@ -107,7 +108,9 @@ class Account:
         elif last < 0:
             self._take_first(topic, held, seq, sent_ns, now_ns)
         elif seq > last:
-            self._miss(Gap(self, topic, last, held.sent_ns, seq, sent_ns, seq - last - 1))
+            missing = seq - last - 1
+            since_ns = held.since_ns
+            self._miss(Gap(self, topic, last, held.sent_ns, seq, sent_ns, missing, since_ns))
         else:
             what = "came twice" if seq == last else f"came after {last}"
             self._break("order", f"{topic} {seq} {what}", now_ns)
@@ -177,7 +180,8 @@ class Account:
         if late >= 1 and not topic.startswith(ORDERS):
             missing = min(late, seq)
             if missing:
-                self._miss(Gap(self, topic, -1, held.since_ns, seq, sent_ns, missing))
+                since_ns = held.since_ns
+                self._miss(Gap(self, topic, -1, since_ns, seq, sent_ns, missing, since_ns))
 
     def _miss(self, gap: Gap) -> None:
         if self.loose and not gap.topic.startswith(ORDERS):

@@ -2,7 +2,9 @@
 
 1. A gap is judged by when its ticks were published: each must lie in the window of a fault that
    stood on that client's way. Then it is counted, else a promise is broken.
-2. What is broken is told with the fault that began last before it.
+2. An order update that was published before the reply to its subscribe is not owed, though older
+   ones may have come that were under way for another follower on that shard.
+3. What is broken is told with the fault that began last before it.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class Ledger:
         self.events: list[tuple[int, str]] = []  # when which fault began
         self.broken: list[Broken] = []
         self.excused = 0
+        self.before_reply = 0
         self.received = 0
         self.skipped = 0
 
@@ -84,12 +87,20 @@ class Ledger:
         self.accounts.remove(account)
 
     def _judge(self, gap: Gap) -> None:
+        orders = gap.topic.startswith(ORDERS)
         for at_ns in gap.times():
+            if orders and at_ns < gap.since_ns:
+                self.before_reply += 1
+                continue
             window = next((one for one in self.windows if one.covers(gap, at_ns)), None)
             if window is None:
-                kind = "order updates" if gap.topic.startswith(ORDERS) else "gap"
+                kind = "order updates" if orders else "gap"
                 since = gap.after if gap.after >= 0 else "the subscribe reply"
-                what = f"{gap.topic}: {gap.missing} missing between {since} and {gap.before}"
+                after_s = (at_ns - gap.since_ns) / 1e9
+                what = (
+                    f"{gap.topic}: {gap.missing} missing between {since} and {gap.before}, the "
+                    f"first published {after_s:.2f} s after the subscribe reply"
+                )
                 who = f"{gap.account.who} on {gap.account.shard or 'a shard'}"
                 self.broken.append(self._near(Broken(kind, who, what, at_ns)))
                 return

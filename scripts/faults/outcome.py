@@ -39,6 +39,7 @@ class Outcome(NamedTuple):
     published: int
     skipped: int
     excused: dict[str, int]  # ticks missed within the windows of faults, by what was done to whom
+    before_reply: int  # order updates passed over that were published before the subscribe's reply
     disconnected: int
     retries: dict[str, int]
     memory: dict[str, tuple[int, int, int]]  # at start, at most, at the end

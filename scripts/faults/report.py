@@ -56,6 +56,11 @@ def lines(machine: str, outcome: Outcome) -> Iterator[str]:
     )
     for kind, count in outcome.excused.items():
         yield f"Missed while a fault stood on the way, as documented: {count:,} ticks, {kind}"
+    if outcome.before_reply:
+        yield (
+            f"Passed over, between others that came: {outcome.before_reply} order updates published "
+            "before the reply to the subscribe"
+        )
     for what, count in outcome.retries.items():
         yield f"Asked again {count} times after {what}"
     if outcome.held_up_s > 0.5:
@@ -111,6 +116,7 @@ def as_json(machine: str, outcome: Outcome) -> dict[str, Any]:
         "received": outcome.received,
         "skipped": outcome.skipped,
         "excused": outcome.excused,
+        "before_reply": outcome.before_reply,
         "asked_again": outcome.retries,
         "p99_ms": outcome.p99_ms,
         "broken": [one._asdict() for one in outcome.broken],

@@ -228,6 +228,7 @@ class _Run:
             published=published,
             skipped=ledger.skipped,
             excused={kind: count for kind, count in excused.items() if count},
+            before_reply=ledger.before_reply,
             disconnected=scene.disconnected,
             retries=scene.retries,
             memory=memory,

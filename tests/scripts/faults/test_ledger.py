@@ -85,6 +85,20 @@ def test_order_updates_are_missed_only_where_that_is_documented(orders: bool) ->
     assert [one.promise for one in ledger.broken] == ([] if orders else ["order updates"])
 
 
+@pytest.mark.parametrize(("reply_at", "broken"), [(9, 0), (7, 1), (5, 1)])
+def test_order_updates_are_owed_from_the_reply_on(reply_at: int, broken: int) -> None:
+    topic = f"{ORDERS}anita"
+    ledger = Ledger()
+    account = Account("a#1", PERIOD_NS)
+    ledger.accounts.append(account)
+    account.subscribed(topic, reply_at * PERIOD_NS)
+    for seq in (5, 9):
+        account.take(topic, seq, seq * PERIOD_NS, 0)
+    ledger.judge()
+    assert len(ledger.broken) == broken
+    assert ledger.before_reply == {9: 3, 7: 1, 5: 0}[reply_at]
+
+
 def test_what_is_broken_is_told_with_the_last_fault_before_it() -> None:
     ledger = Ledger()
     ledger.event(10**9, "kill shard-1")

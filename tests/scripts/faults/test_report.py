@@ -31,6 +31,7 @@ def outcome(*broken: Broken) -> Outcome:
         published=34,
         skipped=5,
         excused={"kill router": 6},
+        before_reply=8,
         disconnected=2,
         retries={"subscribe: partial: away": 3},
         memory={"router": (1 << 20, 3 << 20, 2 << 20)},
@@ -58,6 +59,7 @@ def test_a_good_run_says_so() -> None:
     text = "\n".join(report.lines("a machine", outcome()))
     assert "All promises were kept through 4 faults. Seed 7." in text
     assert "6 ticks, kill router" in text
+    assert "8 order updates published before the reply" in text
     assert "Asked again 3 times" in text
     assert "broken" not in text
 
