@@ -58,8 +58,8 @@ def lines(machine: str, outcome: Outcome) -> Iterator[str]:
         yield f"Missed while a fault stood on the way, as documented: {count:,} ticks, {kind}"
     if outcome.before_reply:
         yield (
-            f"Passed over, between others that came: {outcome.before_reply} order updates published "
-            "before the reply to the subscribe"
+            f"Passed over, between others that came: {outcome.before_reply} order updates "
+            "published before the reply to the subscribe"
         )
     for what, count in outcome.retries.items():
         yield f"Asked again {count} times after {what}"
