@@ -21,9 +21,14 @@ LOCKS = (
     "requirements-fuzz.lock",
 )
 SCRIPTS = (
-    ".ci/run", "scripts/bench", "scripts/fuzz", "scripts/hub", "scripts/instructions",
+    ".ci/run",
+    "scripts/bench",
+    "scripts/chaos",
+    "scripts/fuzz",
+    "scripts/hub",
+    "scripts/instructions",
     "scripts/test",
-)  # fmt: skip
+)
 
 MACHINE_PATHS = tuple(f"/{name}/" for name in ("work", "root", "farm"))
 REGISTRIES = tuple(

@@ -2,10 +2,10 @@
 
 `loads` what is measured · `contenders` who is · `ticks`, `walk`, `ledger`, `histogram`, `pace`,
 `nats`, `mqtt`, `limit`, `result` pure, or nearly · `publisher`, `clients`, `server`, `peer`,
-`cloop`, `broadcast`, `keeper` a process each · `speech` and `outlets` what clients and publishers
-say to whom · `openalgo` a copy of it · `children` starts and ends them · `usage` what they cost ·
-`run` one load on one contender · `rounds` all of them in turn · `report` tables · `__main__` the
-command line.
+`cloop`, `broadcast`, `keeper`, `disturbers` a process each · `speech` and `outlets` what clients
+and publishers say to whom · `openalgo` a copy of it · `children` starts and ends them · `usage`
+what they cost · `run` one load on one contender · `rounds` all of them in turn · `report` tables ·
+`__main__` the command line.
 
 Instructions instead of time: `counted` the role under valgrind · `lockstep` what drives it ·
 `callgrind`, `gate` pure · `instructions` the command line, `instructions.json` the record.

@@ -102,6 +102,13 @@ _NAMES = [load.name for load in LOADS]
     help="Run the hub too with clients that ask for batches, msgpack or both; plain is always run.",
 )
 @click.option(
+    "--disturbed",
+    type=click.IntRange(1, 500),
+    metavar="K",
+    help="Run the hub too beside K more clients that read nothing and K that read 4 KB/s; the "
+    "figures are those of the others.",
+)
+@click.option(
     "--find-limit",
     is_flag=True,
     help=f"Search the highest rate with nothing lost and a p99 below {limit.P99_MS:g} ms, of 4 "
@@ -121,6 +128,7 @@ def main(
     variants: tuple[str, ...],
     ingest: bool,  # noqa: FBT001
     forms: tuple[str, ...],
+    disturbed: int | None,
     find_limit: bool,  # noqa: FBT001
     **changes: Any,
 ) -> None:
@@ -129,8 +137,12 @@ def main(
     With --clients, --symbols or --rate alone, one load of that form is run. Exits with 1 when
     the hub lost something, or it came twice or out of order.
     """
-    if find_limit and (names or "rate" in {k for k, v in changes.items() if v is not None}):
-        raise click.BadParameter("--find-limit tries rates of its own; name no load and no --rate")
+    if find_limit and (
+        names or disturbed or "rate" in {k for k, v in changes.items() if v is not None}
+    ):
+        raise click.BadParameter(
+            "--find-limit tries rates of its own; name no load, no --rate and no --disturbed"
+        )
     changes = (_QUICK if quick else {}) | {k: v for k, v in changes.items() if v is not None}
     chosen = _choose(names, changes)
     if list_:
@@ -139,6 +151,8 @@ def main(
         return
     own = dict(_setting(text) for text in settings)
     field = _hubs(own, variants, forms, ingest=ingest, outlet="direct" if find_limit else "bus")
+    if disturbed:
+        field.append(contenders.hub("hub disturbed", own, disturbers=disturbed))
     try:
         if find_limit:
             load = _changed(LOADS[0], _LIMIT_FORM | _QUICK | changes, rename=True)

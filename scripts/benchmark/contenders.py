@@ -36,13 +36,18 @@ class Contender(NamedTuple):
     start: Callable[[Family, Load, Path], Stage]
     version: str = ""
     is_hub: bool = False
+    disturbers: int = 0  # so many clients that read nothing, and so many that are slow, come too
 
 
 _AMPLE = {"websocket.max_symbols": 10**6, "websocket.max_user_symbols": 10**8}
 
 
 def hub(
-    name: str, flags: Mapping[str, object], outlet: str = "bus", speech: str = "hub"
+    name: str,
+    flags: Mapping[str, object],
+    outlet: str = "bus",
+    speech: str = "hub",
+    disturbers: int = 0,
 ) -> Contender:
     """The hub with these settings, which gets its ticks by the bus or by a feed's batches, and
     whose clients speak its protocol in one of its forms."""
@@ -58,7 +63,7 @@ def hub(
         join = Join(ready["ws"], speech, ready["key"])
         return Stage(join, ready["pids"], (outlet, address), child)
 
-    return Contender(name, start, is_hub=True)
+    return Contender(name, start, is_hub=True, disturbers=disturbers)
 
 
 def _loop() -> Contender:

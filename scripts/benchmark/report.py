@@ -22,6 +22,8 @@ def show(console: Console, machine: str, rows: Sequence[Row]) -> None:
     console.print(_delivery(rows))
     console.print(_cost(rows))
     console.print(_roles(rows))
+    if any(variants(row) for row in rows):
+        console.print(_varied(rows))
     if any(_peers(row) for row in rows):
         console.print(_compared(rows))
     for row in rows:
@@ -55,6 +57,7 @@ def as_json(machine: str, rows: Sequence[Row]) -> dict[str, Any]:
                     }
                     for hub in row.hubs
                 },
+                "variants": variants(row),
             }
             for row in rows
         ],
@@ -72,6 +75,19 @@ def ratios(row: Row, hub: str) -> Iterator[tuple[str, float, float]]:
             ratio(ours.us_per_frame, theirs.us_per_frame),
             ratio(ours.latency.percentile_ns(99), theirs.latency.percentile_ns(99)),
         )
+
+
+def variants(row: Row) -> dict[str, dict[str, float]]:
+    """For each hub but the first: its CPU and latency as a multiple of the first one's."""
+    results = row.results
+    first, *others = (results[hub] for hub in row.hubs)
+    found = {}
+    for hub, ours in zip(row.hubs[1:], others, strict=True):
+        found[hub] = {"cpu": round(ratio(ours.us_per_frame, first.us_per_frame), 3)}
+        for percent in _PERCENTILES:
+            both = (one.latency.percentile_ns(percent) for one in (ours, first))
+            found[hub][f"p{percent:g}"] = round(ratio(*both), 3)
+    return found
 
 
 def by_role(result: Result) -> dict[str, float]:
@@ -155,6 +171,17 @@ def _roles(rows: Sequence[Row]) -> Table:
     for row, name, result in _all(table, rows):
         if name in row.hubs:
             table.add_row(row.load.name, name, *(f"{by_role(result)[role]:.1f}" for role in _ROLES))
+    return table
+
+
+def _varied(rows: Sequence[Row]) -> Table:
+    table = _table("The other hubs as a multiple of the first")
+    names = ["cpu", *(f"p{percent:g}" for percent in _PERCENTILES)]
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        for hub, found in variants(row).items():
+            table.add_row(row.load.name, hub, *(f"{found[name]:.3g}" for name in names))
     return table
 
 

@@ -38,7 +38,10 @@ def measure(load: Load, contender: Contender, beat: Callable[[], None]) -> Resul
         readers = _readers(started, load, stage.join)
         for reader in readers:
             reader.wait("subscribed", _SUBSCRIBE_S)
-        return _window(load, stage, _source(started, load, stage), readers)
+        around = {f"clients {number}": child.pid for number, child in enumerate(readers, 1)}
+        if contender.disturbers:
+            around["disturbers"] = _disturb(started, load, stage.join, contender.disturbers)
+        return _window(load, stage, _source(started, load, stage), readers, around)
 
 
 def _readers(started: Family, load: Load, join: Join) -> list[Child]:
@@ -54,6 +57,14 @@ def _readers(started: Family, load: Load, join: Join) -> list[Child]:
     ]
 
 
+def _disturb(started: Family, load: Load, join: Join, count: int) -> int:
+    """Have so many clients that read nothing on the server, and so many slow ones; their pid."""
+    few = msgspec.structs.replace(load, clients=count)
+    child = started.start("disturbers", loads.encode(few), msgspec.json.encode(join).decode())
+    child.wait("subscribed", _SUBSCRIBE_S)
+    return child.pid
+
+
 def _source(started: Family, load: Load, stage: Stage) -> Child:
     """Whoever sends the ticks: a publisher, or the server itself."""
     if not stage.join.probed:
@@ -61,9 +72,10 @@ def _source(started: Family, load: Load, stage: Stage) -> Child:
     return started.start("publisher", loads.encode(load), *stage.outlet)
 
 
-def _window(load: Load, stage: Stage, source: Child, readers: Sequence[Child]) -> Result:
+def _window(
+    load: Load, stage: Stage, source: Child, readers: Sequence[Child], others: dict[str, int]
+) -> Result:
     """Start the source and read all counters where the window begins and ends."""
-    others = {f"clients {number}": child.pid for number, child in enumerate(readers, 1)}
     if stage.join.probed:
         others["publisher"] = source.pid
         for reader in readers:

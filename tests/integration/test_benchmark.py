@@ -52,6 +52,13 @@ def test_clients_of_every_form_get_all_ticks() -> None:
     assert results["hub msgpack"]["bytes_per_s"] < results["hub"]["bytes_per_s"]
 
 
+def test_clients_that_take_nothing_disturb_nobody() -> None:
+    results = measured("--no-peer", "--disturbed", "2")
+    assert list(results) == ["hub", "hub disturbed"]
+    assert all(whole(result) for result in results.values()), results
+    assert "disturbers" in results["hub disturbed"]["cpu_around"]
+
+
 def test_peers_that_are_always_there() -> None:
     results = measured("--peers", "loop,broadcast", "--single")
     assert list(results) == ["hub", "loop", "broadcast"]

@@ -56,25 +56,33 @@ def test_variants_are_hubs_with_other_settings(monkeypatch: pytest.MonkeyPatch) 
     make = contenders.hub
 
     def hub(
-        name: str, flags: Mapping[str, object], outlet: str = "bus", speech: str = "hub"
+        name: str,
+        flags: Mapping[str, object],
+        outlet: str = "bus",
+        speech: str = "hub",
+        disturbers: int = 0,
     ) -> Contender:
         made[f"{name}, {outlet}, {speech}"] = flags
-        return make(name, flags, outlet, speech)
+        contender = make(name, flags, outlet, speech, disturbers)
+        assert contender.disturbers == (3 if name == "hub disturbed" else 0)
+        return contender
 
     monkeypatch.setattr("scripts.benchmark.rounds.run", run)
     monkeypatch.setattr(contenders, "hub", hub)
     variant = "b:flow.window_ms=0,hub.feeds=bus,sim,hub.shards=3"
     arguments = "1x5000 --no-peer --rounds 3 --set flow.window_ms=1 --ingest"
-    arguments += " --form both --form plain --form batch --form both --hub-variant"
+    arguments += " --form both --form plain --form batch --form both --disturbed 3 --hub-variant"
     result = CliRunner().invoke(main, [*arguments.split(), variant])
     assert result.exit_code == 0, result.output
-    assert seen == [("1x5000", ["hub", "hub b", "hub ingest", "hub batch", "hub both"], 3)]
+    names = ["hub", "hub b", "hub ingest", "hub batch", "hub both", "hub disturbed"]
+    assert seen == [("1x5000", names, 3)]
     assert made == {
         "hub, bus, hub": {"flow.window_ms": "1"},
         "hub b, bus, hub": {"flow.window_ms": "0", "hub.feeds": "bus,sim", "hub.shards": "3"},
         "hub ingest, ingest, hub": {"flow.window_ms": "1"},
         "hub batch, bus, hub batch": {"flow.window_ms": "1"},
         "hub both, bus, hub both": {"flow.window_ms": "1"},
+        "hub disturbed, bus, hub": {"flow.window_ms": "1"},
     }
 
 
@@ -87,6 +95,7 @@ def test_variants_are_hubs_with_other_settings(monkeypatch: pytest.MonkeyPatch) 
         (["--hub-variant", "flow.window_ms=1", "1x5000"], "NAME:SECTION.NAME=VALUE"),
         (["--find-limit", "1x5000"], "rates of its own"),
         (["--find-limit", "--rate", "100"], "rates of its own"),
+        (["--find-limit", "--disturbed", "2"], "rates of its own"),
         (["--form", "xml", "1x5000"], "xml"),
         (["--peers", "rabbits", "1x5000"], "there is no peer 'rabbits'"),
     ],

@@ -76,10 +76,17 @@ def test_what_does_not_count_is_said_at_the_end() -> None:
     assert lines[-2] == "9x9, hub, round 2: does not count: publisher at 95 %: the limit"
 
 
+def test_the_other_hubs_are_compared_with_the_first() -> None:
+    (line,) = [cells(line) for line in printed() if cells(line)[-1] == "0.5"]
+    assert line == ["9x9", "hub w0", "1", "0.5", "0.5", "0.5"]
+    assert report.variants(ROW._replace(hubs=["hub"])) == {}
+
+
 def test_json_holds_the_same() -> None:
     value = msgspec.json.decode(msgspec.json.encode(report.as_json("a machine", [ROW])))
     (row,) = value["loads"]
     assert row["ratios"]["hub"]["nats"] == pytest.approx({"cpu": 2.0, "p99": 4.0}, rel=0.001)
     assert row["results"]["nats"]["warm_up"]["p50"] == pytest.approx(7, rel=0.001)
+    assert row["variants"]["hub w0"]["p99"] == pytest.approx(0.5, rel=0.001)
     assert len(row["results"]["hub"]["rounds"]) == 2
     assert row["results"]["hub"]["rounds"][1]["counts"] == "no"
