@@ -209,6 +209,7 @@ class Snapshots:
         doubtful = self._doubtful.pop(key, None) is not None
         clients = waiting.get(key, ()) if doubtful else ()
         self._latest.outdate(key, place, lambda line: any(client.owes(line) for client in clients))
+        self._tidy(key)
 
     def _tidy(self, key: bytes) -> None:
         """Keep no line that knows nothing, unless somebody here waits for its ticks."""

@@ -260,6 +260,18 @@ def test_rule_5_an_answer_is_taken_for_a_key_that_nobody_wants_any_more() -> Non
     assert world.snapshots.query([K.key], [], 0.0) == tick(K, QUOTE, 1)
 
 
+def test_rule_5_an_answer_that_knows_nothing_leaves_nothing_of_a_key_that_nobody_wants() -> None:
+    world, client = World(), Client()
+    world.snapshots.opening(K.key, 1)
+    world.hold(client, LTP)
+    world.tick(LTP, 1)
+    world.index.drop(client)
+    world.snapshots.left(client, K.key)
+    world.snapshots.opened([K.key], 1, 1)
+    world.answer()
+    assert not world.latest.lines
+
+
 def test_rule_5_what_has_closed_takes_no_answer_and_knows_nothing() -> None:
     world = World()
     world.open()
