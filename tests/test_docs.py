@@ -385,6 +385,16 @@ def test_what_does_not_exist_is_missed() -> None:
     assert len(mentioned) > 60
 
 
+def test_every_guarantee_names_tests_that_exist() -> None:
+    _, *promises = re.split(r"^## \d+\. ", prose("docs/guarantees.md"), flags=re.MULTILINE)
+    assert len(promises) == 10
+    for promise in promises:
+        title = promise.partition("\n")[0]
+        named = re.findall(r"`(tests/[\w/]+\.test_\w+)`", promise)
+        assert len(named) >= 2, f"{title}: held by nothing"
+        assert not [word for word in named if missing(word)], title
+
+
 # Control messages, the stream, figures.
 
 

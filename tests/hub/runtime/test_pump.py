@@ -86,6 +86,30 @@ def test_a_pump_reads_everything_however_it_comes(
     run(test())
 
 
+def test_a_pump_says_whether_it_left_something_and_reads_on_until_nothing_is_left() -> None:
+    async def test() -> None:
+        done: list[int] = []
+        pump = Pump(lambda: done.append(1), Wide(0))
+        pump.add(inlet := Fake(3))
+        await asyncio.sleep(0)
+        assert (inlet.reads, pump.more) == (1, False)
+        inlet.there += [BATCH, 5]
+        inlet.wake()
+        assert pump.more
+        await asyncio.sleep(0)
+        assert not pump.more
+        inlet.there += [BATCH, BATCH, 7]
+        pump.exhaust()
+        assert inlet.there == []
+        assert len(done) == 6
+        pump.close()
+        inlet.there += [BATCH]
+        pump.exhaust()
+        assert inlet.there == [BATCH], "it is closed"
+
+    run(test())
+
+
 @both_wires
 def test_rule_1_the_loop_breathes_between_batches(directory: Path, kind: str) -> None:
     async def test() -> None:
