@@ -25,7 +25,7 @@ from hub.core.config import Settings, load
 from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
-from hub.core.model import Result
+from hub.core.model import Want
 from hub.core.names import CLI
 from hub.core.orders import Orders
 from hub.core.roster import FEED, SHARD, Roster
@@ -261,7 +261,7 @@ class Router(Role):
         self._routing.expect(wants)
         self._prepare_soon()
         if not feed:
-            self._confirm_accounts(sender, wants, replace=replace)
+            self._confirm_accounts(shard, number, wants, replace=replace)
         elif f"{FEED}{feed}" in self._roster:
             self._switch.send(
                 f"{FEED}{feed}",
@@ -278,13 +278,17 @@ class Router(Role):
             self._tend_soon()
         self._legs.arrived(shard, token)
 
-    def _confirm_accounts(self, sender: str, wants: list[Any], *, replace: bool) -> None:
-        """Interest in account events is answered by the router itself."""
-        results = [Result(want.key, want.modes) for want in wants if want.modes]
-        self._switch.send(sender, {"t": "results", "feed": "", "results": results})
+    def _confirm_accounts(
+        self, shard: int, number: int, wants: list[Want], *, replace: bool
+    ) -> None:
+        """Interest in account events is answered by the router itself, in the order of the events:
+        on another way the answer could be there before those of an earlier interest."""
+        keys = [want.key for want in wants if want.modes]
+        if keys:
+            told = codec.encode({"t": "followed", "keys": keys, "number": number})
+            self._surely(shard, [stream.FOLLOWED, told])
         if replace:
-            shard = self._shard(sender)
-            missed = self._orders.missed(shard, [result.key for result in results])
+            missed = self._orders.missed(shard, keys)
             if missed:
                 self._surely(shard, [stream.ACCOUNT, codec.pack(missed)])
 

@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from hub.core import forms, topics
 from hub.core.errors import Malformed
-from hub.core.model import Mode
+from hub.core.model import Mode, Result
 from hub.core.orders import LOST
 from hub.core.payload import clean
 from hub.core.wants import Wants
@@ -28,6 +28,7 @@ class Accounts:
         self.malformed = 0
         self._followers: dict[bytes, dict[Client, None]] = {}
         self._waiting: dict[OrdersTicket, None] = {}
+        self._asked: dict[bytes, int] = {}  # the word that asked for a key, until it is answered
 
     def __repr__(self) -> str:
         return f"<Accounts {len(self._followers)} followed, {len(self._waiting)} tickets>"
@@ -64,12 +65,29 @@ class Accounts:
         for key in [key for key, clients in self._followers.items() if client in clients]:
             self._unfollow(client, key)
 
-    def settle(self, keys: set[bytes], now_s: float) -> list[Client]:
-        """The router knows of these keys; also, it has had time enough for tickets that are due
-        (it is told again when it comes back). The clients whose tickets are complete now."""
-        ready = [
-            ticket for ticket in self._waiting if ticket.key in keys or ticket.deadline_s <= now_s
-        ]
+    def asked(self, key: bytes, number: int) -> None:
+        """The router is asked for a key in the shard's `number`th word; 0 if no more."""
+        if number:
+            self._asked[key] = number
+        else:
+            self._asked.pop(key, None)
+
+    def begins(self, keys: Iterable[bytes], number: int) -> list[Client]:
+        """What comes from here on is of an interest in these keys that the shard's `number`th word
+        has told of: it may be an earlier one. The clients whose tickets are complete now."""
+        begun = {key for key in keys if self._asked.get(key, number + 1) <= number}
+        for key in begun:
+            del self._asked[key]
+            self.wants.settle(Result(key, Mode.LTP.bit))
+        return self._complete(ticket for ticket in self._waiting if ticket.key in begun)
+
+    def expire(self, now_s: float) -> list[Client]:
+        """The router has had time enough for tickets that are due; it is told again when it comes
+        back. The clients whose tickets are complete now."""
+        return self._complete(ticket for ticket in self._waiting if ticket.deadline_s <= now_s)
+
+    def _complete(self, tickets: Iterable[OrdersTicket]) -> list[Client]:
+        ready = list(tickets)
         for ticket in ready:
             ticket.complete = True
             del self._waiting[ticket]

@@ -27,7 +27,7 @@ from shards.silence import Silence
 from shards.slices import Slices, Work, pieces
 from shards.snapshots import Snapshots
 from shards.tickets import Client, Row, Stage, SubscribeTicket, UnsubscribeTicket
-from shards.wanted import ACCOUNTS, Wanted, Word
+from shards.wanted import Wanted, Word
 
 _MODES = tuple(Mode)  # walking through an enumeration is slow
 _MOST_PREPARED = 100
@@ -45,7 +45,9 @@ class Desk:
         self.fanout: Fanout[Client] = Fanout(self.index, self.latest, settings.bus.max_topics)
         self.snapshots = Snapshots(self.index, self.latest, self.fanout)
         self.accounts = Accounts()
-        self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self.snapshots.ended)
+        self.wanted = Wanted(
+            self.accounts.wants, self.snapshots.opening, self.snapshots.ended, self.accounts.asked
+        )
         self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
         self.silence = Silence(self.index, self.latest, self.fanout, settings.upstream.stale_s)
@@ -164,15 +166,13 @@ class Desk:
 
     # The hub tells.
 
-    def take_results(self, feed: str, results: Iterable[Result], now_s: float) -> None:
-        """A feed has answered, or the router about accounts."""
-        if feed == ACCOUNTS:
-            keys = set()
-            for result in results:
-                self.accounts.wants.settle(result)
-                keys.add(result.key)
-            self._tell_clients(self.accounts.settle(keys, now_s))
-        elif self.wanted.knows(feed):
+    def take_followed(self, keys: Iterable[bytes], number: int) -> None:
+        """The router says where the events of these accounts begin."""
+        self._tell_clients(self.accounts.begins(keys, number))
+
+    def take_results(self, feed: str, results: Iterable[Result]) -> None:
+        """A feed has answered."""
+        if self.wanted.knows(feed):
             settle = self.wanted.of(feed).settle
             answers = []
             for result in results:
@@ -233,7 +233,7 @@ class Desk:
         late = [ticket for ticket in self._tickets if ticket.deadline_s <= now_s]
         for ticket in late:
             self.slices.begin(self._answer(self._silence(ticket)))
-        self.take_results(ACCOUNTS, (), now_s)
+        self._tell_clients(self.accounts.expire(now_s))
         self._tell_clients(self.logins.expire(now_s))
 
     @property

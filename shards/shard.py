@@ -61,6 +61,7 @@ class Shard(Role):
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.KEEP: self._take_kept,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
+            stream.FOLLOWED: self._take_followed,
             stream.OPENED: self._take_opened,
             stream.CLOSED: lambda rest: self._desk.snapshots.closed(_keys(rest[0])),
             stream.QUERY: self._take_query,
@@ -138,6 +139,11 @@ class Shard(Role):
         now_s = time.monotonic()
         for batch in rest:
             self._desk.offer_kept(codec.unpack(batch), now_s)
+
+    def _take_followed(self, rest: links.Parts) -> None:
+        followed = codec.decode(rest[0])
+        self._desk.take_followed(codec.keys(followed), int(followed["number"]))
+        self._tell()
 
     def _take_opened(self, rest: links.Parts) -> None:
         opened = codec.decode(rest[0])
@@ -257,7 +263,7 @@ class Shard(Role):
                 self._tell()
 
     def _take_results(self, message: Message) -> None:
-        self._desk.take_results(str(message["feed"]), codec.results(message), time.monotonic())
+        self._desk.take_results(str(message["feed"]), codec.results(message))
         self._tell()
 
     def _take_pulse(self, message: Message) -> None:

@@ -34,13 +34,19 @@ class Wanted:
     """The wants of a shard by feed, and the lowest mode of each leg that it was told to have.
 
     `opening` is called with a key and the number of a word that opens its leg, `ended` with a key
-    that is wanted no more. `accounts` is what is wanted of account events.
+    that is wanted no more. `accounts` is what is wanted of account events, `asked` is called with a
+    key of theirs and the number of the word that asks for it, 0 when it ends.
     """
 
     def __init__(
-        self, accounts: Wants, opening: Callable[[bytes, int], None], ended: Callable[[bytes], None]
+        self,
+        accounts: Wants,
+        opening: Callable[[bytes, int], None],
+        ended: Callable[[bytes], None],
+        asked: Callable[[bytes, int], None],
     ) -> None:
         self._accounts = accounts
+        self._asked = asked
         self._opening = opening
         self._ended = ended
         self._feeds: dict[str, Wants] = defaultdict(Wants)
@@ -84,7 +90,7 @@ class Wanted:
         """What has changed, by feed; not more at once than is good for the loop."""
         told = [self._word(feed, wants.take(_MOST_TOLD)) for feed, wants in self._feeds.items()]
         self._follow(told)
-        told.append(self._word(ACCOUNTS, self._accounts.take()))
+        told.append(self._ask(self._accounts.take()))
         return [word for word in told if word.wants]
 
     def tell_all(self) -> list[Word]:
@@ -95,7 +101,14 @@ class Wanted:
                 self._ended(key)
         self._legs.clear()
         self._follow(told)
-        return [*told, self._word(ACCOUNTS, self._accounts.everything())]
+        return [*told, self._ask(self._accounts.everything())]
+
+    def _ask(self, wants: list[Want]) -> Word:
+        """A word about account events."""
+        word = self._word(ACCOUNTS, wants)
+        for want in wants:
+            self._asked(want.key, word.number if want.modes else 0)
+        return word
 
     def _word(self, feed: str, wants: list[Want]) -> Word:
         self._words += 1

@@ -550,7 +550,7 @@ class Hub:
         keys = [result.key for result in results]
         self.desk.snapshots.opened(keys, self.number, self.number)
         self.desk.snapshots.own(keys, self.number)
-        self.desk.take_results("sim", results, 0.0)
+        self.desk.take_results("sim", results)
 
     def connect(self) -> None:
         self.wire = Wire()
@@ -571,8 +571,8 @@ class Hub:
         while told := self.desk.tell():
             for feed, self.number, wants in told:
                 if feed == ACCOUNTS:
-                    found = [Result(want.key, want.modes) for want in wants if want.modes]
-                    self.desk.take_results(ACCOUNTS, found, 0.0)
+                    found = [want.key for want in wants if want.modes]
+                    self.desk.take_followed(found, self.number)
                 else:
                     self.feed.apply(wants)
 

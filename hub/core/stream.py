@@ -6,7 +6,7 @@ each message carries the token of the shard's stay at the router, which the welc
 left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
 
-VERSION = 4
+VERSION = 5
 """Of control messages and this stream together; both ends must be of the same. Every token
 begins with it, so that no message of another version is taken for one of this."""
 
@@ -26,6 +26,10 @@ KEEP = b"k"
 ACCOUNT = b"a"
 """One batch of account events; never dropped, not even those of an earlier stay of the same
 process, since the router knows them sent. One without content stands for events that were lost."""
+
+FOLLOWED = b"w"
+"""Keys of account events that begin here, and the number of the shard's word that asked for them.
+What comes before belongs to an earlier interest in them."""
 
 OPENED = b"o"
 """Keys whose ticks begin here: on a leg, with the number of the shard's word that opened it, or for

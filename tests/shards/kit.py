@@ -200,8 +200,10 @@ def _answer_once(desk: Desk, now_s: float, error: str, *, open_: bool) -> int:
             desk.snapshots.opened(begun, number, number)
             desk.snapshots.values([], begun, number)
             desk.snapshots.closed([want.key for want in wants if not want.modes])
+        if feed == ACCOUNTS:
+            desk.take_followed(begun, number)
         results = [Result(want.key, want.modes, error) for want in wants if want.modes]
-        desk.take_results(feed, results, now_s)
+        desk.take_results(feed, results)
     return told
 
 

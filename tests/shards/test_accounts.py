@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hub.core import forms, topics
 from hub.core.errors import Malformed
 from hub.core.forms import BATCH, MSGPACK, PLAIN
-from hub.core.model import Result, Want
+from hub.core.model import Want
 from shards.accounts import Accounts
 from shards.tickets import OrdersTicket
 from tests.shards.kit import Client
@@ -23,13 +23,13 @@ def update(user: str, number: int) -> list[bytes]:
     return [topics.orders(user), json.dumps({"user_id": user, "n": number}).encode()]
 
 
-def know(accounts: Accounts, now_s: float = 0.0) -> list[Client]:
+def know(accounts: Accounts) -> list[Client]:
     """The router takes what it is told."""
-    keys = set()
+    keys = []
     for want in accounts.wants.take():
-        accounts.wants.settle(Result(want.key, want.modes))
-        keys.add(want.key)
-    return [client for client in accounts.settle(keys, now_s) if isinstance(client, Client)]
+        accounts.asked(want.key, 1 if want.modes else 0)
+        keys.append(want.key)
+    return [client for client in accounts.begins(keys, 1) if isinstance(client, Client)]
 
 
 def follow(accounts: Accounts, client: Client, user: str) -> OrdersTicket:
@@ -114,31 +114,32 @@ def test_the_reply_waits_until_the_router_knows() -> None:
 def test_another_users_answer_completes_nothing() -> None:
     accounts, client = Accounts(), Client()
     ticket = accounts.follow(client, {}, ALICE, 8.0)
-    assert accounts.settle({topics.orders(BOB)}, 1.0) == []
+    accounts.asked(ticket.key, 1)
+    assert accounts.begins([topics.orders(BOB)], 1) == []
     assert not ticket.complete
 
 
 def test_a_router_that_is_silent_does_not_keep_the_reply_for_ever() -> None:
     accounts, client = Accounts(), Client()
     ticket = accounts.follow(client, {}, ALICE, 8.0)
-    assert accounts.settle(set(), 7.9) == []
-    assert accounts.settle(set(), 8.0) == [client]
+    assert accounts.expire(7.9) == []
+    assert accounts.expire(8.0) == [client]
     assert ticket.complete
-    assert accounts.settle(set(), 9.0) == []
+    assert accounts.expire(9.0) == []
 
 
 def test_a_reply_that_fell_due_between_two_looks_is_not_forgotten() -> None:
     accounts, client = Accounts(), Client()
     accounts.follow(client, {}, ALICE, 8.0)
-    assert accounts.settle(set(), 8.5) == [client]
+    assert accounts.expire(8.5) == [client]
 
 
 def test_after_a_pause_the_router_has_as_much_time_as_before() -> None:
     accounts, client = Accounts(), Client()
     accounts.follow(client, {}, ALICE, 8.0)
     accounts.paused(5.0)
-    assert accounts.settle(set(), 12.9) == []
-    assert accounts.settle(set(), 13.0) == [client]
+    assert accounts.expire(12.9) == []
+    assert accounts.expire(13.0) == [client]
 
 
 def test_whoever_follows_a_known_account_is_answered_at_once() -> None:
@@ -181,7 +182,7 @@ def test_a_cancelled_ticket_leaves_nothing() -> None:
         ticket.cancel()
         accounts.wants.take()
         assert len(accounts.wants) == 0
-        assert accounts.settle({topics.orders(ALICE)}, 99.0) == []
+        assert know(accounts) == accounts.expire(99.0) == []
 
 
 def test_a_user_whose_name_is_hard_to_write_is_still_one_user() -> None:

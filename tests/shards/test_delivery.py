@@ -358,7 +358,7 @@ def answer_once(talk: Talk) -> None:
         talk.desk.snapshots.opened(begun, number, number)
         talk.desk.snapshots.own(begun, number)
         results = [Result(want.key, want.modes) for want in wants if want.modes]
-        talk.desk.take_results(feed, results, 0.0)
+        talk.desk.take_results(feed, results)
 
 
 def test_who_comes_back_to_a_symbol_is_not_paid_what_it_was_owed_before() -> None:
@@ -589,7 +589,7 @@ def test_a_first_value_that_its_keeper_sends_later_begins_an_interval_too(
         talk = await asking(form, **options)
         talk.say(sub(A))
         ((feed, number, wants),) = talk.desk.tell()
-        talk.desk.take_results(feed, [Result(want.key, want.modes) for want in wants], 0.0)
+        talk.desk.take_results(feed, [Result(want.key, want.modes) for want in wants])
         (reply,) = told(taken(talk))
         assert reply["type"] == "subscribe"
         talk.desk.snapshots.opened([A.key], number, number)

@@ -118,7 +118,7 @@ def test_a_client_gets_ticks_from_its_reply_on() -> None:
     assert not ticket.complete
     assert wants(desk) == {"zerodha": [Want(A.key, 2, 5, A.exchange, A.symbol)]}
     desk.fanout.offer(tick(A, QUOTE, 1))
-    desk.take_results("zerodha", [Result(A.key, 2)], 0.0)
+    desk.take_results("zerodha", [Result(A.key, 2)])
     assert client.answers == 1
     assert ticket.complete
     desk.fanout.offer(tick(A, QUOTE, 2))
@@ -137,10 +137,10 @@ def test_many_symbols_are_told_at_once_and_answered_one_by_one() -> None:
     assert [(want.key, want.modes, want.depth) for want in told] == [
         (one.key, 1, 20) for one in (A, B, C)
     ]
-    desk.take_results("zerodha", [Result(B.key, 1, "no such symbol")], 0.0)
-    desk.take_results("zerodha", [Result(A.key, 1, depth=10)], 0.0)
+    desk.take_results("zerodha", [Result(B.key, 1, "no such symbol")])
+    desk.take_results("zerodha", [Result(A.key, 1, depth=10)])
     assert not ticket.complete
-    desk.take_results("zerodha", [Result(C.key, 1)], 0.0)
+    desk.take_results("zerodha", [Result(C.key, 1)])
     assert ticket.complete
     assert problems(ticket) == ["", "no such symbol", ""]
     assert [row.depth for row in ticket.rows] == [10, 20, 20]
@@ -158,7 +158,7 @@ def test_an_answer_for_other_modes_feeds_or_keys_answers_nothing() -> None:
         ("dhan", Result(A.key, 4)),
         ("nobody", Result(A.key, 4)),
     ):
-        desk.take_results(feed, [result], 0.0)
+        desk.take_results(feed, [result])
     assert not ticket.complete
     assert client.answers == 0
 
@@ -188,7 +188,7 @@ def test_two_clients_of_a_key_are_one_want() -> None:
     desk, first, second = make(), Client(), Client()
     one, two = ask(desk, first, 1, A), ask(desk, second, 1, A)
     assert len(wants(desk)["zerodha"]) == 1
-    desk.take_results("zerodha", [Result(A.key, 1)], 0.0)
+    desk.take_results("zerodha", [Result(A.key, 1)])
     assert one.complete
     assert two.complete
     one.confirm()
@@ -329,7 +329,7 @@ def test_the_first_value_of_a_new_key_comes_with_the_keepers_answer() -> None:
     desk, client = make(), Client()
     ticket = ask(desk, client, 2, HERE)
     (word,) = desk.tell()
-    desk.take_results("zerodha", [Result(HERE.key, 2)], 0.0)
+    desk.take_results("zerodha", [Result(HERE.key, 2)])
     assert ticket.confirm()
     assert not client.sent
     desk.snapshots.opened([HERE.key], word.number, 5)
@@ -452,7 +452,7 @@ def test_a_late_answer_for_somebody_who_has_gone_harms_nobody() -> None:
     desk, client = make(), Client()
     ask(desk, client, 1, A).cancel()
     desk.leave(client)
-    desk.take_results("zerodha", [Result(A.key, 1)], 0.0)
+    desk.take_results("zerodha", [Result(A.key, 1)])
     answer(desk)
     assert client.answers == 0
     assert remains(desk) == []
@@ -489,7 +489,7 @@ def test_a_feed_that_is_silent_is_named_in_the_error() -> None:
     desk, client = make(upstream={"answer_s": 4.0}), Client()
     ticket = ask(desk, client, 1, A, B, now_s=10.0)
     desk.tell()
-    desk.take_results("zerodha", [Result(A.key, 1)], 11.0)
+    desk.take_results("zerodha", [Result(A.key, 1)])
     desk.expire(13.9)
     assert not ticket.complete
     desk.expire(14.0)
@@ -528,10 +528,29 @@ def test_a_feed_that_has_gone_has_nothing_confirmed() -> None:
 def test_account_interest_is_told_under_a_name_of_its_own() -> None:
     desk, client = make(), Client()
     ticket = desk.accounts.follow(client, {}, "alice", 8.0)
-    assert wants(desk) == {ACCOUNTS: [Want(b"@orders:alice", 1)]}
-    desk.take_results(ACCOUNTS, [Result(b"@orders:alice", 1)], 0.0)
+    ((feed, number, told),) = desk.tell()
+    assert (feed, told) == (ACCOUNTS, [Want(b"@orders:alice", 1)])
+    desk.take_followed([b"@orders:alice"], number)
     assert ticket.complete
     assert client.answers == 1
+
+
+def test_an_answer_to_an_earlier_interest_in_an_account_is_none_to_a_later_one() -> None:
+    """Of the events between the two some are still on their way, and some went to nobody."""
+    desk, before, after = make(), Client(), Client()
+    numbers = []
+    for client in (before, after):
+        ticket = desk.accounts.follow(client, {}, "alice", 8.0)
+        numbers += [number for _, number, told in desk.tell() for want in told if want.modes]
+        if client is before:
+            ticket.cancel()
+            desk.tell()
+    desk.take_followed([b"@orders:alice"], numbers[0])
+    assert not ticket.complete
+    desk.take_followed([b"@orders:alice"], numbers[1])
+    assert ticket.complete
+    assert desk.accounts.follow(before, {}, "alice", 8.0).complete, "it is known now"
+    assert not desk.accounts._asked
 
 
 def test_only_differences_are_told_but_a_new_router_is_told_all() -> None:
@@ -630,7 +649,7 @@ class Histories(RuleBasedStateMachine):
             self.desk.snapshots.opened([want.key], self.desk.wanted._words, place)
             self.desk.snapshots.values([], [want.key], place)
             result = Result(want.key, want.modes, "" if good else "no")
-            self.desk.take_results(feed, [result], self.now_s)
+            self.desk.take_results(feed, [result])
             self.reply()
 
     @rule(seconds=st.sampled_from([1.0, 9.0]))
@@ -775,7 +794,7 @@ def settle_storm(clients: int, how: str) -> int:
     def run() -> None:
         if how == "answered":
             for feed, _, found in told:
-                desk.take_results(feed, [Result(want.key, want.modes) for want in found], 0.0)
+                desk.take_results(feed, [Result(want.key, want.modes) for want in found])
         elif how == "late":
             desk.expire(1e9)
         else:
@@ -819,7 +838,7 @@ def test_a_large_subscribe_is_entered_told_and_confirmed_in_bounded_turns() -> N
     assert len(told) == 8000
     assert longest <= 1000
     results = [Result(want.key, want.modes) for want in told]
-    desk.take_results("zerodha", results, 0.0)
+    desk.take_results("zerodha", results)
     while not ticket.complete:
         before = ticket.missing
         wants(desk)
@@ -921,7 +940,7 @@ def test_a_client_that_goes_in_the_midst_of_a_large_subscribe_leaves_nothing(aft
     for _ in range(after):
         for feed, _, found in desk.tell():
             results = [Result(want.key, want.modes) for want in found if want.modes]
-            desk.take_results(feed, results, 0.0)
+            desk.take_results(feed, results)
         if ticket.complete and ticket.confirm():
             break
     ticket.cancel()
@@ -1015,7 +1034,7 @@ def test_a_key_has_all_its_modes_of_one_feed_also_when_another_was_asked_meanwhi
     desk, client = make(), Client()
     first = ask(desk, client, 1, A)
     ((feed, _, _),) = desk.tell()
-    desk.take_results(feed, [Result(A.key, 1)], 0.0)
+    desk.take_results(feed, [Result(A.key, 1)])
     other = next(name for name in ("zerodha", "dhan") if name != feed)
     second = _asked_of(desk, client, A, QUOTE, other)
     answer(desk)

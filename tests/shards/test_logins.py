@@ -40,7 +40,7 @@ def told(desk: Desk) -> list[tuple[bytes, int]]:
 
 
 def stands(desk: Desk, error: str = "", code: str = "") -> None:
-    desk.take_results("oa", [Result(KEY, Mode.LTP.bit, error, code=code)], 0.0)
+    desk.take_results("oa", [Result(KEY, Mode.LTP.bit, error, code=code)])
 
 
 def test_rule_1_a_login_is_wanted_while_a_session_of_its_user_is_here() -> None:

@@ -16,7 +16,6 @@ from hub.core.model import Instrument, Mode, Offer, Result, Stale
 from shards import protocol
 from shards.desk import Desk
 from shards.tickets import SubscribeTicket
-from shards.wanted import ACCOUNTS
 from tests.shards.kit import (
     ALICE,
     answer,
@@ -193,7 +192,7 @@ def test_replies_leave_in_the_order_of_their_requests_whatever_they_wait_for() -
         assert talk.heard() == []
         ((feed, _, wants),) = talk.desk.tell()
         for want in reversed(wants):
-            talk.desk.take_results(feed, [Result(want.key, want.modes)], 0.0)
+            talk.desk.take_results(feed, [Result(want.key, want.modes)])
         assert talk.gist() == [1, "INVALID_MODE", 2, 3, 4, "INVALID_ACTION"]
         answer(talk.desk)
         assert talk.gist() == [5, 6]
@@ -523,7 +522,7 @@ def logins() -> Talk:
 def stands(talk: Talk, error: str = "", code: str = "") -> None:
     """The feed tells how alice's login stands."""
     talk.desk.tell()
-    talk.desk.take_results("desk", [Result(topics.login(*ALICE), 1, error, code=code)], 0.0)
+    talk.desk.take_results("desk", [Result(topics.login(*ALICE), 1, error, code=code)])
 
 
 def test_authenticate_is_answered_when_the_broker_is_connected_and_all_else_behind_it() -> None:
@@ -696,7 +695,7 @@ def test_reading_goes_on_when_half_of_what_waited_has_its_answer() -> None:
         reading = []
         for one in wanted:
             talk.desk.tell()
-            talk.desk.take_results("zerodha", [Result(one.key, 2)], 0.0)
+            talk.desk.take_results("zerodha", [Result(one.key, 2)])
             reading.append(talk.wire.reading)
         assert reading == [False, True, True, True]
 
@@ -720,7 +719,7 @@ def test_updates_come_after_the_reply_and_end_with_unsubscribe_orders() -> None:
     async def main() -> None:
         talk = await Talk().known()
         talk.say({"action": "subscribe_orders", "request_id": 1})
-        talk.desk.take_results(ACCOUNTS, [Result(b"@orders:alice", 1)], 0.0)
+        answer(talk.desk)
         talk.desk.accounts.offer([*update("alice", 2), *update("bob", 3)])
         talk.say({"action": "unsubscribe_orders", "request_id": 4})
         talk.desk.accounts.offer(update("alice", 5))
@@ -968,7 +967,7 @@ def test_gone_in_the_middle_of_anything_leaves_nothing() -> None:
         talk = await Talk().known()
         talk.say(sub(A, request_id=1), sub(B), sub(C, mode=7), ping(1))
         ((feed, _, wants),) = talk.desk.tell()
-        talk.desk.take_results(feed, [Result(wants[1].key, wants[1].modes)], 0.0)
+        talk.desk.take_results(feed, [Result(wants[1].key, wants[1].modes)])
         told = talk.told
         talk.session.gone()
         assert talk.told > told, "the end of an interest is told"
@@ -1226,7 +1225,7 @@ def test_a_client_that_leaves_in_any_turn_is_counted_no_more(
             desk.snapshots.opened(begun, number, number)
             desk.snapshots.values([], begun, number)
             results = [Result(want.key, want.modes) for want in wants if want.modes]
-            desk.take_results(feed, results, 0.0)
+            desk.take_results(feed, results)
 
     run(main)
 

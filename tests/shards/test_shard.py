@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hub.core import codec, stream
+from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.liveness import Awake
 from hub.core.model import Instrument, Mode, Offer, Quiet, Result, Stale
@@ -142,6 +142,22 @@ def test_account_events_reach_their_followers(tmp_path: Path) -> None:
         ticket.confirm()
         world.take(stream.ACCOUNT, codec.pack([b"@orders:alice", b'{"n": 1}']))
         assert client.updates() == [{"n": 1}]
+
+    run(tmp_path, main)
+
+
+def test_who_wants_order_updates_is_answered_where_they_begin(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        ticket = world.desk.accounts.follow(client, {}, "alice", 1e9)
+        world.shard._tell()
+        await asyncio.sleep(0)
+        (word,) = [sent for sent in world.link.sent if sent["feed"] == ""]
+        told = {"t": "followed", "keys": [topics.orders("alice")]}
+        for number in (word["number"] - 1, word["number"]):
+            assert not ticket.complete
+            world.take(stream.FOLLOWED, codec.encode(told | {"number": number}))
+        assert ticket.complete
 
     run(tmp_path, main)
 
