@@ -35,6 +35,7 @@ _COME_S = 30.0
 _CALM_S = 3.0
 _FROZEN_S = 6.0  # at 5,000 ticks a second that is more than a shard and TCP keep for one client
 _LAST_S = 20.0
+_RESTART = 1012
 _GONE_S = 15.0
 _MOST_BYTES = 1 << 29
 _AT_ONCE = 6
@@ -199,8 +200,8 @@ class _Run:
             )
         self.figures["clients told of the supervisor's death"] = time.monotonic() - start_s
         for who, one in connections.items():
-            if one.code not in {1001, 1012}:
-                scene.fail("drain", who, f"closed with {one.code} {one.reason!r}, not 1012")
+            if one.code != _RESTART:
+                scene.fail("drain", who, f"closed with {one.code} {one.reason!r}, not {_RESTART}")
         with suppress(Late):
             await eventually(lambda: not self.hub.left(), _GONE_S, "gone")
         self.figures["nothing left after the supervisor's death"] = time.monotonic() - start_s
