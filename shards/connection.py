@@ -13,25 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import http
 import logging
 import math
 import os
-import re
 import sys
 import termios
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Protocol, cast
 
 from websockets.exceptions import InvalidMessage
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from hub.core.config import Websocket
-from shards import protocol
+from shards import handshake, protocol
 from shards.bucket import Bucket
 from shards.guests import Bound, Guests
 from shards.session import Session
@@ -41,8 +40,6 @@ RESTART = "the server is restarting; connect again"
 
 _CLOSE_S = 2.0
 _TEND_S = 1.0
-_SWITCHING_PROTOCOLS = 101
-_VERSION = "13"
 _quiet = logging.getLogger("hub.websockets")
 _quiet.setLevel(logging.CRITICAL)
 
@@ -56,20 +53,6 @@ _KNOWN = (8192.0, 2048.0)
 right after they have authenticated."""
 _ABUSE_S = 3.0
 _MOST_FRAGMENTS = 1024
-
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
-    b"Connection: close\r\n\r\n"
-)
-_END_OF_HANDSHAKE = re.compile(rb"\A\r?\n|\n\r\n")
-"""Where it may end, in a part of what has come: its empty line may be cut."""
-_TLS = b"\x16\x03"
-"""How TLS begins, and nothing in a handshake does."""
-_NO_HANDSHAKE_TEXT = b"This is no WebSocket handshake. The scheme here is ws://, without TLS.\n"
-_NO_HANDSHAKE = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
-) % (len(_NO_HANDSHAKE_TEXT), _NO_HANDSHAKE_TEXT)
 
 
 class House(Protocol):
@@ -340,18 +323,17 @@ class Connection(asyncio.Protocol):
         self._steer()
 
     def _next_part(self) -> bytes:
-        """What is to be read next. It never goes beyond a handshake: the layer reads on at once,
-        and would answer what is behind it before the handshake itself."""
+        """What is to be read next, never beyond a handshake."""
         part = bytes(self._unread[:_SLICE])
-        if self._ws.state is State.CONNECTING and (end := _END_OF_HANDSHAKE.search(part)):
-            part = part[: end.end()]
+        if self._ws.state is State.CONNECTING:
+            part = handshake.part(part)
         del self._unread[: len(part)]
         return part
 
     def _feed(self, data: bytes) -> int:
         """Let the WebSocket layer read; how many frames it found."""
-        if self._ws.state is State.CONNECTING and data.startswith(_TLS):
-            data = b"\n"  # a client of wss:// waits for an answer: it has said all it will
+        if self._ws.state is State.CONNECTING:
+            data = handshake.readable(data)
         self._ws.receive_data(data)
         events = self._ws.events_received()
         failed = self._ws.close_sent if self._open else None
@@ -412,11 +394,12 @@ class Connection(asyncio.Protocol):
             self.session.fall_due()
 
     def _shake_hands(self, request: Request) -> None:
-        response = self._answer_to(request)
+        guests = self._house.guests
+        response = handshake.answer(self._ws, request, guests, self.address, self._no_room)
         self._ws.send_response(response)
         request.headers.clear()  # the layer keeps them as long as the connection, cookies and all
         self._send_own()
-        if response.status_code != _SWITCHING_PROTOCOLS:
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return
         if self._timer is not None:  # goodbye was said before it could hear it
             self._timer.cancel()
@@ -427,24 +410,6 @@ class Connection(asyncio.Protocol):
         self.session = self._make_session(self)
         self._next_ping_s = self._house.now_s() + self._settings.ping_interval_s
         self.due_s = min(self._next_ping_s, self._deadline_s)
-
-    def _answer_to(self, request: Request) -> Response:
-        headers = request.headers
-        origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
-        origin, host = (values[0] if values else None for values in (origins, hosts))
-        if self._no_room:
-            return self._ws.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, f"{self._no_room}\n")
-        if len(origins) > 1 or len(hosts) > 1:
-            return self._ws.reject(http.HTTPStatus.BAD_REQUEST, "one Host and one Origin\n")
-        if self._house.guests.foreign(origin, host, self.address):
-            return self._ws.reject(http.HTTPStatus.FORBIDDEN, "pages of this origin may not\n")
-        response = self._ws.accept(request)
-        if set(headers.get_all("Sec-WebSocket-Version")) - {_VERSION}:  # RFC 6455, 4.4
-            text = f"version {_VERSION} of WebSocket is spoken here\n"
-            response = self._ws.reject(http.HTTPStatus.UPGRADE_REQUIRED, text)
-            response.headers["Upgrade"] = "websocket"
-            response.headers["Sec-WebSocket-Version"] = _VERSION
-        return response
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:
@@ -494,7 +459,7 @@ class Connection(asyncio.Protocol):
     def _hang_up(self) -> None:
         """End in order; who has said what is no handshake is told what is one."""
         if isinstance(self._ws.handshake_exc, InvalidMessage):
-            self._transport.write(_NO_HANDSHAKE)
+            self._transport.write(handshake.NONE)
         self._transport.close()
 
     def _leave_within(self, seconds: float) -> None:
@@ -509,7 +474,7 @@ class Connection(asyncio.Protocol):
         if self._farewell is not None and self._untaken_bytes < before:
             self._timer = self._loop.call_later(_CLOSE_S, self._cut)
         elif self._ws.state is State.CONNECTING:
-            self._transport.write(_BUSY)
+            self._transport.write(handshake.BUSY)
             self._transport.close()
         else:
             self._transport.abort()

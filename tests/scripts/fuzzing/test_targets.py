@@ -11,7 +11,7 @@ import pytest
 from hub.core import topics, zmtp
 from scripts.fuzzing import parsers
 from scripts.fuzzing.targets import TARGETS
-from shards import connection, protocol
+from shards import handshake, protocol
 from shards.session import Session
 
 GREETING = "ff00000000000000007f03014e554c4c" + "00" * 48
@@ -71,7 +71,7 @@ def broken_decoder() -> Any:
         ("json", parsers, "clean", lambda data: data),
         ("client", protocol, "api_key", broken),
         ("client", topics, "scope_of", lambda _: b""),
-        ("websocket", connection, "_END_OF_HANDSHAKE", re.compile(b"never")),
+        ("websocket", handshake, "_END", re.compile(b"never")),
         ("frames", Session, "_subscribe", broken),
         ("requests", protocol, "broker_info", broken),
         ("requests", Session, "gone", lambda _: None),
