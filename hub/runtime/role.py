@@ -53,6 +53,7 @@ class Role:
         self._leave = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
         """Open everything; returns when the role can serve."""
@@ -110,12 +111,12 @@ class Role:
         return {
             "started_s": self.started_s,
             "lag_ms": round(self.lag_s() * 1000, 3),
-            "tasks": len(asyncio.all_tasks()),
+            "tasks": len(asyncio.all_tasks(self._loop)) if self._loop else 0,
         } | leaving
 
     async def live(self) -> None:
         """From start to leave."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         if os.environ.get(LEASH) == "1":

@@ -404,9 +404,12 @@ def test_a_drain_in_the_midst_of_a_large_unsubscribe_ends_in_order_and_leaves_no
     live(main)
 
 
-def test_draining_one_of_two_takes_nobody_and_loses_nobody(uv: bool) -> None:
+def test_draining_one_of_two_takes_nobody_and_loses_nobody(
+    uv: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its clients leave one by one, so it looked as if it had the most room: 9 of 20 new clients
     went there and were lost. Those at its door when it goes are the other's."""
+    monkeypatch.setattr(connection, "_CLOSE_S", 1000)
 
     async def main() -> None:
         with faults() as found, room() as path:
@@ -423,6 +426,7 @@ def test_draining_one_of_two_takes_nobody_and_loses_nobody(uv: bool) -> None:
             assert first.gateway._balance.loads.all()[0] is None
             assert len(first.gateway) == 1
             await until(lambda: len(second.gateway) == 31)
+            await leaving.close()
             await drained
             for sock in waiting:
                 sock.close()
@@ -430,7 +434,6 @@ def test_draining_one_of_two_takes_nobody_and_loses_nobody(uv: bool) -> None:
                 await client.send(PING)
                 assert json.loads(await client.recv())["type"] == "pong"
                 await client.close()
-            await leaving.close()
             await stays.close()
             await first.empty()
             await second.empty()
