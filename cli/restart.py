@@ -31,6 +31,8 @@ from hub.runtime.log import shown
 _BACK_S = 30.0
 _HEARD_S = 5.0
 _LOOK_S = 0.1
+_NEWS_S = 3.0
+"""What the monitor says may be a few beats old."""
 
 Row = Mapping[str, Any]
 
@@ -106,7 +108,7 @@ def restart(
         rows = {str(row.get("name")): row for row in answer["processes"]}
         return Scene(int(answer["hub"].get("shards", 0)), rows)
 
-    left = _chosen(look(), names)
+    left = _chosen(look() if names else _settled(look), names)
     leave_s = patience(config_file, openalgo)
     done: list[Restarted] = []
     while left:
@@ -119,6 +121,14 @@ def restart(
             click.echo(_told(done[-1]))
     if as_json:
         click.echo(_as_json(done, None, []))
+
+
+def _settled(look: Callable[[], Scene]) -> Scene:
+    """The hub, as soon as all shards are ready; as it is after a while if they are not."""
+    deadline_s = time.monotonic() + _NEWS_S
+    while (scene := look()).away() and time.monotonic() < deadline_s:
+        time.sleep(_LOOK_S)
+    return scene
 
 
 def _chosen(scene: Scene, names: Sequence[str]) -> list[str]:

@@ -155,7 +155,7 @@ def test_a_router_that_was_paused_blames_nobody_and_loses_nothing(make_hub: Make
         orders = [m["n"] for m in client.seen if m.get("type") == "order_update"]
         assert orders == list(range(0, 450, 10))
         figures = await hub.figures_when(lambda f: "router" in f, "the router is heard again")
-        assert figures["router"]["dropped"] == 0
+        assert figures["router"]["conflated"] == 0
         assert "is gone" not in hub.log()
 
     scene(play, make_hub({"hub.feeds": ["bus"], "hub.shards": 2}))
