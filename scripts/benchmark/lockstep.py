@@ -10,6 +10,7 @@ the next. So each burst is one wake-up of the role, whatever else the machine do
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -119,14 +120,17 @@ async def _want_all(folder: Path) -> None:
             f"shard-{shard}",
             folder,
             welcomed=said.put_nowait,
-            handlers={"results": said.put_nowait},
+            handlers={"pulse": said.put_nowait},
         )
         link.start()
         _kept.append(link)
         await asyncio.wait_for(said.get(), _PATIENCE_S)
         for feed, told in (("bus", wants), ("", [_NOBODY])):
             link.send({"t": "interest", "feed": feed, "number": 1, "wants": told, "replace": True})
-        await asyncio.wait_for(said.get(), _PATIENCE_S)
+        for _ in range(2):  # the link's own beat may be answered first
+            link.send({"t": "beat", "pid": os.getpid(), "figures": {}})
+        for _ in range(2):
+            await asyncio.wait_for(said.get(), _PATIENCE_S)
 
 
 @contextmanager
