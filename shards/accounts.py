@@ -28,7 +28,6 @@ class Accounts:
         self.malformed = 0
         self._followers: dict[bytes, dict[Client, None]] = {}
         self._waiting: dict[OrdersTicket, None] = {}
-        self._asked: dict[bytes, int] = {}  # the word that asked for a key, until it is answered
 
     def __repr__(self) -> str:
         return f"<Accounts {len(self._followers)} followed, {len(self._waiting)} tickets>"
@@ -65,19 +64,11 @@ class Accounts:
         for key in [key for key, clients in self._followers.items() if client in clients]:
             self._unfollow(client, key)
 
-    def asked(self, key: bytes, number: int) -> None:
-        """The router is asked for a key in the shard's `number`th word; 0 if no more."""
-        if number:
-            self._asked[key] = number
-        else:
-            self._asked.pop(key, None)
-
-    def begins(self, keys: Iterable[bytes], number: int) -> list[Client]:
-        """What comes from here on is of an interest in these keys that the shard's `number`th word
-        has told of: it may be an earlier one. The clients whose tickets are complete now."""
-        begun = {key for key in keys if self._asked.get(key, number + 1) <= number}
+    def begins(self, keys: Iterable[bytes]) -> list[Client]:
+        """What comes from here on is of the interest that there is in these keys. The clients whose
+        tickets are complete now."""
+        begun = set(keys)
         for key in begun:
-            del self._asked[key]
             self.wants.settle(Result(key, Mode.LTP.bit))
         return self._complete(ticket for ticket in self._waiting if ticket.key in begun)
 

@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._farewell: tuple[int, str] | None = None
         self._untaken_bytes = 0
+        self._has_taken = False
         self._alarm: asyncio.TimerHandle | None = None
         self._work: set[asyncio.Task[None]] = set()
 
@@ -242,6 +243,7 @@ class Connection(asyncio.Protocol):
         """Send what the session is owed, a part at a time."""
         if self.session is None or not self._open or self._blocked or self._house.holding:
             return
+        self._note_taken()
         left = self.session.unblocked(self.high_bytes // 2)
         if self._farewell is not None:
             self._untaken_bytes = self._untaken()
@@ -262,6 +264,8 @@ class Connection(asyncio.Protocol):
 
     def wake(self, after_s: float) -> None:
         """Ask the session for what has fallen due, after a while; only the last wish counts."""
+        if not self._open:
+            return
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = self._loop.call_later(after_s, self._ring)
@@ -408,6 +412,8 @@ class Connection(asyncio.Protocol):
             return
         self._open = True
         self.session = self._make_session(self)
+        if self._house.holding:
+            self.session.blocked()
         self._next_ping_s = self._house.now_s() + self._settings.ping_interval_s
         self.due_s = min(self._next_ping_s, self._deadline_s)
 
@@ -470,14 +476,21 @@ class Connection(asyncio.Protocol):
     def _cut(self) -> None:
         """End by force; who has not shaken hands is told that there is no service. One that is sent
         away and takes what it is owed may go on with that."""
-        before, self._untaken_bytes = self._untaken_bytes, self._untaken()
-        if self._farewell is not None and self._untaken_bytes < before:
+        self._note_taken()
+        taken, self._has_taken = self._has_taken, False
+        if self._farewell is not None and taken:
             self._timer = self._loop.call_later(_CLOSE_S, self._cut)
         elif self._ws.state is State.CONNECTING:
             self._transport.write(handshake.BUSY)
             self._transport.close()
         else:
             self._transport.abort()
+
+    def _note_taken(self) -> None:
+        """One that is sent away is given time as long as something reaches it."""
+        if self._farewell is not None:
+            before, self._untaken_bytes = self._untaken_bytes, self._untaken()
+            self._has_taken |= self._untaken_bytes < before
 
     def _untaken(self) -> int:
         """Bytes that were written and have not reached the client, those in the kernel included."""

@@ -12,13 +12,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import chain
 from typing import Protocol
 
 from hub.core import forms, frames
 from hub.core.config import Websocket
 from hub.core.hot import Line, Sink
-from hub.core.model import highest_up_to
+from hub.core.model import Mode, highest_up_to
 from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame
@@ -67,7 +68,9 @@ class Delivery(Sink):
 
     __slots__ = (
         "_desk",
+        "_kept",
         "_pacer",
+        "_parts",
         "_wakes_s",
         "_wire",
         "_withheld",
@@ -84,7 +87,9 @@ class Delivery(Sink):
         self.options = protocol.NO_OPTIONS
         self._wire = wire
         self._desk = desk
+        self._kept: dict[Line, bytes] = {}  # values of lines that know nothing any more
         self._pacer: Pacer | None = None
+        self._parts = False
         self._wakes_s = math.inf
         self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
         self._withheld_bytes = 0
@@ -127,6 +132,15 @@ class Delivery(Sink):
         """Whether a tick of this line has come that the client could not be sent yet."""
         return self.outbox.owes(line) or (self._pacer is not None and self._pacer.owes(line))
 
+    def owing(self) -> Iterable[Line]:
+        """The lines of which ticks have come that the client could not be sent yet."""
+        return chain(self.outbox.owing(), self._pacer.owing() if self._pacer is not None else ())
+
+    def keep(self, line: Line) -> None:
+        """The value of a line that is owed is void for all others now: it is paid all the same."""
+        if line.payload is not None:
+            self._kept[line] = line.payload
+
     def deliver_event(self, frame: bytes) -> None:
         """An order update, which is never skipped."""
         if not self.outbox.behind:
@@ -136,12 +150,11 @@ class Delivery(Sink):
             self._wire.close(protocol.TRY_AGAIN_LATER, "too many order updates unread")
 
     def part(self) -> None:
-        """It is sent away: it gets what it is owed yet, and no newer ticks if it is behind."""
-        if self._pacer is not None and self.outbox.behind:
-            for line, ticks in self._pacer.all():
-                self.outbox.owe([line] * ticks)
-        self.outbox.finish()
-        self._pay_due()
+        """It is sent away: it gets what it is owed yet, and no newer ticks if it is behind. What
+        follows a reply that is being confirmed is owed as well."""
+        self._parts = True
+        if self._withheld is None:
+            self._finish()
 
     @property
     def owed(self) -> bool:
@@ -188,9 +201,12 @@ class Delivery(Sink):
         any more, and who comes back begins anew."""
         if self._pacer is None and not self.outbox:
             return
+        if self._pacer is not None:
+            self._pacer.ceases(key, [mode for mode in Mode if not modes & mode.bit])
         for line in self._desk.latest.of(key):
             if not highest_up_to(modes, line.mode):
                 self.outbox.forget(line)
+                self._kept.pop(line, None)
                 if self._pacer is not None:
                     self._pacer.forget(line)
         if self._pacer is not None and not modes:
@@ -238,6 +254,8 @@ class Delivery(Sink):
         """The reply has been sent."""
         for data, lines in withheld:
             self._pass_on(data, lines)
+        if self._parts:
+            self._finish()
         self._pay_due()
         if self.outbox.behind or self.outbox.last:
             self._wire.pay()
@@ -248,6 +266,14 @@ class Delivery(Sink):
         self.fd = -1 if waits else fd
 
     # Below: details.
+
+    def _finish(self) -> None:
+        """What is owed now is the last of it."""
+        if self._pacer is not None and self.outbox.behind:
+            for line, ticks in self._pacer.all():
+                self.outbox.owe([line] * ticks)
+        self.outbox.finish()
+        self._pay_due()
 
     def _pay_due(self) -> None:
         """Send the ticks whose time has come, newest values all of them; ask to be woken for the
@@ -313,10 +339,22 @@ class Delivery(Sink):
     def _frame_of(self, line: Line, spared: int) -> bytes | None:
         """A line's newest value as a piece of what this session is sent, None when it is not any
         more; so many ticks of it were spared."""
+        kept = self._kept.pop(line, None)
         variant = self._desk.index.held(self).get(line.key)
-        if variant is None or line not in self._desk.latest.of(line.key):
+        tag = highest_up_to(variant.modes, line.mode) if variant is not None else 0
+        if variant is None or not tag or line not in self._desk.latest.of(line.key):
             return None
-        found = frame(line, variant, spared if self.options.conflation_info else 0)
-        if found is not None and self._pacer is not None:
-            self._pacer.sent(line, self._wire.now_s())
-        return found
+        if line.payload is None and kept is None:
+            return None
+        if self._pacer is not None:
+            if not self._pacer.passes(line, tag, spared):
+                return None
+            spared += self._pacer.sent(line, tag, self._wire.now_s())
+        told = spared if self.options.conflation_info else 0
+        if line.payload is not None:
+            return frame(line, variant, told)
+        line.payload = kept
+        try:
+            return frame(line, variant, told)
+        finally:
+            line.payload = None

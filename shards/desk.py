@@ -45,9 +45,7 @@ class Desk:
         self.fanout: Fanout[Client] = Fanout(self.index, self.latest, settings.bus.max_topics)
         self.snapshots = Snapshots(self.index, self.latest, self.fanout)
         self.accounts = Accounts()
-        self.wanted = Wanted(
-            self.accounts.wants, self.snapshots.opening, self.snapshots.ended, self.accounts.asked
-        )
+        self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self.snapshots.ended)
         self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
         self.silence = Silence(self.index, self.latest, self.fanout, settings.upstream.stale_s)
@@ -168,7 +166,7 @@ class Desk:
 
     def take_followed(self, keys: Iterable[bytes], number: int) -> None:
         """The router says where the events of these accounts begin."""
-        self._tell_clients(self.accounts.begins(keys, number))
+        self._tell_clients(self.accounts.begins(self.wanted.answered(keys, number)))
 
     def take_results(self, feed: str, results: Iterable[Result]) -> None:
         """A feed has answered."""
@@ -429,7 +427,7 @@ class Desk:
         for client in self.notices.askers():
             for piece in pieces(keys):
                 if self.notices.owe(client, piece):
-                    client.notify()
+                    self.notify(client)
                 yield len(piece)
 
     def _leave(self, client: Client) -> Work:

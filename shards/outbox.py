@@ -59,6 +59,10 @@ class Outbox:
         """Whether this line is owed."""
         return line in self._lines
 
+    def owing(self) -> Iterable[Line]:
+        """The lines that are owed."""
+        return self._lines
+
     def finish(self) -> None:
         """The session is sent away: what is owed is the last of it, or ticks that go on would keep
         it here for ever."""
@@ -66,14 +70,12 @@ class Outbox:
 
     def owe(self, lines: Iterable[Line]) -> None:
         """Ticks of these lines have come while the session is behind."""
-        if self.last:
-            return
         owed = self._lines
         for line in lines:
             if line in owed:
                 owed[line] += 1
                 self.conflated += 1
-            else:
+            elif not self.last:
                 owed[line] = 0
 
     def forget(self, line: Line) -> None:

@@ -5,7 +5,9 @@
 2. What is owed are lines, as in the outbox: when its time comes a line pays its newest value, so
    the last one published is the last one sent.
 3. The interval begins when a tick is sent, wherever that happens.
-4. Times are rounded up to a grid, so that what falls due together leaves together: never early,
+4. Several topics may be sent under one tag. What has become older than the last that was sent under
+   it is not sent any more; it is counted with the next tick of its topic.
+5. Times are rounded up to a grid, so that what falls due together leaves together: never early,
    and late by no more than a step of it.
 """
 
@@ -24,12 +26,24 @@ STEPS = 256
 class Pacer:
     """The intervals of one session's topics, and the lines that are owed a tick."""
 
-    __slots__ = ("_default_s", "_due", "_every_s", "_owed", "_sent_s", "_steps", "_times")
+    __slots__ = (
+        "_default_s",
+        "_due",
+        "_every_s",
+        "_newest",
+        "_owed",
+        "_passed_over",
+        "_sent_s",
+        "_steps",
+        "_times",
+    )
 
     def __init__(self) -> None:
         self._default_s = 0.0
         self._every_s: dict[bytes, float] = {}  # of the keys that have an interval of their own
         self._sent_s: dict[Line, float] = {}  # when a line's last tick went out
+        self._newest: dict[tuple[bytes, int], int] = {}  # the last tick that was sent under a tag
+        self._passed_over: dict[Line, int] = {}  # ticks that were not sent, and not told of yet
         self._owed: dict[Line, int] = {}  # how many ticks have come since
         self._due: dict[Line, int] = {}  # the step at which it is to be paid
         self._steps: dict[int, list[Line]] = {}  # lines by the step that was theirs
@@ -105,15 +119,34 @@ class Pacer:
         """When the next line may fall due; infinity if none is owed."""
         return self._times[0] / STEPS if self._owed else math.inf
 
-    def sent(self, line: Line, now_s: float) -> None:
-        """A tick of this line goes out: its interval begins."""
+    def owing(self) -> Iterable[Line]:
+        """The lines that are owed."""
+        return self._owed
+
+    def passes(self, line: Line, tag: int, spared: int) -> bool:
+        """Whether a line's newest tick may be sent under this tag, `spared` ones before it not. If
+        not, all of them are counted with the next."""
+        if line.seq >= self._newest.get((line.key, tag), 0):
+            return True
+        self._passed_over[line] = self._passed_over.get(line, 0) + spared + 1
+        return False
+
+    def sent(self, line: Line, tag: int, now_s: float) -> int:
+        """A tick of this line goes out under this tag: its interval begins. How many were passed
+        over before it."""
         self._sent_s[line] = now_s
+        self._newest[line.key, tag] = line.seq
+        return self._passed_over.pop(line, 0)
+
+    def ceases(self, key: bytes, tags: Iterable[int]) -> None:
+        """Nothing of this key is sent under these tags any more."""
+        for tag in tags:
+            self._newest.pop((key, tag), None)
 
     def forget(self, line: Line) -> None:
         """The session is sent this line no more."""
-        self._sent_s.pop(line, None)
-        self._owed.pop(line, None)
-        self._due.pop(line, None)
+        for held in (self._sent_s, self._owed, self._due, self._passed_over):
+            held.pop(line, None)
         if not self._owed:
             self._steps.clear()
             self._times.clear()

@@ -214,7 +214,9 @@ class Session(Delivery):
             self._in_step()
 
     def _in_step(self) -> None:
-        """It may be told of stale symbols now."""
+        """It may be told of stale symbols now, if no reply is owed."""
+        if not self._tickets:
+            self._desk.notices.attend(self)
         if self._desk.notices.owes(self):
             self._desk.notify(self)
             self._tell()
@@ -300,13 +302,13 @@ class Session(Delivery):
             self.form = form
             self._adopt(options)
             self.snapshot = protocol.wants_snapshots(request, default=self.snapshot)
-            self._desk.notices.attend(self)
             self._let_in(self._served(), asked_s)
         except RequestError as error:
             self._reply(protocol.error(error.code, str(error)))
         except KeyStoreError as error:
             self._guests.unchecked_key(str(error))
             self._reply(protocol.error(protocol.SERVER_ERROR, "API keys cannot be checked now"))
+        self._in_step()
         self._busy = False
         self._work()
 
@@ -316,7 +318,6 @@ class Session(Delivery):
         ticket = self._desk.attend(self, identity, asked_s)
         if ticket is None:
             self._reply(protocol.authenticated(identity, self.form, self.options))
-            self._in_step()
         else:
             self._tickets.append(ticket)
             self._send_replies()

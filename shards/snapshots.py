@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from hub.core import forms, topics
@@ -127,8 +127,11 @@ class Snapshots:
             self._doubt(key)
 
     def forget(self, keys: Iterable[bytes]) -> None:
-        """What is known of these keys is void; who has been sent some of it waits no longer."""
-        for key in keys:
+        """What is known of these keys is void, but for those who are owed it; who has been sent
+        some of it waits no longer."""
+        void = dict.fromkeys(keys)
+        self._keep_owed(void)
+        for key in void:
             if not self._latest.of(key):
                 continue
             if key in self._awaiting:
@@ -172,9 +175,10 @@ class Snapshots:
         if len(places) < len(keys):
             pairs = topics.select(pairs, places.__contains__)
         waiting = self._waiting(places)
+        self._keep_owed(places)
         self._fanout.remember(pairs, places)
         for key, place in places.items():
-            self._outdate(key, place, waiting)
+            self._outdate(key, place)
         self._show(waiting)
 
     def own(self, keys: Sequence[bytes], question: int) -> None:
@@ -182,8 +186,9 @@ class Snapshots:
         self._fanout.flush()
         places = self._settle(keys, question)
         waiting = self._waiting(places)
+        self._keep_owed(places)
         for key in places:
-            self._outdate(key, self._doubtful.get(key, -1) + 1, waiting)
+            self._outdate(key, self._doubtful.get(key, -1) + 1)
         self._show(waiting)
 
     def _doubt(self, key: bytes) -> None:
@@ -201,15 +206,19 @@ class Snapshots:
                 else:
                     waiting[client] = _Awaiting(client, mode, 0, seq, had)
 
-    def _outdate(
-        self, key: bytes, place: int, waiting: dict[bytes, dict[Client, _Awaiting]]
-    ) -> None:
-        """What came before this place is void. What is doubtful, and still owed to somebody, is the
-        best there is when the keeper knows of nothing newer."""
-        doubtful = self._doubtful.pop(key, None) is not None
-        clients = waiting.get(key, ()) if doubtful else ()
-        self._latest.outdate(key, place, lambda line: any(client.owes(line) for client in clients))
+    def _outdate(self, key: bytes, place: int) -> None:
+        """What came before this place is void."""
+        self._doubtful.pop(key, None)
+        self._latest.outdate(key, place)
         self._tidy(key)
+
+    def _keep_owed(self, keys: Container[bytes]) -> None:
+        """What is known of these keys is about to be void: for those who are owed it, it is the
+        best there is."""
+        for client in self._index.holders():
+            for line in client.owing():
+                if line.key in keys:
+                    client.keep(line)
 
     def _tidy(self, key: bytes) -> None:
         """Keep no line that knows nothing, unless somebody here waits for its ticks."""

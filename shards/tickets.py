@@ -33,6 +33,12 @@ class Client(Receiver, Protocol):
     def owes(self, line: Line) -> bool:
         """Whether a tick of this line has come that the client could not be sent yet."""
 
+    def owing(self) -> Iterable[Line]:
+        """The lines of which ticks have come that the client could not be sent yet."""
+
+    def keep(self, line: Line) -> None:
+        """The value of a line that is owed is about to be void: pay it all the same."""
+
     def deliver_event(self, frame: bytes) -> None:
         """Take an order update, which must not be lost."""
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from hub.core.model import Want, lowest
@@ -34,8 +34,7 @@ class Wanted:
     """The wants of a shard by feed, and the lowest mode of each leg that it was told to have.
 
     `opening` is called with a key and the number of a word that opens its leg, `ended` with a key
-    that is wanted no more. `accounts` is what is wanted of account events, `asked` is called with a
-    key of theirs and the number of the word that asks for it, 0 when it ends.
+    that is wanted no more. `accounts` is what is wanted of account events.
     """
 
     def __init__(
@@ -43,10 +42,9 @@ class Wanted:
         accounts: Wants,
         opening: Callable[[bytes, int], None],
         ended: Callable[[bytes], None],
-        asked: Callable[[bytes, int], None],
     ) -> None:
         self._accounts = accounts
-        self._asked = asked
+        self._asked: dict[bytes, int] = {}  # accounts, and the word that asks, until the answer
         self._opening = opening
         self._ended = ended
         self._feeds: dict[str, Wants] = defaultdict(Wants)
@@ -93,6 +91,14 @@ class Wanted:
         told.append(self._ask(self._accounts.take()))
         return [word for word in told if word.wants]
 
+    def answered(self, keys: Iterable[bytes], number: int) -> list[bytes]:
+        """The router answers the `number`th word about these accounts: those of which that is the
+        last word."""
+        begun = [key for key in keys if self._asked.get(key, number + 1) <= number]
+        for key in begun:
+            del self._asked[key]
+        return begun
+
     def tell_all(self) -> list[Word]:
         """All of it, for a router that knows nothing of it."""
         told = [self._word(feed, wants.everything()) for feed, wants in self._feeds.items()]
@@ -100,6 +106,7 @@ class Wanted:
             if not any(key in wants for wants in self._feeds.values()):
                 self._ended(key)
         self._legs.clear()
+        self._asked.clear()
         self._follow(told)
         return [*told, self._ask(self._accounts.everything())]
 
@@ -107,7 +114,10 @@ class Wanted:
         """A word about account events."""
         word = self._word(ACCOUNTS, wants)
         for want in wants:
-            self._asked(want.key, word.number if want.modes else 0)
+            if want.modes:
+                self._asked[want.key] = word.number
+            else:
+                self._asked.pop(want.key, None)
         return word
 
     def _word(self, feed: str, wants: list[Want]) -> Word:

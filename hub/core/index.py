@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
@@ -66,6 +66,10 @@ class Index(Generic[S]):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._keys)
+
+    def holders(self) -> Iterable[S]:
+        """The sessions that hold something."""
+        return self._held
 
     def held(self, session: S) -> Mapping[bytes, Variant]:
         """What a session holds, in the order it began."""

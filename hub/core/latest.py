@@ -75,10 +75,10 @@ class Latest:
         for line in self.of(key):
             line.payload = None
 
-    def outdate(self, key: bytes, seq: int, keep: Callable[[Line], bool] = lambda _: False) -> None:
+    def outdate(self, key: bytes, seq: int) -> None:
         """Drop the values of a key that came before this one."""
         for line in self._of.get(key, ()):
-            if line.seq < seq and not keep(line):
+            if line.seq < seq:
                 line.payload = None
 
     def shrink(self, keep: Callable[[bytes], bool]) -> int:

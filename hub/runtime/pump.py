@@ -81,8 +81,9 @@ class Pump:
         return self._again
 
     def exhaust(self) -> None:
-        """Read all that is there, however long it takes."""
-        while not self._closed and self._drain() >= BATCH:
+        """Read all that is there, however long it takes, or until something goes wrong."""
+        faults = self.faults
+        while not self._closed and self._drain() >= BATCH and self.faults == faults:
             pass
 
     def close(self) -> None:

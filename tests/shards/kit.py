@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
@@ -121,6 +121,7 @@ class Client:
         self.cut = False
         self.answers = 0
         self.owed: set[Line] = set()
+        self.kept: dict[Line, bytes | None] = {}
 
     def __repr__(self) -> str:
         return f"<Client {self.name}>"
@@ -135,6 +136,12 @@ class Client:
 
     def owes(self, line: Line) -> bool:
         return line in self.owed
+
+    def owing(self) -> Iterable[Line]:
+        return self.owed
+
+    def keep(self, line: Line) -> None:
+        self.kept[line] = line.payload
 
     def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
         assert forms.joined(pieces, self.form) == batch
@@ -228,6 +235,7 @@ def remains(desk: Desk) -> list[str]:
         "opening": desk.snapshots._opening,
         "awaiting": desk.snapshots._awaiting,
         "doubtful": desk.snapshots._doubtful,
+        "accounts asked for": desk.wanted._asked,
         "followers": desk.accounts._followers,
         "who asks what is stale": desk.notices._askers,
         "orders waiting": desk.accounts._waiting,

@@ -25,11 +25,8 @@ def update(user: str, number: int) -> list[bytes]:
 
 def know(accounts: Accounts) -> list[Client]:
     """The router takes what it is told."""
-    keys = []
-    for want in accounts.wants.take():
-        accounts.asked(want.key, 1 if want.modes else 0)
-        keys.append(want.key)
-    return [client for client in accounts.begins(keys, 1) if isinstance(client, Client)]
+    keys = [want.key for want in accounts.wants.take() if want.modes]
+    return [client for client in accounts.begins(keys) if isinstance(client, Client)]
 
 
 def follow(accounts: Accounts, client: Client, user: str) -> OrdersTicket:
@@ -114,8 +111,7 @@ def test_the_reply_waits_until_the_router_knows() -> None:
 def test_another_users_answer_completes_nothing() -> None:
     accounts, client = Accounts(), Client()
     ticket = accounts.follow(client, {}, ALICE, 8.0)
-    accounts.asked(ticket.key, 1)
-    assert accounts.begins([topics.orders(BOB)], 1) == []
+    assert accounts.begins([topics.orders(BOB)]) == []
     assert not ticket.complete
 
 

@@ -768,3 +768,165 @@ def test_whatever_happens_all_is_accounted_for(
             assert ledger.values(B) == ledger.published[B.symbol], "every tick, once"
 
     run(main)
+
+
+# Several topics under one tag.
+
+
+def test_a_rate_never_lets_an_older_topic_pass_behind_a_newer_one_under_the_same_tag() -> None:
+    async def main() -> None:
+        talk = await asking(max_rate=1, conflation_info=True)
+        holds(talk, A, mode="LTP")
+        for value, mode in ((1, Mode.LTP), (2, Mode.LTP), (3, Mode.QUOTE)):
+            publish(talk, (A, value), mode=mode)
+        after(talk, 2.0)
+        assert seen(talk) == [(A.symbol, 1, 0), (A.symbol, 3, 0)]
+        publish(talk, (A, 4), mode=Mode.LTP)
+        assert seen(talk) == [(A.symbol, 4, 1)], "what was passed over is told with the next"
+
+    run(main)
+
+
+def test_under_another_tag_nothing_is_passed_over() -> None:
+    async def main() -> None:
+        talk = await asking(max_rate=1)
+        holds(talk, A, mode="LTP")
+        holds(talk, A, mode="Quote")
+        for value, mode in ((1, Mode.LTP), (2, Mode.LTP), (3, Mode.QUOTE)):
+            publish(talk, (A, value), mode=mode)
+        after(talk, 2.0)
+        assert [value for _, value, _ in seen(talk)] == [1, 3, 2]
+
+    run(main)
+
+
+def test_who_comes_back_to_a_mode_is_passed_over_nothing() -> None:
+    async def main() -> None:
+        talk = await asking(max_rate=1)
+        holds(talk, A, mode="LTP")
+        publish(talk, (A, 1), mode=Mode.QUOTE)
+        talk.say({"action": "unsubscribe_all"})
+        answer(talk.desk)
+        talk.heard()
+        assert not talk.session._pacer or not talk.session._pacer._newest
+
+    run(main)
+
+
+MIXED = st.lists(
+    st.tuples(st.just("tick"), st.sampled_from(list(Mode)))
+    | st.tuples(st.just("pass"), st.integers(1, 40))
+    | st.tuples(st.just("block"), st.none())
+    | st.tuples(st.just("pay"), st.integers(1, 400)),
+    max_size=40,
+)
+
+
+def play(talk: Talk, step: str, argument: Any, number: int) -> bool:
+    """One step; whether it published this number."""
+    if step == "tick":
+        publish(talk, (A, number), mode=argument)
+    elif step == "block":
+        talk.session.blocked()
+    elif step == "pass":
+        after(talk, argument / 64)
+    elif talk.session.outbox.behind:
+        talk.session.unblocked(argument)
+    return step == "tick"
+
+
+@given(MIXED, st.sampled_from([0, 2, 4]), st.booleans())
+def test_topics_of_all_modes_come_in_order_and_all_is_accounted_for(
+    steps: list[tuple[str, Any]], rate: int, parts: bool
+) -> None:
+    async def main() -> None:
+        options: dict[str, Any] = {"max_rate": rate} if rate else {}
+        talk = await asking(conflation_info=True, **options)
+        holds(talk, A, mode="LTP")
+        published = 0
+        for step, argument in steps:
+            published += play(talk, step, argument, published + 1)
+        if parts:
+            talk.session.part()
+        after(talk, 2.0)
+        while talk.session.unblocked(1 << 20):
+            pass
+        got = seen(talk)
+        assert not published or got[-1][1] == published, "the last one published arrives"
+        for mode in Mode:
+            published += play(talk, "tick", mode, published + 1)
+            after(talk, 2.0)
+        got += seen(talk)
+        assert all(before[1] < later[1] for before, later in pairwise(got))
+        assert sum(1 + skipped for _, _, skipped in got) == published
+
+    run(main)
+
+
+# A client that is sent away.
+
+
+@pytest.mark.parametrize("full", ["reply", "values"])
+def test_who_is_sent_away_while_a_large_subscribe_is_confirmed_has_its_first_values(
+    full: str,
+) -> None:
+    """All 3,000 of them were left out when they, or the reply, were more than the socket took."""
+
+    async def main() -> None:
+        settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
+        talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
+        other = await Talk(settings, talk.desk).known()
+        holds(other, *many)
+        publish(other, *((one, number) for number, one in enumerate(many)))
+        if full == "values":
+            talk.wire.high_bytes = 16_384
+        talk.say(sub(*many, request_id="large"))
+        while talk.session._withheld is None:
+            talk.desk.tell()
+        talk.session.part()
+        assert talk.session.owed
+        if full == "reply":
+            write = talk.wire.write
+
+            def fill(data: bytes) -> int:
+                talk.session.blocked()
+                return write(data)
+
+            talk.wire.write = fill  # type: ignore[method-assign]
+        answer(talk.desk)
+        while talk.session.unblocked(1 << 20):
+            pass
+        reply, *ticks = talk.heard()
+        assert reply["request_id"] == "large"
+        assert [one["data"]["ltp"] for one in ticks] == list(range(3000))
+        assert not talk.session.owed
+
+    run(main)
+
+
+def test_what_is_forgotten_is_paid_to_who_is_owed_it_and_to_nobody_else() -> None:
+    """A feed host that died took them along: neither sent nor told as skipped."""
+
+    async def main() -> None:
+        slow = await asking(conflation_info=True)
+        paced = await asking(desk=slow.desk, conflation_info=True, max_rate=1)
+        for talk in (slow, paced):
+            holds(talk, A)
+        publish(slow, (A, 1))
+        seen(slow)
+        slow.session.blocked()
+        for value in (2, 3):
+            publish(slow, (A, value))
+        slow.desk.snapshots.forget([A.key])
+        new = await asking(desk=slow.desk)
+        holds(new, A)
+        slow.session.unblocked(1 << 20)
+        after(paced, 2.0)
+        assert seen(slow) == [(A.symbol, 3, 1)]
+        assert seen(paced) == [(A.symbol, 1, 0), (A.symbol, 3, 1)]
+        assert seen(new) == []
+        publish(slow, (A, 4))
+        assert [seen(talk)[-1][1] for talk in (slow, new)] == [4, 4]
+        assert not slow.session._kept
+
+    run(main)

@@ -550,7 +550,7 @@ def test_an_answer_to_an_earlier_interest_in_an_account_is_none_to_a_later_one()
     desk.take_followed([b"@orders:alice"], numbers[1])
     assert ticket.complete
     assert desk.accounts.follow(before, {}, "alice", 8.0).complete, "it is known now"
-    assert not desk.accounts._asked
+    assert not desk.wanted._asked
 
 
 def test_only_differences_are_told_but_a_new_router_is_told_all() -> None:

@@ -214,7 +214,7 @@ def test_going_away_says_so_to_all_and_takes_nobody_new(uv: bool) -> None:
 
 
 def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newest(uv: bool) -> None:
-    """As after a pause: what comes meanwhile is a backlog, and a new client has none."""
+    """As after a pause: what comes meanwhile is a backlog, for a new client too."""
 
     async def main() -> None:
         async with house() as one:
@@ -234,14 +234,15 @@ def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newes
             assert one.gateway.behind() == 1
             new = await one.known()
             await new.send(json.dumps(subscription(2, symbol, snapshot=False)))
-            json.loads(await new.recv())
-            one.desk.fanout.offer(tick(symbol, Mode.QUOTE, 3))
-            one.desk.fanout.flush()
-            assert json.loads(await new.recv())["data"]["ltp"] == 3
+            assert json.loads(await new.recv())["type"] == "subscribe"
+            for number in (2, 3):
+                one.desk.fanout.offer(tick(symbol, Mode.QUOTE, number))
+                one.desk.fanout.flush()
             one.gateway.release()
+            assert json.loads(await new.recv())["data"]["ltp"] == 3, "no backlog"
             assert json.loads(await held.recv()) == {"n": 1}
             assert json.loads(await held.recv())["data"]["ltp"] == 3
-            assert (one.gateway.behind(), one.gateway.conflated()) == (0, 3)
+            assert (one.gateway.behind(), one.gateway.conflated()) == (0, 5)
             one.desk.fanout.offer(tick(symbol, Mode.QUOTE, 4))
             one.desk.fanout.flush()
             assert json.loads(await held.recv())["data"]["ltp"] == 4

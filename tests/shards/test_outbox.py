@@ -59,6 +59,7 @@ def test_when_what_is_owed_is_the_last_of_it_no_other_lines_are_owed_and_order_u
     put(second, 3)
     box.owe([first, second])
     assert box.owe_event(b"filled")
+    assert box.conflated == 1, "it is sent the newest all the same"
     assert box.settle(show, UNBOUNDED) == ([b"filled"], [b"NSE_S0=2"])
     assert not box.behind
 

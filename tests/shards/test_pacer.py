@@ -27,7 +27,7 @@ def pay(pacer: Pacer, now_s: float) -> list[tuple[Line, int]]:
     """What falls due, and is sent."""
     due = pacer.due(now_s)
     for line, _ in due:
-        pacer.sent(line, now_s)
+        pacer.sent(line, line.mode, now_s)
     return due
 
 

@@ -1317,6 +1317,28 @@ def test_what_becomes_stale_while_a_reply_is_confirmed_comes_behind_that() -> No
     run(main)
 
 
+def test_who_holds_many_modes_is_told_of_all_of_them() -> None:
+    """Of 100 symbols in two modes 100 of 200 were told, and nothing asked for the rest."""
+
+    async def main() -> None:
+        talk = await asking()
+        wanted = instruments(1, 2, 100)
+        for mode in Mode:
+            talk.say(sub(*wanted, mode=int(mode)))
+        answer(talk.desk)
+        talk.heard()
+        for modes, is_stale in ((7, True), (0, False)):
+            talk.desk.take_stale("zerodha", stale(*wanted, modes=modes), replace=False)
+            while talk.desk.busy:
+                talk.desk.tell()
+            found = told_stale(talk)
+            assert len(found) == 300
+            assert {state for _, state in found} == {is_stale}
+        assert not talk.desk.notices.owes(talk.session)
+
+    run(main)
+
+
 def test_many_stale_symbols_are_told_a_slice_in_each_turn() -> None:
     async def main() -> None:
         talk = await asking()

@@ -300,6 +300,7 @@ def test_it_hears_what_the_model_hears(
                 ear.tick(one, mode)
             case "value":
                 ear.told_last_value(one, mode)
+                naive.since -= {topic for topic in naive.held if topic[0] == one}
             case "look":
                 for _ in range(many):
                     ear.look()

@@ -600,8 +600,24 @@ def test_rule_6_what_is_owed_still_is_the_best_there_is_if_the_keeper_knows_noth
             world.snapshots.own([K.key], 2)
         else:
             world.answer(question=2)
-        assert line.payload == tick(K, QUOTE, 1)[1]
-        assert got(client) == [], "it will be paid"
+        assert client.kept == {line: tick(K, QUOTE, 1)[1]}, "it will be paid"
+        assert got(client) == []
+        assert world.hold(Client(), QUOTE) == [], "it is void for all others"
+
+
+def test_what_is_forgotten_is_kept_for_who_is_owed_it() -> None:
+    world, client, other = World(), Client(), Client()
+    for one in (client, other):
+        world.hold(one, QUOTE)
+    world.tick(QUOTE, 1)
+    (line,) = world.latest.of(K.key)
+    client.owed.add(line)
+    world.snapshots.forget([OTHER.key])
+    assert not client.kept
+    world.snapshots.forget([K.key])
+    assert client.kept == {line: tick(K, QUOTE, 1)[1]}
+    assert not other.kept
+    assert world.snapshots.query([K.key], [], 0.0) == []
 
 
 def test_rule_6_what_is_owed_is_the_newest_when_the_keeper_knows_it() -> None:

@@ -190,6 +190,12 @@ class Client:
         del line
         return False
 
+    def owing(self) -> Sequence[Line]:
+        return ()
+
+    def keep(self, line: Line) -> None:
+        raise AssertionError(f"nothing is owed: {line}")
+
     def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
         assert len(pieces) == len(lines)
         self.deliver(batch, lines)
