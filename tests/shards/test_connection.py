@@ -882,7 +882,11 @@ def test_rule_4_one_that_takes_nothing_is_cut(uv: bool, monkeypatch: pytest.Monk
     live(main, uv=uv)
 
 
-def test_rule_4_one_that_reads_slowly_is_not_cut(uv: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("paid", [False, True], ids=["", "right after it was paid"])
+def test_rule_4_one_that_reads_slowly_is_not_cut(
+    uv: bool, monkeypatch: pytest.MonkeyPatch, paid: bool
+) -> None:
+    """Time counted from the last payment, so that one that read well was cut right after one."""
     monkeypatch.setattr(module, "_CLOSE_S", 1000.0)
 
     async def main() -> None:
@@ -897,6 +901,9 @@ def test_rule_4_one_that_reads_slowly_is_not_cut(uv: bool, monkeypatch: pytest.M
                 while door._untaken() >= before:  # a part of it, in the kernel's time
                     await raw.receive()
                     await asyncio.sleep(0)
+                if paid:
+                    door._blocked = False  # as when there is room again
+                    door.pay()
                 door._cut()  # as the timer does after _CLOSE_S
             found = await last_words(raw)
             assert found[-1]["data"]["ltp"][0] == last
