@@ -321,11 +321,19 @@ class Router(Role):
             self._switch.send(sender, {"t": "who", "lease": message.get("lease")})
         elif message.get("to", "router") != "router":
             self._pass_on(sender, message)
-        elif kind == "bye":
+        else:
+            self._take_known(sender, kind, message)
+
+    def _take_known(self, sender: str, kind: str, message: Message) -> None:
+        """What a process that is known says to the router itself."""
+        if kind == "bye":
             if self._roster.leave(sender):
                 self._gone(sender)
         elif kind == "interest":
             self._take_interest(sender, message)
+        elif kind == "mark":
+            self._flush_all()
+            self._surely(self._shard(sender), [stream.MARK, b"%d" % int(message["pause"])])
         elif kind == "released":
             feed = sender.removeprefix(FEED)
             self._send_surely(self._legs.released(feed, codec.keys(message)))

@@ -4,8 +4,8 @@
    worked is none, however long it kept the loop.
 2. Until all of that is taken every client counts as behind: it is owed the newest value of each
    topic, not the backlog.
-3. That ends when nothing is left to read and the router has said, after the pause, how this shard
-   stands with it; it waits no longer than LONGEST_S for either.
+3. That ends when a mark has come in the stream that the router was asked for after the pause, or
+   it has welcomed this shard anew, and nothing is left to read. It waits no longer than LONGEST_S.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 PAUSE_S = 1.0
 """A gap of this length is a pause, when little of it was work."""
 
-LONGEST_S = 2.0
+LONGEST_S = 5.0
 _MOSTLY = 0.5
 
 
@@ -54,9 +54,9 @@ class Backlog:
         self._since_s, self._heard = now_s, False
         return gap_s
 
-    def heard(self) -> None:
-        """The router has said how this shard stands with it."""
-        self._heard = True
+    def heard(self, pause: int) -> None:
+        """What was on its way in the pause of this number is there."""
+        self._heard = self._heard or pause == self.pauses
 
     def ends(self, now_s: float, *, more: bool) -> bool:
         """Whether clients are in step from now on; `more` says that something is left to take."""

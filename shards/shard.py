@@ -62,6 +62,7 @@ class Shard(Role):
             stream.KEEP: self._take_kept,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
             stream.FOLLOWED: self._take_followed,
+            stream.MARK: lambda rest: self._backlog.heard(int(rest[0])),
             stream.OPENED: self._take_opened,
             stream.CLOSED: lambda rest: self._desk.snapshots.closed(_keys(rest[0])),
             stream.QUERY: self._take_query,
@@ -180,6 +181,7 @@ class Shard(Role):
         if pause_s:
             log.warning("paused for %.1f s; clients are sent current values", pause_s)
             self._gateway.hold()
+            self._control.send({"t": "mark", "pause": self._backlog.pauses})
             self._catch_up()
 
     def _catch_up(self) -> None:
@@ -216,7 +218,7 @@ class Shard(Role):
         so what was known is void, and so are answers to questions of an earlier stay."""
         if self._backlog.behind:
             self._pump.exhaust()  # what came before the pause was too long is better than nothing
-        self._backlog.heard()
+        self._backlog.heard(self._backlog.pauses)
         self._token = message["stream"]
         self._ticks = stream.TICKS + self._token
         self._stays.append(self._token)
@@ -268,7 +270,6 @@ class Shard(Role):
 
     def _take_pulse(self, message: Message) -> None:
         """Which feeds there are."""
-        self._backlog.heard()
         offers = codec.offers(message)
         self._desk.take_feeds(offers, time.monotonic())
         if {offer.feed for offer in offers} >= set(self.settings.hub.feeds):

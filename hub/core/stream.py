@@ -31,6 +31,10 @@ FOLLOWED = b"w"
 """Keys of account events that begin here, and the number of the shard's word that asked for them.
 What comes before belongs to an earlier interest in them."""
 
+MARK = b"m"
+"""The number of a pause of the shard's, which it has asked for: what comes before was on its way in
+that pause."""
+
 OPENED = b"o"
 """Keys whose ticks begin here: on a leg, with the number of the shard's word that opened it, or for
 an heir, with the number 0. What the shard knew of them is void once the question is answered whose

@@ -13,6 +13,9 @@ from scripts.faults.hub import Late, eventually
 
 _clock_ns = time.monotonic_ns
 
+_PAUSE_S = 1.5
+"""A stop that is shorter may be none to the shard, which is behind by no more than that."""
+
 
 async def _kill_shard(deed: Deed, number: signal.Signals = signal.SIGKILL) -> None:
     scene, name = deed.scene, deed.fault.target
@@ -132,6 +135,8 @@ async def _stop_shard(deed: Deed) -> None:
     topics = sum(len(client.symbols) for client in mine)
     deed.figures["old ticks per topic after SIGCONT"] = old / max(1, topics)
     deed.notes.append(f"{len(mine)} clients, {old} old ticks")
+    if old > topics and deed.fault.seconds > _PAUSE_S:
+        scene.fail("pause", name, f"sent a backlog: {old} old ticks of {topics} topics")
 
 
 def _current(client: Client, since_ns: int) -> bool:

@@ -666,6 +666,26 @@ def test_order_updates_wait_for_a_shard_that_has_no_room(run: Run) -> None:
     run(test)
 
 
+def test_a_mark_comes_behind_all_that_waits_for_a_shard(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        shard = shards[AWAY]
+        shard.interest(Want(KEY, 1))
+        await until(lambda: shard.parts(stream.OPENED))
+        pipe = hub.router._pipes[AWAY]
+        outlet = turn(pipe, Full())
+        hub.feed(KEY + b"_LTP", b'{"n":1}')
+        await until(lambda: pipe.waiting)
+        shard.send(t="mark", pause=7)
+        await until(lambda: len(pipe._kept) == 2)
+        turn(pipe, outlet)
+        await until(lambda: shard.parts(stream.MARK))
+        assert shard.parts(stream.TICKS, stream.MARK)[-1] == [stream.MARK, b"7"]
+        assert shard.ticks() == [b'{"n":1}']
+
+    run(test)
+
+
 def test_an_interest_in_order_updates_is_answered_where_they_begin(run: Run) -> None:
     """Said on another way it overtook those of an earlier interest, which a new client took for the
     first of its own: of what came in between some was missing."""

@@ -42,34 +42,37 @@ def test_rule_1_time_of_work_is_no_pause() -> None:
     assert backlog.behind
 
 
-def test_rule_3_it_ends_when_all_is_taken_and_the_router_was_heard_since() -> None:
+def test_rule_3_it_ends_when_all_is_taken_and_the_mark_is_there() -> None:
     backlog = after_a_pause()
-    assert not backlog.ends(105.1, more=False), "the router may have given it up"
-    backlog.heard()
+    assert not backlog.ends(105.1, more=False), "more may wait in the router"
+    backlog.heard(1)
     assert not backlog.ends(105.2, more=True)
     assert backlog.behind
     assert backlog.ends(105.3, more=False)
     assert not backlog.behind
 
 
-def test_rule_3_what_was_heard_before_the_pause_says_nothing() -> None:
-    backlog = Backlog(100.0, idle)
-    backlog.heard()
-    backlog.look(105.0)
-    assert not backlog.ends(105.1, more=False)
+def test_rule_3_the_mark_of_an_earlier_pause_says_nothing() -> None:
+    backlog = after_a_pause()
+    backlog.look(110.0)
+    backlog.heard(1)
+    assert not backlog.ends(110.1, more=False)
+    backlog.heard(2)
+    backlog.heard(1)
+    assert backlog.ends(110.2, more=False)
 
 
 def test_rule_3_nobody_waits_for_ever() -> None:
     for more, heard in ((True, True), (False, False), (True, False)):
         backlog = after_a_pause()
         if heard:
-            backlog.heard()
+            backlog.heard(1)
         assert not backlog.ends(104.9 + LONGEST_S, more=more)
         assert backlog.ends(105.0 + LONGEST_S, more=more)
 
 
 def test_another_pause_on_top_begins_anew() -> None:
     backlog = after_a_pause()
-    backlog.heard()
+    backlog.heard(1)
     assert backlog.look(110.0) == 5.0
     assert not backlog.ends(110.1, more=False)

@@ -162,6 +162,28 @@ def test_who_wants_order_updates_is_answered_where_they_begin(tmp_path: Path) ->
     run(tmp_path, main)
 
 
+def test_after_a_pause_a_shard_asks_for_a_mark_and_holds_its_clients_until_it_comes(
+    tmp_path: Path,
+) -> None:
+    async def main(world: World) -> None:
+        held: list[bool] = []
+        world.shard._gateway = SimpleNamespace(
+            hold=lambda: held.append(True), release=lambda: held.append(False)
+        )
+        world.shard._pump = SimpleNamespace(more=False)
+        world.shard._notice(world.shard._backlog.look(time.monotonic() + 2.0))
+        assert world.link.sent == [{"t": "mark", "pause": 1}]
+        await asyncio.sleep(0.02)
+        world.shard._take_pulse({"t": "pulse", "feeds": []})
+        world.take(stream.MARK, b"0")
+        await asyncio.sleep(0.02)
+        assert held == [True], "what is on its way is not there yet"
+        world.take(stream.MARK, b"1")
+        await until(lambda: held == [True, False])
+
+    run(tmp_path, main)
+
+
 def test_a_question_is_answered_to_the_shard_that_asks(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)))
