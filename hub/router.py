@@ -15,7 +15,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,7 @@ from hub.core.config import Settings, load
 from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
-from hub.core.model import Want
+from hub.core.model import Mode, Want
 from hub.core.names import CLI
 from hub.core.orders import Orders
 from hub.core.roster import FEED, SHARD, Roster
@@ -74,6 +74,8 @@ class Router(Role):
             Pipe(wire.to_shard(self.settings, self.runtime_dir, shard))
             for shard in range(self.settings.hub.shards)
         ]
+        for pipe in self._pipes:
+            pipe.most_topics = bus.max_topics
         self._pump.add(wire.bus(self.settings, self._take_bus))
         self._pump.add(wire.ingest(self.settings, self.runtime_dir, self._take_ingest))
         self._switch.start()
@@ -295,8 +297,17 @@ class Router(Role):
     def _follow(self, outcome: Outcome) -> None:
         """Let routes and streams follow a change of legs or keepers; nothing may be pending."""
         self._routing.invalidate(outcome.changed)
+        for shard, pipe in enumerate(self._pipes):
+            if not pipe.open:
+                pipe.forget(self._lost_to_others(shard, outcome.changed))
         self._send_surely(outcome.sends)
         self._prepare_soon()
+
+    def _lost_to_others(self, shard: int, changed: Iterable[bytes]) -> Iterator[bytes]:
+        """The topics of those of these keys that another shard is keeper of now."""
+        for key in changed:
+            if self._legs.keepers.of(key) != shard:
+                yield from (topics.of(key, mode) for mode in Mode)
 
     def _prepare_soon(self) -> None:
         """Resolve the topics that are expected, a slice per turn of the loop."""

@@ -60,6 +60,7 @@ class Shard(Role):
         self._stale = 0
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.KEEP: self._take_kept,
+            stream.OLD: self._take_old,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
             stream.FOLLOWED: self._take_followed,
             stream.MARK: lambda rest: self._backlog.heard(int(rest[0])),
@@ -140,6 +141,10 @@ class Shard(Role):
         now_s = time.monotonic()
         for batch in rest:
             self._desk.offer_kept(codec.unpack(batch), now_s)
+
+    def _take_old(self, rest: links.Parts) -> None:
+        for batch in rest:
+            self._desk.fanout.offer(codec.unpack(batch))
 
     def _take_followed(self, rest: links.Parts) -> None:
         followed = codec.decode(rest[0])

@@ -23,6 +23,9 @@ feed's, whose JSON its host has checked; a batch alone, without a kind, is check
 KEEP = b"k"
 """Batches of ticks the shard has no leg for, and only keeps the last values of."""
 
+OLD = b"l"
+"""The same of ticks that came while the shard was not there; how old they are nobody says."""
+
 ACCOUNT = b"a"
 """One batch of account events; never dropped, not even those of an earlier stay of the same
 process, since the router knows them sent. One without content stands for events that were lost."""

@@ -7,7 +7,7 @@ each topic, of everything else all. A closed pipe keeps what its reader is keepe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from hub.core import hot, stream
@@ -15,6 +15,7 @@ from hub.core.late import Late
 
 _KEPT = 100_000
 _KEPT_BYTES = 64 << 20
+_KEPT_TOPICS = 1_000_000
 _MOST_TICKS = 1000
 """Ticks in one message of those that were late."""
 
@@ -52,7 +53,8 @@ class Pipe(hot.Way):
         self.overrun = False
         self.most_kept = _KEPT
         self.most_bytes = _KEPT_BYTES
-        self._size = 0
+        self.most_topics = _KEPT_TOPICS
+        self._size = 0  # of what is kept, but for the ticks that others may still join
         self.conflated = 0
         outlet.turned = self._aim
 
@@ -72,6 +74,8 @@ class Pipe(hot.Way):
                 self._aim()
             replaced = self._late.take(kind, batches)
             self.conflated += replaced * self.open
+            if not self.open:
+                self._late.shrink(self.most_topics)
         return False
 
     def unsent(self, data: bytes, sent: int) -> None:
@@ -87,8 +91,9 @@ class Pipe(hot.Way):
             self.overrun = True
             return
         self._kept.append(parts)
-        self._size += sum(map(len, parts))
-        if parts[0] != stream.ACCOUNT:  # which ticks may overtake
+        self._size += _size(parts)
+        if parts[0] != stream.ACCOUNT and self._late is not None:  # which ticks may overtake
+            self._size += self._late.size
             self._late = None
         self.retry()
 
@@ -96,12 +101,7 @@ class Pipe(hot.Way):
         """Send what was kept; whether nothing is kept any more."""
         while self._kept and self.open:
             head = self._kept[0]
-            if isinstance(head, Late):
-                if not self._send_late(head):
-                    break
-            elif self._send(head):
-                self._size -= sum(map(len, head))
-            else:
+            if not (self._send_late(head) if isinstance(head, Late) else self._send_kept(head)):
                 break
             self._kept.popleft()
         self._aim()
@@ -110,7 +110,13 @@ class Pipe(hot.Way):
     @property
     def waiting(self) -> bool:
         """Whether something is kept until there is room."""
-        return bool(self._kept)
+        return self.open and bool(self._kept)
+
+    def forget(self, topics: Iterable[bytes]) -> None:
+        """Another than the reader, which is not there, is sent these topics now: what came before
+        that is void."""
+        if not self.open and self._late is not None:
+            self._late.forget(topics)
 
     def reset(self, *, open_: bool, token: bytes = b"") -> list[Sequence[bytes]]:
         """The shard is new, or gone: what was kept for the old one is void, and what is no tick of
@@ -131,7 +137,7 @@ class Pipe(hot.Way):
         late = self._late if not self.open else None
         self.reset(open_=True, token=token)
         if late is not None:
-            late.select(keep)
+            late.select(stream.OLD, keep)
             self._late = late
             self._kept.append(late)
         self.retry()
@@ -145,6 +151,11 @@ class Pipe(hot.Way):
         self.sent += sent
         return sent
 
+    def _send_kept(self, parts: Sequence[bytes]) -> bool:
+        sent = self._send(parts)
+        self._size -= _size(parts) * sent
+        return sent
+
     def _send_late(self, late: Late) -> bool:
         """Send ticks that were late; whether all of them are sent."""
         while late:
@@ -152,9 +163,15 @@ class Pipe(hot.Way):
             if not self._send([kind, hot.pack(pairs)]):
                 return False
             late.sent(pairs)
+            if late is not self._late:
+                self._size -= _size(pairs)
         if late is self._late:
             self._late = None
         return True
 
     def _aim(self) -> None:
         self.fd = self._outlet.fd if self.open and not self._kept else -1
+
+
+def _size(parts: Iterable[bytes]) -> int:
+    return sum(map(len, parts))

@@ -69,7 +69,7 @@ class Queue:
     def send(self, parts: Sequence[bytes]) -> bool:
         if self.room:
             self.waiting.append(list(parts))
-            if parts[0][:1] in {stream.TICKS, stream.KEEP}:
+            if parts[0][:1] in {stream.TICKS, stream.KEEP, stream.OLD}:
                 self.topics += [topic for batch in parts[1:] for topic in codec.unpack(batch)[::2]]
         return self.room
 
@@ -409,19 +409,17 @@ class World:
         idle = [client for client in self.clients if not client.tickets]
         if idle:
             client = self.random.choice(idle)
-            drops = [
-                Drop(one, self.random.choice(MODES)) for one in self.random.sample(INSTRUMENTS, 3)
-            ]
-            if self.random.random() < 1 / 4:
-                drops = [Drop(one, mode) for one in INSTRUMENTS for mode in MODES]
-            client.dropping = drops
-            whole = len(drops) > 3
-            ticket = client.desk.unsubscribe(
-                client, {}, None if whole else drops, client.broker, client.scope
-            )
-            client.tickets.append(ticket)
-            client.answered()
-            self.shards[client.shard]._tell()
+            chosen = self.random.sample(INSTRUMENTS, 3)
+            some = [Drop(one, self.random.choice(MODES)) for one in chosen]
+            self.drop(client, None if self.random.random() < 1 / 4 else some)
+
+    def drop(self, client: Client, drops: list[Drop] | None = None) -> None:
+        """A client unsubscribes; from everything unless it says what."""
+        client.dropping = drops or [Drop(one, mode) for one in INSTRUMENTS for mode in MODES]
+        ticket = client.desk.unsubscribe(client, {}, drops, client.broker, client.scope)
+        client.tickets.append(ticket)
+        client.answered()
+        self.shards[client.shard]._tell()
 
     def publish(
         self,
@@ -631,6 +629,19 @@ class World:
                     shard._desk.fanout.flush()
                 if not self.asked and not any(stream.queue.waiting for stream in self.streams):
                     break
+
+    def settle(self) -> None:
+        """Nothing moves any more among those who are not stopped; what lingers upstream goes on
+        doing so."""
+        for _ in range(4):
+            for link in self.links.values():
+                link.beat()
+            while self.carry():
+                pass
+            self.router._flush_all()
+            for shard in self.shards:
+                if not self.links[shard.name].stopped:
+                    shard._desk.fanout.flush()
 
     def check(self) -> None:
         """At rest: everybody is answered, and each tick reaches exactly those who hold it."""

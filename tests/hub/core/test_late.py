@@ -44,5 +44,19 @@ def test_each_topic_is_sent_at_its_newest_and_nothing_is_lost_in_silence(
             gone += len(sent) // 2
             model = dict([*model.items()][len(sent) // 2 :])
         assert len(late) == len(model)
+        assert late.size == sum(len(topic) + len(of[1]) for topic, of in model.items())
         assert taken == replaced + gone + len(late)
     assert repr(late) == f"<Late {len(model)} topics>"
+
+
+def test_what_is_selected_goes_in_a_message_of_another_kind_and_the_oldest_are_forgotten() -> None:
+    late = Late()
+    late.take(b"k", [hot.pack([b"A", b"1", b"B", b"22", b"C", b"3", b"A", b"4"])])
+    late.select(b"l", lambda topic: topic != b"C")
+    assert late.first(9) == (b"l", [b"B", b"22", b"A", b"4"])
+    assert late.size == 5
+    late.shrink(1)
+    late.shrink(1)
+    late.forget([b"C"])
+    assert late.first(9) == (b"l", [b"A", b"4"])
+    assert late.size == 2

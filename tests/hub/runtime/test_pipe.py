@@ -289,8 +289,40 @@ def test_a_closed_pipe_takes_only_what_its_reader_is_keeper_of() -> None:
 
     pipe.begin(b"5", keep)
     assert sorted(asked) == [b"A", b"B"]
-    assert outlet.sent == [[b"k5", ticks(b"A2")]]
+    assert outlet.sent == [[b"l5", ticks(b"A2")]], "how old it is nobody says"
     assert (pipe.open, pipe.waiting, pipe.conflated) == (True, False, 0)
+
+
+def test_what_a_closed_pipe_keeps_is_bounded_and_forgotten_when_others_are_sent_it() -> None:
+    pipe = opened(outlet := Room(100))
+    pipe.most_topics = 2
+    pipe.forget([b"A"])
+    pipe.reset(open_=False)
+    for value in (b"A1", b"B1", b"A2", b"C1", b"D1"):
+        pipe.send_ticks(b"k", [ticks(value)])
+    pipe.forget([b"D", b"Z"])
+    assert not pipe.waiting, "there is nothing to be done until it is open"
+    pipe.begin(b"", lambda _: True)
+    assert outlet.sent == [[b"l", ticks(b"C1")]], "the oldest of three went"
+    pipe.forget([b"C"])
+
+
+def test_ticks_that_nobody_may_join_any_more_count_in_bytes() -> None:
+    """Between changes of interest nothing is conflated: 2,000,000 ticks of 100 topics waited."""
+    pipe = opened(outlet := Room())
+    pipe.most_bytes = 1000
+    rounds = 0
+    while not pipe.overrun:
+        pipe.send_ticks(b"t", [ticks(b"A" + b"x" * 100)])
+        pipe.send_surely([b"q", b"question"])
+        rounds += 1
+    assert rounds == 11
+    outlet.room = 1000
+    assert pipe.retry()
+    assert pipe._size == 0
+    pipe.overrun = False
+    pipe.send_surely([b"q"])
+    assert not pipe.overrun
 
 
 def test_a_stay_that_follows_another_begins_with_nothing() -> None:
