@@ -17,7 +17,7 @@ from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.liveness import Awake
 from hub.core.model import Instrument, Mode, Offer, Quiet, Result, Stale
-from shards import protocol
+from shards import backlog, protocol
 from shards import shard as module
 from shards.shard import Shard
 from shards.tickets import SubscribeTicket
@@ -163,8 +163,10 @@ def test_who_wants_order_updates_is_answered_where_they_begin(tmp_path: Path) ->
 
 
 def test_after_a_pause_a_shard_asks_for_a_mark_and_holds_its_clients_until_it_comes(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backlog, "LONGEST_S", 1000)
+
     async def main(world: World) -> None:
         held: list[bool] = []
         world.shard._gateway = SimpleNamespace(
