@@ -162,7 +162,7 @@ class Supervisor:
                     "%.1f s; `hub status` shows its last lines",
                     name, how, child.young_deaths, child.backoff_s,
                 )  # fmt: skip
-            elif code == supervision.TOLD_TO_LEAVE and child.state is State.BACKOFF:
+            elif child.told_to_leave and child.state is State.BACKOFF:
                 log.info("%s was told to leave; starting again", name)
             elif child.state is not State.GONE:
                 log.warning("%s ended with code %s; again in %.1f s", name, how, child.backoff_s)

@@ -1,8 +1,9 @@
 """What the supervisor should do next: wanted processes compared with actual ones. Pure.
 
 1. Processes start in stages; a stage waits until all before it have been ready once.
-2. A process that ends is started again after a back-off, which a stable life resets. One that ends
-   with code 0 was told to leave by somebody, and is started again at once.
+2. A process that ends is started again after a back-off, which a stable life resets. One that was
+   ready and ends with code 0 was told to leave by somebody, and is started again at once; one that
+   ends before it is ready has died young, whatever its code.
 3. A process that keeps ending young is FAILED: it is tried ever more rarely, the rest goes on.
 4. A process that is told to leave and does not is killed.
 """
@@ -27,7 +28,8 @@ NEWS_S = 60.0
 CANNOT_START = frozenset({73, 78})
 """Exit codes of a process that would fail the same way again: StartError and ConfigError."""
 TOLD_TO_LEAVE = 0
-"""Exit code of a process that left in order: a signal asked for it, or its parent's end."""
+"""Exit code of a process that left in order: a signal asked for it, or its parent's end. One that
+was not ready yet cannot have been of any use, and is not believed."""
 NO_PROCESS = 71
 """What stands for an exit code where no process could be made (EX_OSERR of sysexits(3))."""
 
@@ -60,6 +62,8 @@ class Child:
     last_code: int | None = None
     was_ready: bool = False
     killed: bool = False
+    told_to_leave: bool = False
+    """Whether its last life ended because somebody asked for it."""
     last_lines: tuple[str, ...] = ()
     """Of its log, up to the last end that was a crash."""
 
@@ -163,13 +167,15 @@ def notified(child: Child, lines: Mapping[str, str], now_s: float) -> None:
 
 def ended(child: Child, code: int, now_s: float, last_lines: tuple[str, ...] = ()) -> None:
     """A child's process has ended; what it has logged last."""
-    young = not child.was_ready or now_s - child.since_s < STABLE_S
+    ready = child.state is State.READY
+    young = not ready or now_s - child.since_s < STABLE_S
     child.pid = 0
     child.last_code = code
+    child.told_to_leave = ready and code == TOLD_TO_LEAVE
     if child.state is State.LEAVING:
         child.state = State.GONE
         return
-    if code == TOLD_TO_LEAVE:
+    if child.told_to_leave:
         child.state, child.since_s, child.backoff_s = State.BACKOFF, now_s, FIRST_BACKOFF_S
         return
     child.last_lines = last_lines
@@ -185,7 +191,7 @@ def crashed(child: Child, now_s: float) -> bool:
     """Whether its last life ended in a crash, and that is news: it is not back, or back for less
     than a minute."""
     back = child.state is State.READY and now_s - child.since_s >= NEWS_S
-    ended_by_itself = child.last_code not in {None, TOLD_TO_LEAVE}
+    ended_by_itself = child.last_code is not None and not child.told_to_leave
     return ended_by_itself and not back and child.state not in {State.LEAVING, State.GONE}
 
 

@@ -184,6 +184,22 @@ def test_one_that_was_told_to_leave_is_started_again_and_nobody_is_warned(
     assert "last_lines" not in play.figures("shard-0")
 
 
+def test_one_that_leaves_before_it_is_ready_was_not_told_to_and_is_warned_of(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    play.turn()
+    with caplog.at_level(logging.INFO, "hub"):
+        for _ in range(FAILED_AFTER):
+            play.turn(30)
+            play.children.end("router", 0)
+            left = play.turn()
+    assert "was told to leave" not in caplog.text
+    assert "router ended with code 0; again in 0.1 s" in caplog.text
+    assert "router has failed: it ended with code 0, for the 5. time in a row" in caplog.text
+    assert left
+    assert play.hub._code == 1
+
+
 def test_a_crash_is_told_with_the_last_lines_of_its_log(play: Play) -> None:
     play.bring_up()
     assert "last_lines" not in play.figures("shard-0")

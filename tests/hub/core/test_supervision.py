@@ -256,13 +256,34 @@ def test_rule_2_one_that_was_told_to_leave_is_back_at_once_and_has_not_died_youn
     die_young(child, 1.0)
     die_young(child, 2.0)
     for number in range(2 * FAILED_AFTER):
-        supervision.started(child, 7, 3.0 + number)
+        bring_up(child, 3.0 + number)
         supervision.ended(child, 0, 3.5 + number)
         assert (child.state, child.backoff_s) == (State.BACKOFF, FIRST_BACKOFF_S)
         assert child.young_deaths == 2
         assert plan([child], 3.5 + number) == []
         assert names(plan([child], 3.51 + number + FIRST_BACKOFF_S)) == [("start", "shard-0")]
     assert die_young(child, 50.0) == 4 * FIRST_BACKOFF_S, "the back-off goes on where it was"
+
+
+@pytest.mark.parametrize("lived_s", [0.1, STABLE_S + 1], ids=["at once", "after a while"])
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize("ready_once", [False, True])
+def test_rule_2_one_that_ends_before_it_is_ready_has_died_young_whatever_its_code(
+    code: int, ready_once: bool, lived_s: float
+) -> None:
+    """It would be started again for ever, and nobody would be told."""
+    child = Child("shard-0", 2)
+    if ready_once:
+        supervision.ended(bring_up(child, 0.0), 0, 100.0)
+    now_s = 200.0
+    for number in range(1, FAILED_AFTER + 1):
+        supervision.started(child, 7, now_s)
+        supervision.ended(child, code, now_s + lived_s, ("no",))
+        assert (child.young_deaths, child.last_lines) == (number, ("no",))
+        assert supervision.crashed(child, now_s + lived_s)
+        now_s += 100.0
+    assert child.state is State.FAILED
+    assert supervision.hopeless([child]) is (None if ready_once else child)
 
 
 def test_a_crash_is_news_until_the_process_is_back_for_a_minute() -> None:
