@@ -1,8 +1,10 @@
 """What children write to stderr: passed on as it is, and the last lines of each kept.
 
 1. Each life of a child has a pipe of its own, which is read until nobody can write to it any more.
-2. Lines are passed on whole and in their order, byte for byte.
-3. No child waits for a supervisor that stands still: its pipe holds 1 MiB.
+2. Lines are passed on whole and in their order, byte for byte: whoever has begun one ends it before
+   another has its turn. Only one of 64 KiB and more may be parted.
+3. A child waits when its pipe is full, and not before: that holds 1 MiB, or what the kernel gives
+   this user, while the supervisor stands still or nobody reads what it passes on.
 4. The supervisor waits for nobody who does not read: what cannot be passed on stays in the pipes.
 """
 
@@ -36,6 +38,7 @@ class Stderr:
         self._out = out
         self._loop = asyncio.get_running_loop()
         self._pipes: dict[_Pipe, None] = {}  # in the order of their lives
+        self._midway: _Pipe | None = None  # a line of it has gone on in part
         self._last: defaultdict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=_LINES))
 
     def __repr__(self) -> str:
@@ -57,12 +60,13 @@ class Stderr:
         pipes = [pipe for pipe in self._pipes if pipe.name == name]
         for pipe in pipes:
             self._drain(pipe)
+            self._go_on(pipe)
         lines = [*self._last[name], *(pipe.line for pipe in pipes if pipe.line)]
         return tuple(shown(line.decode(errors="replace")) for line in lines[-_LINES:])
 
     def close(self) -> None:
         """Pass on what is there yet, and read no more."""
-        for pipe in list(self._pipes):
+        for pipe in sorted(self._pipes, key=lambda pipe: pipe is not self._midway):
             self._drain(pipe)
             pipe.open = False
             self._pass_on(pipe)
@@ -75,7 +79,9 @@ class Stderr:
 
     def _go_on(self, pipe: _Pipe) -> None:
         """Pass on what has been read; read more only when that has gone."""
-        pipe.again = None
+        if pipe.again is not None:
+            pipe.again.cancel()
+            pipe.again = None
         if self._pass_on(pipe):
             self._loop.remove_reader(pipe.fd)
             pipe.again = self._loop.call_later(_AGAIN_S, self._go_on, pipe)
@@ -110,17 +116,23 @@ class Stderr:
 
     def _pass_on(self, pipe: _Pipe) -> bool:
         """Pass on whole lines, and the last one as it is; whether some are left."""
+        if self._midway not in {None, pipe}:
+            return bool(pipe.held)
         held = pipe.held
         may_wait = pipe.open and len(held) < _READ_BYTES
         end = held.rfind(b"\n") + 1 if may_wait else len(held)
+        if not end:  # the rest of a line that was parted
+            self._midway = None
         try:
             while end and select.select([], [self._out], [], 0)[1]:
                 sent = os.write(self._out, held[: min(end, _WRITE_BYTES)])
-                del held[:sent]
                 end -= sent
+                self._midway = pipe if end and held[sent - 1 : sent] != b"\n" else None
+                del held[:sent]
         except BlockingIOError:
             return True
         except (OSError, ValueError):  # nobody reads it any more
+            self._midway = None
             held.clear()
             return False
         return bool(end)

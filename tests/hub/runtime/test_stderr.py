@@ -1,4 +1,4 @@
-"""What children write: passed on byte for byte, kept by its last lines, and nobody waits."""
+"""What children write: passed on byte for byte, kept by its last lines, in bounds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,113 @@ def test_rule_2_lines_of_two_are_never_mixed() -> None:
     live(play)
 
 
+def bytes_of(fd: int, size: int) -> None:
+    """Let a pipe hold so much and no more."""
+    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+
+
+async def read_slowly(room: Room, size: int) -> bytes:
+    """A page at a time, with turns of the loop between."""
+    async with asyncio.timeout(WITHIN_S):
+        while len(room.came) < size:
+            await asyncio.sleep(0.002)
+            with suppress(BlockingIOError):
+                room.came += os.read(room.fd, 4096)
+    return room.came
+
+
+def test_rule_2_a_line_that_has_gone_on_in_part_is_ended_before_another_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def play(room: Room) -> None:
+        bytes_of(room.far, 4096)
+        one, two = room.stderr.open("one"), room.stderr.open("two")
+        begun, other = room.stderr._pipes
+        monkeypatch.setattr(module, "_AGAIN_S", 3600.0)
+        os.write(one, b"1" * 6000 + b"\n")
+        await room.until(lambda: begun.again)
+        monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+        os.write(two, b"2\n")
+        await room.until(lambda: other.again)
+        assert room.read() == b"1" * 4096, "there is room again"
+        tried = other.again
+        await room.until(lambda: other.again is not tried)
+        assert room.read() == b"1" * 4096, "it is not his turn"
+        room.stderr._go_on(begun)
+        await room.until(lambda: room.read() == b"1" * 6000 + b"\n2\n")
+        os.close(one)
+        os.close(two)
+
+    live(play)
+
+
+def test_rule_2_lines_of_many_stay_whole_and_in_order_when_they_are_read_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+    said = {
+        name: [name.encode() * size + b"%d\n" % size for size in (5000, 1, 9000, 3000, 2, 7000)]
+        for name in "abc"
+    }
+
+    async def play(room: Room) -> None:
+        bytes_of(room.far, 4096)
+        fars = {name: room.stderr.open(name) for name in said}
+        for turn in zip(*said.values(), strict=True):
+            for name, line in zip(said, turn, strict=True):
+                os.write(fars[name], line)
+            await asyncio.sleep(0.002)
+        came = await read_slowly(room, sum(len(b"".join(lines)) for lines in said.values()))
+        for far in fars.values():
+            os.close(far)
+        whole = came.splitlines(keepends=True)
+        for name, lines in said.items():
+            assert [line for line in whole if line.startswith(name.encode())] == lines
+
+    live(play)
+
+
+def test_rule_2_who_never_ends_a_line_or_is_gone_in_the_middle_keeps_nobody_from_his_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+
+    async def play(room: Room) -> None:
+        bytes_of(room.far, 4096)
+        one, two, three = (room.stderr.open(name) for name in ("one", "two", "three"))
+        size = module._READ_BYTES
+        os.write(one, b"x" * size)
+        os.write(two, b"y" * 9000)
+        os.close(two)
+        await room.until(lambda: any(pipe.again for pipe in room.stderr._pipes))
+        os.write(three, b"heard\n")
+        async with asyncio.timeout(WITHIN_S):
+            while b"heard\n" not in room.came:
+                await read_slowly(room, len(room.came) + 1)
+        os.write(one, b"\n")
+        assert (await read_slowly(room, size + 1 + 9000 + 6)).count(b"x") == size
+        os.close(one)
+        os.close(three)
+
+    live(play)
+
+
+def test_at_the_end_the_line_that_was_begun_goes_first() -> None:
+    async def play(room: Room) -> None:
+        bytes_of(room.far, 8192)
+        first, begun = room.stderr.open("first"), room.stderr.open("begun")
+        os.write(begun, b"b" * 10_000 + b"\n")
+        await room.until(lambda: room.stderr._midway)
+        os.write(first, b"first\n")
+        assert room.read() == b"b" * 8192
+        room.stderr.close()
+        assert room.read() == b"b" * 10_000 + b"\nfirst\n"
+        os.close(first)
+        os.close(begun)
+
+    live(play)
+
+
 def test_a_line_that_never_ends_is_passed_on_all_the_same() -> None:
     async def play(room: Room) -> None:
         far = room.stderr.open("one")
@@ -115,6 +223,44 @@ def test_the_last_lines_are_kept_up_to_this_moment_in_all_lives_and_in_bounds() 
         assert room.stderr.last_lines("shard-0")[-2:] == ("  no end", "of the next life")
         assert room.stderr.last_lines("shard-1") == ()
         os.close(again)
+
+    live(play)
+
+
+def test_what_was_looked_at_for_the_last_lines_is_passed_on_whoever_holds_the_pipe() -> None:
+    """A grandchild may hold it for long, and write nothing."""
+
+    async def play(room: Room) -> None:
+        far = room.stderr.open("feed")
+        os.write(far, b"it broke\n")
+        assert room.stderr.last_lines("feed") == ("it broke",)
+        await room.until(lambda: room.read() == b"it broke\n")
+        os.close(far)
+
+    live(play)
+
+
+def test_asking_for_the_last_lines_while_nobody_reads_loses_and_repeats_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_AGAIN_S", 0.001)
+
+    async def play(room: Room) -> None:
+        bytes_of(room.far, 4096)
+        far = room.stderr.open("one")
+        said = b"".join(b"%06d\n" % number for number in range(5000))
+        for start in range(0, len(said), 7000):
+            os.write(far, said[start : start + 7000])
+            room.stderr.last_lines("one")
+            await asyncio.sleep(0)
+        os.close(far)
+        (pipe,) = room.stderr._pipes
+        again = pipe.again
+        assert room.stderr.last_lines("one")[-1] == "004999"
+        assert again is not None
+        assert again.cancelled(), "it is tried again once, not twice"
+        assert await read_slowly(room, len(said)) == said
+        await room.until(lambda: not room.stderr._pipes)
 
     live(play)
 
