@@ -137,7 +137,10 @@ class Role:
             raise self._failure
 
     async def _part(self) -> None:
-        await self.see_off()
+        try:
+            await self.see_off()
+        except Exception as error:  # noqa: BLE001  # told at the end: the router hears a goodbye
+            self.fail(error)
         for task in list(self._tasks):
             task.cancel()
         await self.drain()

@@ -138,6 +138,27 @@ def test_rule_4_what_runs_in_the_background_goes_on_while_those_who_are_served_a
     asyncio.run(main())
 
 
+def test_a_seeing_off_that_breaks_is_told_and_the_process_drains_all_the_same(
+    directory: Path,
+) -> None:
+    """Without a goodbye the router goes on sending until it misses the heartbeats."""
+
+    class Breaks(Example):
+        async def see_off(self) -> None:
+            raise ZeroDivisionError("nobody meant this")
+
+    async def main() -> None:
+        async def work(role: Example) -> None:
+            role.stop()
+
+        role = Breaks(directory, work)
+        with pytest.raises(ZeroDivisionError, match="nobody meant this"):
+            await lived(role)
+        assert role.happened == ["start", "drain"]
+
+    asyncio.run(main())
+
+
 def test_systemd_is_told_how_long_it_may_take_to_leave(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
