@@ -37,6 +37,7 @@ _INGEST_QUEUE = 1000
 _TICK_S = 0.25
 _CALM_TICK_S = 1.0
 _GRACE_S = 10.0
+_EMPTY_S = 0.01
 _LARGEST_BATCH = 2000
 _MOST_NAMED = 5
 _MOST_RELEASED = 500
@@ -87,8 +88,16 @@ class FeedHost(Role):
     async def drain(self) -> None:
         """Leave the source, then the hub."""
         await self._feed.stop()
+        await self._empty()
         await self._control.stop()
         self._ingest.close()
+
+    async def _empty(self) -> None:
+        """Send what was kept for a router without room: there is no later tick to make up for it.
+        A router that takes nothing is waited for no longer than a part of the time to leave."""
+        until_s = time.monotonic() + self.settings.hub.stop_s / 10
+        while not self._ingest.retry() and time.monotonic() < until_s:  # noqa: ASYNC110  # no event
+            await asyncio.sleep(_EMPTY_S)
 
     def _offer(self) -> Offer:
         feed = self._feed

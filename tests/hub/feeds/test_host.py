@@ -56,6 +56,9 @@ class Link:
     def send(self, message: Message) -> None:
         self.sent.append(codec.decode(codec.encode(message)))
 
+    async def stop(self) -> None:
+        self.send({"t": "bye"})
+
 
 class Ingest:
     """A way to the router that has room, or not."""
@@ -65,9 +68,11 @@ class Ingest:
     def __init__(self) -> None:
         self.sent: list[list[bytes]] = []
         self.room = True
+        self.closed = False
         self.turned: Callable[[], None] = lambda: None
 
     def send(self, parts: Sequence[bytes]) -> bool:
+        assert not self.closed
         if self.room:
             assert parts[0] == stream.TICKS, "their JSON is checked"
             self.sent.append(codec.unpack(parts[1]))
@@ -77,7 +82,7 @@ class Ingest:
         """Nobody writes past it."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        self.closed = True
 
 
 @pytest.fixture
@@ -91,9 +96,10 @@ def directory() -> Iterator[Path]:
 class Bench:
     """A host with everything around it by hand."""
 
-    def __init__(self, directory: Path, linger_s: float = 0.05) -> None:
+    def __init__(self, directory: Path, linger_s: float = 0.05, stop_s: float = 10.0) -> None:
         settings = Settings(
-            hub=Hub(runtime_dir=str(directory), feeds=["sim"]), upstream=Upstream(linger_s=linger_s)
+            hub=Hub(runtime_dir=str(directory), feeds=["sim"], stop_s=stop_s),
+            upstream=Upstream(linger_s=linger_s),
         )
         self.host = FeedHost("feed-sim", settings)
         self.feed, self.link, self.ingest = Feed(), Link(), Ingest()
@@ -393,6 +399,34 @@ def test_of_ticks_the_router_takes_none_of_the_newest_are_kept_for_it(bench: Ben
     bench.ingest.room = True
     newest = [b"NSE_B_LTP", b"{}", b"NSE_A_LTP", b'{"n": 3}']
     tended(bench, lambda: bench.ingest.sent == [newest])  # without another tick
+
+
+def test_the_newest_that_were_kept_are_sent_before_a_host_says_goodbye(bench: Bench) -> None:
+    """No later tick makes up for them."""
+    bench.ingest.room = False
+    bench.host.publish([b"NSE_A_LTP", b'{"n": 1}', b"NSE_A_LTP", b'{"n": 2}'])
+
+    async def main() -> None:
+        leaving = asyncio.create_task(bench.host.drain())
+        await asyncio.sleep(0.05)
+        assert not leaving.done()
+        assert bench.link.sent == []
+        bench.ingest.room = True
+        await asyncio.wait_for(leaving, 20)
+
+    asyncio.run(main())
+    assert bench.ingest.sent == [[b"NSE_A_LTP", b'{"n": 2}']]
+    assert bench.ingest.closed
+    assert bench.link.sent == [{"t": "bye"}]
+
+
+def test_a_host_says_goodbye_though_the_router_takes_nothing(directory: Path) -> None:
+    bench = Bench(directory, stop_s=0.1)
+    bench.ingest.room = False
+    bench.host.publish([b"NSE_A_LTP", b"{}"])
+    asyncio.run(asyncio.wait_for(bench.host.drain(), 20))
+    assert bench.link.sent == [{"t": "bye"}]
+    assert bench.ingest.closed
 
 
 def test_the_json_of_a_feed_is_checked_where_it_runs(
