@@ -52,14 +52,15 @@ class FeedState(Enum):
 
 class FeedHealth(NamedTuple):
     """A feed's own figures: `subscribed` keys upstream, ticks published since start, and a
-    sentence when something is wrong; ticks lost on the way that the feed's host does not see. Where
-    there are logins, also the topics asked of brokers, the connections to them, and the broker of
-    each login that is up."""
+    sentence when something is wrong; ticks that were conflated and order updates that were dropped
+    on the way, where the feed's host does not see it. Where there are logins, also the topics asked
+    of brokers, the connections to them, and the broker of each login that is up."""
 
     state: FeedState
     subscribed: int
     ticks: int
     problem: str = ""
+    conflated: int = 0
     dropped: int = 0
     topics: int = 0
     connections: int = 0

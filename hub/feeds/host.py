@@ -287,7 +287,7 @@ class FeedHost(Role):
         return self.common_figures() | {
             "out": health.ticks,
             "dropped": health.dropped,
-            "conflated": self._ingest.conflated,
+            "conflated": self._ingest.conflated + health.conflated,
             "malformed": self._malformed,
             "symbols": health.subscribed,
             "feed_state": health.state.value,

@@ -13,6 +13,7 @@ import asyncio
 import itertools
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ _BEARABLE_S = 1.0
 """When the next worker comes later than that, nobody waits for it."""
 _PROBLEMS = 3
 """So many are told at once."""
+_COUNTED = ("ticks", "conflated", "dropped")
 _STEADY_S = 10.0
 """A worker that lived so long begins with the first pause again."""
 
@@ -81,8 +83,7 @@ class OpenAlgoFeed:
         self._missing = ""
         self._stopping = False
         self._health: dict[str, Any] = {}
-        self._ticks_before = 0
-        self._dropped_before = 0
+        self._before: Counter[str] = Counter()  # of the workers that have ended
         self._hanging: set[str] = set()
         self._seldom = Seldom()
         self._clock = Awake()
@@ -130,9 +131,10 @@ class OpenAlgoFeed:
         return FeedHealth(
             state,
             len(self._book),
-            self._ticks_before + self._health.get("ticks", 0),
+            self._counted("ticks"),
             self._problem(),
-            dropped=self._dropped_before + self._health.get("dropped", 0),
+            conflated=self._counted("conflated"),
+            dropped=self._counted("dropped"),
             topics=self._book.topics,
             connections=sum(row["connections"] for row in rows),
             brokers=tuple(up),
@@ -208,8 +210,7 @@ class OpenAlgoFeed:
 
     def _close(self) -> None:
         self._pid, self._ready = 0, False
-        self._ticks_before += self._health.get("ticks", 0)
-        self._dropped_before += self._health.get("dropped", 0)
+        self._before = Counter({name: self._counted(name) for name in _COUNTED})
         self._health, self._hanging = {}, set()
         if self._control is not None:
             self._pump.close()
@@ -267,6 +268,10 @@ class OpenAlgoFeed:
     def _now_s(self) -> float:
         """The time this process was awake: nobody is late for what fell due in a pause of it."""
         return self._clock.look(time.monotonic())
+
+    def _counted(self, name: str) -> int:
+        """What workers have counted since this feed began."""
+        return self._before[name] + int(self._health.get(name, 0))
 
     def _connecting(self) -> bool:
         return not self._ready or any(

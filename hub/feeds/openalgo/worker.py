@@ -7,7 +7,9 @@
    package made here, so that their names meet none of the checkout's.
 2. This thread has all the sockets and makes no call to an adapter: nothing there holds it up.
 3. A command is a map with its type `t`; one that makes no sense is logged and changes nothing.
-4. stdin is a leash: when it ends, the parent is gone, and so is this process soon after.
+4. Of what the router has no room for the newest tick of each topic waits: the last that was
+   published is the last that is sent.
+5. stdin is a leash: when it ends, the parent is gone, and so is this process soon after.
 
 The checkout's .env is the parent's matter: its values come as environment variables.
 
@@ -17,7 +19,7 @@ key, modes, depth, exchange, symbol), `unsubscribe_all` (account), `invalidate` 
 `stop`.
 Answers: `ready` (version), `account` (account, state up | failed | down, code, error), `results`
 (account, results: rows of key, modes, error, depth), once a second `health` (accounts, ticks,
-dropped, private, broken).
+conflated, dropped, private, broken).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,7 @@ if not __package__:  # run by path
 
 from . import worker_checkout as checkout  # needs the package above
 from .worker_account import Account
+from .worker_newest import Newest, Pair
 from .worker_publisher import Door
 from .worker_secrets import SECRETS, Discreet
 from .worker_wants import Want
@@ -76,6 +80,7 @@ class Worker:
         self._ingest.setsockopt(zmq.LINGER, 0)
         self._ingest.connect(ingest)
         self._door = Door()
+        self._late = Newest()  # there was no room for it
         self._accounts: dict[str, Account] = {}
         self._poller = zmq.Poller()
         self._poller.register(self._control, zmq.POLLIN)
@@ -95,7 +100,8 @@ class Worker:
         }
 
     def __repr__(self) -> str:
-        return f"<Worker {len(self._accounts)} accounts, {self._ticks} ticks, {self._door!r}>"
+        accounts = f"{len(self._accounts)} accounts"
+        return f"<Worker {accounts}, {self._ticks} ticks, {self._late!r}, {self._door!r}>"
 
     def run(self) -> None:
         """Until it is stopped, or the leash ends; then the adapters' last moments."""
@@ -159,19 +165,29 @@ class Worker:
             self._send(message)
 
     def _pass_on(self) -> None:
-        """Send the ticks there are, in batches; what the router has no room for is dropped."""
-        ticks = self._door.ticks
-        pending = len(ticks)
-        while pending > 0:
-            count = min(pending, BATCH_TICKS)
-            pending -= count
-            batch = [part for _ in range(count) for part in ticks.popleft()]
-            try:
-                self._ingest.send(self._packer.pack(batch), zmq.NOBLOCK)
-            except zmq.Again:
-                self._door.count("dropped", n=count)
-            else:
-                self._ticks += count
+        """Send the ticks there are, in batches. What the router has no room for waits, and is sent
+        as soon as there is some."""
+        ticks = self._door.take()
+        at = 0
+        while not self._late and self._sent(ticks[at : at + BATCH_TICKS]):
+            at += BATCH_TICKS
+        for topic, text in ticks[at:]:
+            if cost := self._late.put(topic, text):
+                self._door.count(cost)
+        while self._sent(late := self._late.first(BATCH_TICKS)):
+            self._late.sent(late)
+        self._poller.register(self._ingest, zmq.POLLOUT if self._late else 0)
+
+    def _sent(self, ticks: list[Pair]) -> bool:
+        """Send a batch, if there is one and room for it; whether it was sent."""
+        if not ticks:
+            return False
+        try:
+            self._ingest.send(self._packer.pack([*chain(*ticks)]), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        self._ticks += len(ticks)
+        return True
 
     def _send(self, message: dict[str, Any]) -> None:
         self._control.send(self._packer.pack(message), zmq.NOBLOCK)  # has no bound: see above
@@ -183,7 +199,7 @@ class Worker:
             "t": "health",
             "accounts": {name: one.health(now) for name, one in self._accounts.items()},
             "ticks": self._ticks,
-            **{name: counts[name] for name in ("dropped", "private", "broken")},
+            **{name: counts[name] for name in ("conflated", "dropped", "private", "broken")},
         }
 
     def _account(self, message: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 1. What an adapter publishes is turned into bytes in the adapter's thread and never raises there.
 2. The I/O thread is woken only when it sleeps.
-3. What it has not fetched yet is bounded: beyond that, ticks are dropped and counted.
+3. What it has not fetched yet is bounded: beyond that the newest tick of each topic is kept.
 
 Runs in the checkout's interpreter: see `worker.py` for what may be imported.
 """
@@ -20,8 +20,10 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
+from .worker_newest import ORDERS, Newest, Pair
+
 PENDING_TICKS = 200_000
-"""Ticks that may wait for the I/O thread."""
+"""Ticks that may wait for the I/O thread as they came."""
 _COMPLAINT_S = 60.0
 _log = logging.getLogger("shardhub.openalgo")
 
@@ -29,12 +31,13 @@ _log = logging.getLogger("shardhub.openalgo")
 class Door:
     """What waits for the I/O thread: ticks for the router, reports for the parent.
 
-    `counts` has what was not passed on: `dropped` for want of room, `private` topics, `broken`
-    ticks that are no JSON.
+    `counts` has what was not passed on: for want of room ticks that were `conflated` and order
+    updates that were `dropped`; `private` topics; `broken` ticks that are no JSON.
     """
 
     def __init__(self) -> None:
-        self.ticks: deque[tuple[bytes, bytes]] = deque()
+        self.ticks: list[Pair] = []
+        self._late = Newest()  # what came when so many ticks waited
         self.reports: deque[dict[str, Any]] = deque()
         self.counts: Counter[str] = Counter()
         self._asleep = False
@@ -46,7 +49,8 @@ class Door:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
-        return f"<Door {len(self.ticks)} ticks, {len(self.reports)} reports; {counts or 'no loss'}>"
+        waiting = f"{len(self.ticks) + len(self._late)} ticks, {len(self.reports)} reports"
+        return f"<Door {waiting}; {counts or 'no loss'}>"
 
     def fileno(self) -> int:
         """What the I/O thread polls while it sleeps."""
@@ -54,11 +58,19 @@ class Door:
 
     def tick(self, topic: bytes, text: bytes) -> None:
         """Pass a tick on. From any thread."""
-        if len(self.ticks) >= PENDING_TICKS:
-            self.count("dropped")
-            return
-        self.ticks.append((topic, text))
+        with self._lock:
+            if len(self.ticks) < PENDING_TICKS:
+                self.ticks.append((topic, text))
+            elif cost := self._late.put(topic, text):
+                self.counts[cost] += 1
         self.knock()
+
+    def take(self) -> list[Pair]:
+        """The ticks there are, in their order; they wait no more. For the I/O thread."""
+        with self._lock:
+            ticks, late = self.ticks, self._late
+            self.ticks, self._late = [], Newest()
+        return ticks + late.first(len(late))
 
     def report(self, message: dict[str, Any]) -> None:
         """Pass a message to the parent on. From any thread."""
@@ -139,7 +151,7 @@ class Publisher:
         self.ticks += 1
         if topic.endswith((b"_positions", b"_margins")):
             self._door.count("private")
-        elif topic.endswith(b"_orders"):
+        elif topic.endswith(ORDERS):
             self._door.tick(topic, text)
         else:
             self._door.tick(self.prefix + topic, text)

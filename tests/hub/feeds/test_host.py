@@ -41,7 +41,9 @@ class Feed:
         self.told += wants
 
     def health(self) -> FeedHealth:
-        return FeedHealth(FeedState.CONNECTED, len(self.told), 12, "tired")
+        return FeedHealth(
+            FeedState.CONNECTED, len(self.told), 12, "tired", conflated=1000, dropped=7
+        )
 
     async def stop(self) -> None:
         """Leave."""
@@ -394,7 +396,7 @@ def test_of_ticks_the_router_takes_none_of_the_newest_are_kept_for_it(bench: Ben
     bench.ingest.room = False
     bench.host.publish([b"NSE_A_LTP", b'{"n": 1}', b"NSE_B_LTP", b"{}", b"NSE_A_LTP", b'{"n": 2}'])
     bench.host.publish([b"NSE_A_LTP", b'{"n": 3}'])
-    assert bench.host._figures()["conflated"] == 2
+    assert bench.host._figures()["conflated"] == 1002, "with those of the feed's own"
     assert bench.ingest.sent == []
     bench.ingest.room = True
     newest = [b"NSE_B_LTP", b"{}", b"NSE_A_LTP", b'{"n": 3}']
@@ -447,6 +449,7 @@ def test_its_heartbeat_shows_the_feeds_health(bench: Bench) -> None:
     assert (found["out"], found["feed_state"], found["problem"], found["limit"]) == (
         12, "connected", "tired", 3000,
     )  # fmt: skip
+    assert (found["conflated"], found["dropped"]) == (1000, 7)
 
 
 def keys_of(results: list[tuple[str, list[Result]]], *, error: bool) -> list[bytes]:

@@ -214,6 +214,35 @@ def test_a_worker_that_does_not_leave_is_killed(
     asyncio.run(main())
 
 
+def test_what_workers_count_is_added_up_over_their_lives(
+    checkout: Checkout, runtime_dir: Path, tmp_path: Path
+) -> None:
+    bench = Bench(checkout, runtime_dir, python(tmp_path, "exec sleep 60"))
+    feed = bench.feed
+
+    def said(ticks: int, conflated: int, dropped: int) -> None:
+        counts = {"ticks": ticks, "conflated": conflated, "dropped": dropped}
+        feed._take_health({"t": "health", "accounts": {}, **counts})
+
+    def counted() -> tuple[int, int, int]:
+        health = feed.health()
+        return (health.ticks, health.conflated, health.dropped)
+
+    async def main() -> None:
+        said(1, 2, 3)
+        assert counted() == (1, 2, 3)
+        feed._close()
+        assert counted() == (1, 2, 3)
+        said(10, 20, 30)
+        said(20, 30, 40)
+        assert counted() == (21, 32, 43)
+        feed._close()
+        feed._close()
+        assert counted() == (21, 32, 43)
+
+    asyncio.run(main())
+
+
 def test_what_the_worker_says_that_makes_no_sense_changes_nothing(
     checkout: Checkout, runtime_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

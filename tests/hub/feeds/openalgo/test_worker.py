@@ -27,6 +27,7 @@ def test_it_says_that_it_is_ready_first(checkout: Checkout) -> None:
         "t": "health",
         "accounts": {},
         "ticks": 0,
+        "conflated": 0,
         "dropped": 0,
         "private": 0,
         "broken": 0,
@@ -47,7 +48,7 @@ def test_ticks_come_as_the_bus_would_write_them(worker: Parent) -> None:
     raw = dict(worker.ticks)[b"NSE_M&M_QUOTE"]
     assert raw == json.dumps(json.loads(raw)).encode()
     health = worker.health(lambda message: message["ticks"] >= 2)
-    assert health["dropped"] == 0
+    assert health["conflated"] == health["dropped"] == 0
 
 
 def test_the_prefix_of_an_account_stands_before_its_topics(worker: Parent) -> None:
@@ -223,16 +224,82 @@ def test_a_batch_has_a_bound(inside: tuple[Worker, Path]) -> None:
     assert texts == [str(number).encode() for number in range(len(texts))]
 
 
-def test_what_the_router_has_no_room_for_is_dropped_and_counted(
-    inside: tuple[Worker, Path],
-) -> None:
+@pytest.fixture
+def full(inside: tuple[Worker, Path]) -> tuple[Worker, int]:
+    """A worker whose router takes nothing, and how many ticks of NSE_A_LTP it was handed."""
     worker, _ = inside  # nobody has bound the other end
-    for _ in range(1100):
-        worker._door.tick(b"NSE_A_LTP", b"{}")
+    for number in range(1100):
+        worker._door.tick(b"NSE_A_LTP", str(number).encode())
         worker._pass_on()
+    assert worker._late
+    return worker, 1100
+
+
+def delivered(worker: Worker) -> list[tuple[bytes, bytes]]:
+    """What a router gets that is there now, until the worker has nothing left."""
+    context = zmq.Context()
+    router = context.socket(zmq.PULL)
+    router.bind("ipc://ingest")
+    found: list[tuple[bytes, bytes]] = []
+    while worker._late or len(found) < worker._ticks:
+        if router.poll(20):
+            parts = codec.unpack(router.recv())
+            found += zip(parts[::2], parts[1::2], strict=True)
+        worker._turn(0.0)  # no tick comes any more
+    router.close(0)
+    context.term()
+    return found
+
+
+def test_rule_4_the_last_tick_of_each_topic_is_the_last_that_is_delivered(
+    full: tuple[Worker, int],
+) -> None:
+    worker, count = full
+    worker._door.tick(b"NSE_B_LTP", b"only")
+    for number in range(3):
+        worker._door.tick(b"NSE_A_LTP", b"last %d" % number)
+        worker._door.tick(b"broker_orders", b"order %d" % number)
+    worker._turn(0.0)
+    found = delivered(worker)
+    of_a = [text for topic, text in found if topic == b"NSE_A_LTP"]
+    assert of_a[-1] == b"last 2"
+    assert of_a[:-1] == [str(number).encode() for number in range(len(of_a) - 1)]
+    assert (b"NSE_B_LTP", b"only") in found
+    orders = [text for topic, text in found if topic == b"broker_orders"]
+    assert orders == [b"order 0", b"order 1", b"order 2"], "none takes the place of another"
     health = worker._health()
-    assert health["dropped"] > 0
-    assert health["ticks"] + health["dropped"] == 1100
+    assert health["conflated"] > 0
+    assert health["dropped"] == 0
+    assert health["ticks"] + health["conflated"] == count + 7
+    assert health["ticks"] == len(found)
+
+
+def test_rule_4_what_came_while_the_oldest_waited_is_not_sent_before_it(
+    full: tuple[Worker, int],
+) -> None:
+    worker, _ = full
+    worker._door.tick(b"NSE_B_LTP", b"1")
+    worker._turn(0.0)
+    late = worker._late.first(9)
+    assert [topic for topic, _ in late] == [b"NSE_A_LTP", b"NSE_B_LTP"]
+    worker._door.tick(b"NSE_B_LTP", b"2")
+    assert delivered(worker)[-2:] == [late[0], (b"NSE_B_LTP", b"2")]
+
+
+def test_it_is_woken_when_there_is_room_again_and_not_before(full: tuple[Worker, int]) -> None:
+    worker, _ = full
+    assert worker._ingest not in dict(worker._poller.poll(0))
+    context = zmq.Context()
+    router = context.socket(zmq.PULL)
+    router.bind("ipc://ingest")
+    while worker._ingest not in dict(worker._poller.poll(20)):
+        assert router.poll(20_000)
+        router.recv()
+    worker._turn(0.0)
+    assert not worker._late
+    assert worker._ingest not in dict(worker._poller.poll(0)), "there is always room: it would spin"
+    router.close(0)
+    context.term()
 
 
 def test_it_knows_the_modes_of_the_hub() -> None:

@@ -10,6 +10,8 @@ import pytest
 from hub.feeds.openalgo import worker_publisher as module
 from hub.feeds.openalgo.worker_publisher import Door, Publisher
 
+ORDERS = b"broker_orders"
+
 
 @pytest.fixture
 def door() -> Iterator[Door]:
@@ -65,13 +67,27 @@ def test_nobody_lies_down_while_something_waits(door: Door) -> None:
     assert door.lie_down()
 
 
-def test_what_waits_is_bounded(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rule_3_what_waits_is_bounded_and_the_newest_of_each_topic_is_kept(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PENDING_TICKS", 3)
     publisher = Publisher(door, b"")
-    for _ in range(5):
-        publisher.publish("NSE_A_LTP", {})
-    assert len(door.ticks) == 3
-    assert door.counts["dropped"] == 2
+    for number in range(5):
+        publisher.publish("NSE_A_LTP", {"n": number})
+        publisher.publish("NSE_B_LTP", {"n": number})
+        publisher.put(b"broker_orders", b"%d" % number)
+    assert not door.lie_down()
+    assert (len(door.ticks), len(door._late)) == (3, 6)
+    taken = door.take()
+    assert taken[:3] == [(b"NSE_A_LTP", b'{"n": 0}'), (b"NSE_B_LTP", b'{"n": 0}'), (ORDERS, b"0")]
+    assert taken[3:] == [
+        *((ORDERS, b"%d" % number) for number in range(1, 5)),
+        (b"NSE_A_LTP", b'{"n": 4}'), (b"NSE_B_LTP", b'{"n": 4}'),
+    ]  # fmt: skip
+    assert door.counts == {"conflated": 6}
+    assert door.take() == []
+    publisher.publish("NSE_A_LTP", {"n": 5})
+    assert door.take() == [(b"NSE_A_LTP", b'{"n": 5}')], "there is room again"
 
 
 def test_nothing_an_adapter_publishes_raises(door: Door) -> None:
