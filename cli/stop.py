@@ -29,7 +29,8 @@ def stop(*, config_file: Path | None, openalgo: Path | None, runtime_dir: Path |
     """Stop the hub that runs here, and wait until it is gone.
 
     Clients are told to connect again (close code 1012), one after another; what is pending is sent,
-    then the processes leave. A hub under systemd is stopped by `systemctl stop hub.target`.
+    then the processes leave. Under systemd type `systemctl stop hub.target` (or `hub.service`):
+    systemd would start it again.
     """
     directory = hub_dir(runtime_dir, config_file, openalgo)
     patience_s = patience(config_file, openalgo)
