@@ -45,8 +45,12 @@ class Scene(NamedTuple):
 
     def away(self, besides: Sequence[str] = ()) -> list[str]:
         """The shards, and others, that are not ready just now."""
-        names = [*(f"shard-{number}" for number in range(self.shards)), *besides]
+        names = [*self.shard_names(), *besides]
         return [name for name in names if not _serves(self.rows.get(name, {}))]
+
+    def shard_names(self) -> list[str]:
+        """All there should be."""
+        return [f"shard-{number}" for number in range(self.shards)]
 
 
 class Restarted(NamedTuple):
@@ -96,11 +100,7 @@ def restart(
     settings say is read anew under systemd only; under `hub start` processes keep the settings it
     was started with.
     """
-    if bool(names) == rolling:
-        raise click.UsageError(
-            "Name the processes to restart, as in `hub restart shard-2`, or type "
-            "`hub restart --rolling` for all shards."
-        )
+    _check(names, rolling=rolling)
     directory = hub_dir(runtime_dir, config_file, openalgo)
 
     def look() -> Scene:
@@ -108,7 +108,7 @@ def restart(
         rows = {str(row.get("name")): row for row in answer["processes"]}
         return Scene(int(answer["hub"].get("shards", 0)), rows)
 
-    left = _chosen(look() if names else _settled(look), names)
+    left = _chosen(_settled(look, names), names)
     leave_s = patience(config_file, openalgo)
     done: list[Restarted] = []
     while left:
@@ -123,22 +123,35 @@ def restart(
         click.echo(_as_json(done, None, []))
 
 
-def _settled(look: Callable[[], Scene]) -> Scene:
-    """The hub, as soon as all shards are ready; as it is after a while if they are not."""
+def _check(names: Sequence[str], *, rolling: bool) -> None:
+    """Raises UsageError for what no hub could do."""
+    if bool(names) == rolling:
+        raise click.UsageError(
+            "Name the processes to restart, as in `hub restart shard-2`, or type "
+            "`hub restart --rolling` for all shards."
+        )
+    if "supervisor" in names:
+        raise click.UsageError(
+            "The supervisor is restarted with all of the hub: type `hub stop`, then "
+            "`hub start`; under systemd `systemctl restart hub.service`."
+        )
+
+
+def _settled(look: Callable[[], Scene], names: Sequence[str]) -> Scene:
+    """The hub, as soon as what is to be restarted is ready: these, or all shards. As it is after a
+    while if that is not so: a new monitor has not heard of everybody yet."""
     deadline_s = time.monotonic() + _NEWS_S
-    while (scene := look()).away() and time.monotonic() < deadline_s:
+    while time.monotonic() < deadline_s:
+        scene = look()
+        if all(_serves(scene.rows.get(name, {})) for name in names or scene.shard_names()):
+            return scene
         time.sleep(_LOOK_S)
-    return scene
+    return look()
 
 
 def _chosen(scene: Scene, names: Sequence[str]) -> list[str]:
     """Which processes to restart; all shards when none is named. Raises UsageError, HubError."""
     for name in names:
-        if name == "supervisor":
-            raise click.UsageError(
-                "The supervisor is restarted with all of the hub: type `hub stop`, then "
-                "`hub start`; under systemd `systemctl restart hub.service`."
-            )
         if name not in scene.rows:
             there = ", ".join(other for other in scene.rows if other != "supervisor")
             raise click.UsageError(f"There is no process {name!r} here, only {there}.")
@@ -150,7 +163,7 @@ def _chosen(scene: Scene, names: Sequence[str]) -> list[str]:
             f"{', '.join(away)} not ready: with another one two would be away; nothing was "
             "restarted; see `hub status`"
         )
-    return [f"shard-{number}" for number in range(scene.shards)]
+    return scene.shard_names()
 
 
 def _restart(

@@ -32,6 +32,7 @@ class FakeHub:
         self.away: list[set[str]] = []
         self.errors: list[HubError] = []
         self.beat_age_s = 0.0
+        self.unheard: dict[str, int] = {}
 
     def _new(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(["sleep", "300"])
@@ -50,7 +51,7 @@ class FakeHub:
                 self.restarted.append(name)
         if self.errors:
             raise self.errors.pop(0)
-        rows = [self._row(name) for name in NAMES]
+        rows = [self._row(name) for name in NAMES if self._heard(name)]
         return {"hub": {"shards": len(SHARDS)}, "processes": rows}
 
     def _row(self, name: str) -> dict[str, Any]:
@@ -63,6 +64,11 @@ class FakeHub:
             "beat_age_s": self.beat_age_s,
         }  # fmt: skip
         return row | ({"clients": 3} if role == "shard" else {}) | self.more.get(name, {})
+
+    def _heard(self, name: str) -> bool:
+        """Whether the monitor has heard of it; it is asked so many times before that."""
+        self.unheard[name] = self.unheard.get(name, 0) - 1
+        return self.unheard[name] < 0
 
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self.processes.items()}
@@ -79,6 +85,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     fake = FakeHub()
     monkeypatch.setattr(restart, "ask_status", fake.ask)
     monkeypatch.setattr(restart, "_LOOK_S", 0.01)
+    monkeypatch.setattr(restart, "_NEWS_S", 0.3)
     yield fake
     fake.close()
 
@@ -119,6 +126,15 @@ def test_named_ones_are_restarted_in_their_order_and_each_once(fake: FakeHub, ag
     again("shard-2", "router", "feed-bus", "router")
     assert fake.restarted == ["shard-2", "router", "feed-bus"]
     assert max(len(away) for away in fake.away) == 1
+
+
+def test_one_of_which_the_monitor_has_not_heard_yet_is_waited_for(
+    fake: FakeHub, again: Any
+) -> None:
+    """A monitor that was new said of a hub that ran that there was no router."""
+    fake.unheard["router"] = 3
+    again("router")
+    assert fake.restarted == ["router"]
 
 
 def test_while_the_monitor_is_away_it_is_asked_until_it_is_back(
