@@ -202,7 +202,7 @@ class Router(Role):
             if not pipe.send_ticks(kind, batches) and pipe.open:
                 self._tend_soon()
                 self._seldom.warning(
-                    f"shard-{shard}", "shard-%d does not keep up; its ticks are conflated", shard
+                    f"shard-{shard}", "shard-%d takes no more now; its ticks are conflated", shard
                 )
 
     def _send_surely(self, sends: Iterable[Send]) -> None:
