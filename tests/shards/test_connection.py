@@ -7,7 +7,7 @@ import contextlib
 import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -35,6 +35,7 @@ from tests.shards.house import (
 from tests.shards.kit import instruments, remains, subscription, tick
 
 KEYS = instruments(0, 1, 20)
+AUTH = b'{"action": "auth", "api_key": "alice"}'
 PING_1 = b'{"action": "ping", "_pingId": 1}'
 
 
@@ -43,12 +44,27 @@ def uv(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+async def ask(raw: Raw, request: bytes) -> Any:
+    """What comes next when this is asked."""
+    raw.send(TEXT, request)
+    return json.loads((await raw.receive())[1])
+
+
 async def subscribed(raw: Raw, mode: int = 2) -> None:
     """Authenticate and hold all keys."""
-    raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+    raw.send(TEXT, AUTH)
     raw.send(TEXT, json.dumps(subscription(mode, *KEYS)).encode())
     for kind in ("auth", "subscribe"):
         assert json.loads((await raw.receive())[1])["type"] == kind
+
+
+@contextlib.asynccontextmanager
+async def slow_reader(**limits: int) -> AsyncIterator[tuple[House, Raw]]:
+    """A house, and a client that holds all keys and soon is behind when it does not read."""
+    async with house(websocket={"outbox_bytes": 8192} | limits) as one:
+        raw = await one.raw(receive_bytes=4096)
+        await subscribed(raw)
+        yield one, raw
 
 
 def offer(one: House, value: int, size: int = 0) -> None:
@@ -307,7 +323,7 @@ def test_gone_in_the_middle_of_authentication_leaves_nothing(abrupt: bool, uv: b
         async with house() as one:
             one.may_answer.clear()
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            raw.send(TEXT, AUTH)
             raw.send(TEXT, json.dumps(subscription(1, *KEYS)).encode())
             await until(lambda: one.connection()._work)
             if abrupt:
@@ -325,7 +341,7 @@ def test_more_requests_than_may_wait_are_answered_in_order(uv: bool) -> None:
         async with house(websocket={"max_requests": 16}) as one:
             one.may_answer.clear()
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            raw.send(TEXT, AUTH)
             for number in range(3000):
                 raw.send(TEXT, b'{"action": "ping", "_pingId": %d}' % number)
             await until(lambda: "requests" in one.connection()._reasons)
@@ -405,8 +421,7 @@ def test_a_ping_without_a_pong_closes_with_1011(uv: bool) -> None:
     async def main() -> None:
         async with house() as one:
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
-            await raw.receive()
+            await ask(raw, AUTH)
             connection, now_s = one.connection(), one.gateway.now_s()
             assert connection.due_s > now_s
             connection.tend(now_s + 21)
@@ -498,8 +513,7 @@ def test_others_have_their_turn_while_one_says_much(
     async def main() -> None:
         async with house() as one:
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
-            await raw.receive()
+            await ask(raw, AUTH)
             raw.writer.write(frame(PING, b"") * 5000)
             for _ in range(5000):
                 assert await raw.receive() == (PONG, b"")
@@ -516,7 +530,7 @@ def test_a_thousand_subscribes_right_behind_an_authenticate_are_not_held_back(uv
     async def main() -> None:
         async with house() as one:
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            raw.send(TEXT, AUTH)
             for number in range(1000):
                 raw.send(
                     TEXT, b'{"action": "subscribe", "symbol": "S%d", "exchange": "NSE"}' % number
@@ -539,7 +553,7 @@ def test_who_waits_for_its_key_to_be_checked_is_no_flood(
         async with house() as one:
             one.may_answer.clear()
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            raw.send(TEXT, AUTH)
             for _ in range(200):
                 raw.send(TEXT, PING_1)
             loop, door = asyncio.get_running_loop(), one.connection()
@@ -560,8 +574,7 @@ def test_a_message_in_fragments_without_end_is_closed_with_1008(uv: bool) -> Non
     async def main() -> None:
         async with house() as one:
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
-            await raw.receive()
+            await ask(raw, AUTH)
             assert one.gateway.guests.figures(0)["fragments"] == 0
             raw.send(TEXT, b"", fin=False)
             for _ in range(1022):
@@ -582,8 +595,7 @@ def test_a_client_that_is_not_read_is_not_blamed_for_its_pong(uv: bool) -> None:
     async def main() -> None:
         async with house() as one:
             raw = await one.raw()
-            raw.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
-            await raw.receive()
+            await ask(raw, AUTH)
             door, now_s = one.connection(), one.gateway.now_s()
             door.tend(now_s + 21)
             assert (await raw.receive())[0] == PING
@@ -684,9 +696,7 @@ def test_who_has_authenticated_is_no_stranger_any_more(uv: bool) -> None:
 
 def test_it_falls_behind_is_conflated_and_ends_with_the_newest_values(uv: bool) -> None:
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
+        async with slow_reader() as (one, raw):
             last = await fall_behind(one)
             for _ in range(50):
                 last += 1
@@ -701,8 +711,7 @@ def test_it_falls_behind_is_conflated_and_ends_with_the_newest_values(uv: bool) 
             assert one.gateway.behind() == 0
             offer(one, last + 1)
             assert set((await self_check(raw, last + 1)).values()) == {last + 1}
-            raw.send(TEXT, PING_1)
-            assert json.loads((await raw.receive())[1])["type"] == "pong"
+            assert (await ask(raw, PING_1))["type"] == "pong"
             await raw.close()
 
     live(main, uv=uv)
@@ -721,9 +730,7 @@ async def self_check(raw: Raw, last: int) -> dict[str, int]:
 
 def test_one_that_does_not_read_does_not_hold_up_the_others(uv: bool) -> None:
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            slow = await one.raw(receive_bytes=4096)
-            await subscribed(slow)
+        async with slow_reader() as (one, slow):
             last = await fall_behind(one)
             quick = await one.raw()
             await subscribed(quick)
@@ -745,9 +752,7 @@ def test_one_that_makes_no_progress_is_closed_and_counted(
     monkeypatch.setattr(module, "_CLOSE_S", 0.1)
 
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
+        async with slow_reader() as (one, raw):
             await fall_behind(one)
             connection, now_s = one.connection(), one.gateway.now_s()
             assert connection.due_s <= now_s, "it is looked at at once"
@@ -768,12 +773,8 @@ def test_order_updates_nobody_reads_end_in_a_close_though_more_come(
     monkeypatch.setattr(module, "_CLOSE_S", 0.2)
 
     async def main() -> None:
-        limits = {"outbox_bytes": 8192, "max_order_updates": 3}
-        async with house(websocket=limits) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
-            raw.send(TEXT, b'{"action": "subscribe_orders"}')
-            await raw.receive()
+        async with slow_reader(max_order_updates=3) as (one, raw):
+            await ask(raw, b'{"action": "subscribe_orders"}')
             await fall_behind(one)
             async with asyncio.timeout(10):
                 while len(one.gateway):
@@ -820,11 +821,8 @@ def test_rule_4_one_that_is_behind_gets_newest_values_and_all_order_updates_firs
     uv: bool,
 ) -> None:
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
-            raw.send(TEXT, b'{"action": "subscribe_orders"}')
-            await raw.receive()
+        async with slow_reader() as (one, raw):
+            await ask(raw, b'{"action": "subscribe_orders"}')
             last = await fall_behind(one) + 1
             offer(one, last, 2000)
             for number in range(100):
@@ -850,9 +848,7 @@ def test_rule_4_ticks_that_go_on_do_not_keep_one_that_is_behind_here(uv: bool) -
     """What is owed would never end, and a drain with it."""
 
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
+        async with slow_reader() as (one, raw):
             await fall_behind(one)
             one.connection().part(*GONE)
             owed = len(one.session().outbox)
@@ -870,9 +866,7 @@ def test_rule_4_one_that_takes_nothing_is_cut(uv: bool, monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "_CLOSE_S", 0.1)
 
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
+        async with slow_reader() as (one, raw):
             await fall_behind(one)
             one.connection().part(*GONE)
             await one.empty()
@@ -890,9 +884,7 @@ def test_rule_4_one_that_reads_slowly_is_not_cut(
     monkeypatch.setattr(module, "_CLOSE_S", 1000.0)
 
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 65536}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
+        async with slow_reader(outbox_bytes=65536) as (one, raw):
             last = await fall_behind(one)
             door = one.connection()
             door.part(*GONE)
@@ -933,9 +925,7 @@ def test_rule_4_a_reply_that_is_being_made_is_sent_first_with_the_ticks_it_holds
 
 def test_rule_4_one_that_is_sent_away_and_goes_by_itself_leaves_nothing(uv: bool) -> None:
     async def main() -> None:
-        async with house(websocket={"outbox_bytes": 8192}) as one:
-            raw = await one.raw(receive_bytes=4096)
-            await subscribed(raw)
+        async with slow_reader() as (one, raw):
             await fall_behind(one)
             one.connection().part(*GONE)
             await raw.close()
@@ -967,8 +957,7 @@ async def paced(one: House, rate: float) -> Raw:
     raw = await one.raw()
     hello = {"action": "auth", "api_key": "alice", "max_rate": rate}
     for request in (hello, subscription(2, KEYS[0])):
-        raw.send(TEXT, json.dumps(request).encode())
-        await raw.receive()
+        await ask(raw, json.dumps(request).encode())
     return raw
 
 
