@@ -10,7 +10,7 @@ from typing import Any
 from hub.auth.verifier import Grant
 from hub.core.config import Settings
 from hub.core.forms import BATCH, MSGPACK, PLAIN
-from hub.core.model import Identity, Instrument
+from hub.core.model import Identity, Instrument, Mode
 from shards.desk import Desk
 from shards.guests import Guests
 from shards.session import Session
@@ -26,6 +26,7 @@ from tests.shards.kit import (
     messages,
     serve,
     subscription,
+    tick,
 )
 
 A, B, C = instruments(1, 2, 3)
@@ -195,6 +196,27 @@ async def following(talk: Talk) -> Talk:
     answer(talk.desk)
     talk.heard()
     return talk
+
+
+async def beside(talk: Talk, *wanted: Instrument) -> Talk:
+    """Another client of the same desk, that holds these."""
+    other = await Talk(talk.settings, talk.desk).known()
+    other.say(*(sub(*wanted[start : start + 500]) for start in range(0, len(wanted), 500)))
+    answer(talk.desk)
+    return other
+
+
+def holds(talk: Talk, *wanted: Instrument, **more: Any) -> None:
+    """The client subscribes to these, and hears that it has."""
+    talk.say(sub(*wanted, **more))
+    answer(talk.desk)
+    assert told(taken(talk))[0]["status"] == "success"
+
+
+def publish(talk: Talk, *ticks: tuple[Instrument, int], mode: Mode = Mode.QUOTE) -> None:
+    """Ticks that come together."""
+    talk.desk.fanout.offer([part for one, value in ticks for part in tick(one, mode, value)])
+    talk.desk.fanout.flush()
 
 
 def update(user: str, number: int) -> list[bytes]:

@@ -21,8 +21,11 @@ from tests.shards.talk import (
     B,
     C,
     Talk,
+    beside,
     following,
+    holds,
     ping,
+    publish,
     run,
     sub,
     taken,
@@ -36,21 +39,16 @@ from tests.shards.talk import (
 def test_behind_it_gets_the_newest_of_each_topic_and_all_updates_first() -> None:
     async def main() -> None:
         talk = await following(await Talk().known())
-        talk.say(sub(A, B))
-        answer(talk.desk)
-        talk.heard()
+        holds(talk, A, B)
         talk.session.blocked()
         for value in (1, 2):
-            talk.desk.fanout.offer([*tick(A, Mode.QUOTE, value), *tick(B, Mode.QUOTE, -value)])
-            talk.desk.fanout.flush()
+            publish(talk, (A, value), (B, -value))
         talk.desk.accounts.offer(update("alice", 77))
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 3))
-        talk.desk.fanout.flush()
+        publish(talk, (A, 3))
         assert talk.heard() == []
         talk.session.unblocked(1 << 20)
         assert talk.gist() == [77, -2, 3]
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 4))
-        talk.desk.fanout.flush()
+        publish(talk, (A, 4))
         assert talk.gist() == [4]
 
     run(main)
@@ -59,12 +57,9 @@ def test_behind_it_gets_the_newest_of_each_topic_and_all_updates_first() -> None
 def test_what_is_unsubscribed_while_behind_is_not_paid() -> None:
     async def main() -> None:
         talk = await Talk().known()
-        talk.say(sub(A, B))
-        answer(talk.desk)
-        talk.heard()
+        holds(talk, A, B)
         talk.session.blocked()
-        talk.desk.fanout.offer([*tick(A, Mode.QUOTE, 1), *tick(B, Mode.QUOTE, 2)])
-        talk.desk.fanout.flush()
+        publish(talk, (A, 1), (B, 2))
         talk.say({"action": "unsubscribe", "symbol": A.symbol, "exchange": A.exchange,
                   "request_id": 9})  # fmt: skip
         talk.session.unblocked(1 << 20)
@@ -78,13 +73,10 @@ def test_behind_and_back_again_no_old_value_comes_after_a_newer_one() -> None:
 
     async def main() -> None:
         talk = await Talk().known()
-        other = await Talk(talk.settings, talk.desk).known()
-        talk.say(sub(A))
-        answer(talk.desk)
-        talk.heard()
+        other = await beside(talk)
+        holds(talk, A)
         talk.session.blocked()
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 1))
-        talk.desk.fanout.flush()
+        publish(talk, (A, 1))
         talk.say({"action": "unsubscribe_all", "request_id": "u"})
         answer(talk.desk)
         other.say(sub(A))
@@ -100,7 +92,7 @@ def test_behind_and_back_again_no_old_value_comes_after_a_newer_one() -> None:
 def test_behind_a_first_value_takes_its_turn() -> None:
     async def main() -> None:
         talk = await Talk().known()
-        other = await Talk(talk.settings, talk.desk).known()
+        other = await beside(talk)
         talk.say(sub(A, mode=1))
         other.say(sub(A, mode=2))
         answer(talk.desk)
@@ -118,9 +110,7 @@ def test_behind_a_first_value_takes_its_turn() -> None:
 def test_first_values_arrive_while_the_budget_is_kept() -> None:
     async def main() -> None:
         talk = await Talk().known()
-        talk.say(sub(A, B, C))
-        answer(talk.desk)
-        talk.heard()
+        holds(talk, A, B, C)
         talk.session.blocked()
         for value, one in enumerate((A, B, C)):
             talk.desk.fanout.offer(tick(one, Mode.QUOTE, value))
@@ -128,8 +118,7 @@ def test_first_values_arrive_while_the_budget_is_kept() -> None:
         talk.session.unblocked(1)
         assert talk.gist() == [0]
         assert talk.session.outbox.behind
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 9))
-        talk.desk.fanout.flush()
+        publish(talk, (A, 9))
         talk.session.unblocked(1 << 20)
         assert talk.gist() == [1, 2, 9]
 
@@ -143,14 +132,11 @@ def test_who_falls_behind_while_a_reply_is_confirmed_is_paid_after_it() -> None:
     async def main() -> None:
         settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
         talk, many = await Talk(settings).known(), instruments(1, 2, 2500)
-        other = await Talk(settings, talk.desk).known()
-        other.say(*(sub(*many[start : start + 500]) for start in range(0, 2500, 500)))
-        answer(talk.desk)
+        await beside(talk, *many)
         talk.say(sub(*many, request_id="large"))
         while talk.desk.slices:
             talk.session.blocked()
-            talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, 7))
-            talk.desk.fanout.flush()
+            publish(talk, (many[0], 7))
             talk.session.unblocked(1 << 20)
             talk.desk.tell()
         assert talk.gist() == ["large"]
@@ -168,9 +154,7 @@ def test_what_is_withheld_is_bounded_and_beyond_that_owed() -> None:
         settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
         talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
         talk.wire.high_bytes = 65_536
-        other = await Talk(settings, talk.desk).known()
-        other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
-        answer(talk.desk)
+        await beside(talk, *many)
         talk.say(sub(*many, request_id="large"))
         last = 0
         while talk.desk.slices:
@@ -185,8 +169,7 @@ def test_what_is_withheld_is_bounded_and_beyond_that_owed() -> None:
         assert talk.wire.asked_to_pay == 1
         assert not talk.session.unblocked(1 << 20)
         assert talk.gist() == [last]
-        talk.desk.fanout.offer(tick(many[0], Mode.QUOTE, -1))
-        talk.desk.fanout.flush()
+        publish(talk, (many[0], -1))
         assert talk.gist() == [-1], "in step again"
 
     run(main)
@@ -196,7 +179,7 @@ def test_what_a_client_is_owed_is_not_lost_when_a_leg_goes_lower_for_another() -
     async def main() -> None:
         settings = make_settings(hub={"shards": 2})
         talk = await Talk(settings).known()
-        other = await Talk(settings, talk.desk).known()
+        other = await beside(talk)
         talk.say(sub(A, mode=3))
         answer(talk.desk)
         talk.heard()
@@ -223,19 +206,6 @@ async def asking(form: int = PLAIN, desk: Desk | None = None, **options: Any) ->
     (reply,) = taken(talk)
     assert {name: decoded(reply)[name] for name in options} == options
     return talk
-
-
-def holds(talk: Talk, *wanted: Instrument, **more: Any) -> None:
-    """The client subscribes to these, and hears that it has."""
-    talk.say(sub(*wanted, **more))
-    answer(talk.desk)
-    assert told(taken(talk))[0]["status"] == "success"
-
-
-def publish(talk: Talk, *ticks: tuple[Instrument, int], mode: Mode = Mode.QUOTE) -> None:
-    """Ticks that come together."""
-    talk.desk.fanout.offer([part for one, value in ticks for part in tick(one, mode, value)])
-    talk.desk.fanout.flush()
 
 
 def after(talk: Talk, seconds: float, look: Callable[[], None] = lambda: None) -> None:
@@ -875,8 +845,7 @@ def test_who_is_sent_away_while_a_large_subscribe_is_confirmed_has_its_first_val
     async def main() -> None:
         settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
         talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
-        other = await Talk(settings, talk.desk).known()
-        holds(other, *many)
+        other = await beside(talk, *many)
         publish(other, *((one, number) for number, one in enumerate(many)))
         if full == "values":
             talk.wire.high_bytes = 16_384

@@ -34,9 +34,12 @@ from tests.shards.talk import (
     B,
     C,
     Talk,
+    beside,
     following,
     gist,
+    holds,
     ping,
+    publish,
     run,
     sub,
     taken,
@@ -224,9 +227,7 @@ def test_an_unsubscribe_is_not_overtaken_by_a_subscribe_behind_it() -> None:
 def test_the_first_value_follows_its_own_reply() -> None:
     async def main() -> None:
         talk = await Talk().known()
-        other = await Talk(talk.settings, talk.desk).known()
-        other.say(sub(A, B))
-        answer(talk.desk)
+        await beside(talk, A, B)
         talk.desk.fanout.offer([*tick(A, Mode.QUOTE, "a"), *tick(B, Mode.QUOTE, "b")])
         talk.say(sub(A, request_id=1), sub(B, request_id=2, snapshot=False), sub(B, request_id=3))
         assert talk.gist() == [1, "a", 2, 3]
@@ -237,9 +238,7 @@ def test_the_first_value_follows_its_own_reply() -> None:
 def test_authenticate_may_switch_first_values_off() -> None:
     async def main() -> None:
         talk = await Talk().known()
-        other = await Talk(talk.settings, talk.desk).known()
-        other.say(sub(A))
-        answer(talk.desk)
+        await beside(talk, A)
         talk.desk.fanout.offer(tick(A, Mode.QUOTE, "a"))
         talk.say({"action": "auth", "api_key": "alice's key", "snapshot": False})
         await talk.work()
@@ -786,9 +785,7 @@ async def conversation(form: int) -> list[str | bytes]:
     """One of everything that a client may be sent after it has authenticated."""
     settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
     talk, many = Talk(settings), instruments(1, 2, 1300)
-    other = await Talk(settings, talk.desk).known()
-    other.say(sub(*many))
-    answer(talk.desk)
+    await beside(talk, *many)
     for number, one in enumerate(many):
         talk.desk.fanout.offer(tick(one, Mode.QUOTE, number))
     talk.say(AUTH | FORMS[form])
@@ -813,8 +810,7 @@ async def conversation(form: int) -> list[str | bytes]:
         pass
     talk.say({"action": "unsubscribe_all"}, {"action": "nonsense"})
     answer(talk.desk)
-    talk.desk.fanout.offer(tick(A, Mode.QUOTE, 6))
-    talk.desk.fanout.flush()
+    publish(talk, (A, 6))
     return taken(talk)
 
 
@@ -879,8 +875,7 @@ def test_a_form_that_is_none_is_refused_and_nothing_is_lost(asked: dict[str, Any
         talk.say(sub(A), {"action": "auth", "api_key": "bob's key"} | asked)
         answer(talk.desk)
         await talk.work()
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 1))
-        talk.desk.fanout.flush()
+        publish(talk, (A, 1))
         assert talk.gist() == ["subscribe", "INVALID_PARAMETERS", 1]
         assert talk.session.identity == ALICE
 
@@ -984,7 +979,7 @@ def test_gone_while_an_order_subscription_waits_leaves_nothing() -> None:
         talk.say({"action": "subscribe_orders"})
         talk.session.gone()
         answer(talk.desk)
-        other = await Talk(talk.settings, talk.desk).known()
+        other = await beside(talk)
         other.say({"action": "subscribe_orders"})
         other.session.gone()
         answer(talk.desk)
@@ -1025,12 +1020,8 @@ def test_a_reply_of_many_turns_comes_before_the_first_values_and_they_before_the
     async def main() -> None:
         settings = make_settings(hub={"shards": 2}, websocket={"max_symbols": 5000})
         talk, many = await Talk(settings).known(), instruments(1, 2, 3000)
-        other = await Talk(settings, talk.desk).known()
-        other.say(*(sub(*many[start : start + 500]) for start in range(0, 3000, 500)))
-        answer(talk.desk)
-        talk.say(sub(C))
-        answer(talk.desk)
-        talk.heard()
+        await beside(talk, *many)
+        holds(talk, C)
         watched = {one.symbol: one for one in (many[0], many[1500], many[-1], C)}
         numbers = iter(range(1, 1000))
         sent: dict[str, list[int]] = {symbol: [] for symbol in watched}
@@ -1271,7 +1262,7 @@ def told_stale(talk: Talk) -> list[tuple[str, bool]]:
 def test_who_asks_is_told_what_is_stale_and_who_does_not_is_not() -> None:
     async def main() -> None:
         talk = await asking()
-        other = await Talk(talk.settings, talk.desk).known()
+        other = await beside(talk)
         for one in (talk, other):
             one.say(sub(A, B))
             answer(talk.desk)
@@ -1288,11 +1279,8 @@ def test_who_asks_is_told_what_is_stale_and_who_does_not_is_not() -> None:
 def test_what_is_stale_already_comes_behind_the_reply_and_the_first_value() -> None:
     async def main() -> None:
         talk = await asking()
-        other = await Talk(talk.settings, talk.desk).known()
-        other.say(sub(A))
-        answer(talk.desk)
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 7))
-        talk.desk.fanout.flush()
+        await beside(talk, A)
+        publish(talk, (A, 7))
         talk.desk.take_stale("zerodha", stale(A, B), replace=False)
         talk.say(sub(A, request_id="r"), ping(1))
         answer(talk.desk)
@@ -1304,9 +1292,7 @@ def test_what_is_stale_already_comes_behind_the_reply_and_the_first_value() -> N
 def test_what_becomes_stale_while_a_reply_is_confirmed_comes_behind_that() -> None:
     async def main() -> None:
         talk = await asking()
-        talk.say(sub(A))
-        answer(talk.desk)
-        talk.heard()
+        holds(talk, A)
         talk.session.withhold()
         talk.desk.take_stale("zerodha", stale(A), replace=False)
         assert talk.heard() == []
@@ -1343,9 +1329,7 @@ def test_many_stale_symbols_are_told_a_slice_in_each_turn() -> None:
     async def main() -> None:
         talk = await asking()
         wanted = instruments(1, 2, 2000)
-        talk.say(sub(*wanted))
-        answer(talk.desk)
-        talk.heard()
+        holds(talk, *wanted)
         talk.desk.take_stale("zerodha", stale(*wanted), replace=False)
         turns = [len(told_stale(talk))]
         while talk.desk.busy:
@@ -1375,8 +1359,7 @@ def test_who_is_behind_is_told_the_newest_state_when_it_is_in_step_again() -> No
         for modes in (Mode.QUOTE.bit, 0):
             talk.desk.take_stale("zerodha", stale(B, modes=modes), replace=False)
         talk.desk.take_stale("zerodha", stale(C, modes=0), replace=False)
-        talk.desk.fanout.offer(tick(A, Mode.QUOTE, 7))
-        talk.desk.fanout.flush()
+        publish(talk, (A, 7))
         assert talk.heard() == []
         assert talk.session.unblocked(1) is False
         (first, *rest) = talk.heard()
