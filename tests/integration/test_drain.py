@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import WITHIN_S, Client, Hub, Message, fresh, small_socket, until
-from tests.integration.test_faults import Beacon, Reader, scene
+from tests.integration.scenes import Reader, audience, order_update, scene
 
 GONE = (1012, "the server is restarting; connect again")
 
@@ -27,14 +27,7 @@ def test_hub_stop_sends_200_clients_away_one_after_another(make_hub: MakeHub) ->
     """Those whose turn has not come are served on."""
 
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
-        (symbol,) = fresh()
-        publisher = await stack.enter_async_context(hub.publisher())
-        clients = [await stack.enter_async_context(hub.client(snapshot=False)) for _ in range(200)]
-        for client in clients:
-            await client.subscribe(symbol)
-        beacon = Beacon(publisher, symbol)
-        readers = [Reader(client) for client in clients]
-        await until(lambda: all(reader.numbers(symbol) for reader in readers), "ticks come")
+        symbol, beacon, readers = await audience(hub, stack, 200)
         stopped = asyncio.create_task(asyncio.to_thread(hub.stop))
         await until(lambda: any(reader.closed for reader in readers), "the first one goes")
         staying = [reader for reader in readers if not reader.closed]
@@ -46,7 +39,7 @@ def test_hub_stop_sends_200_clients_away_one_after_another(make_hub: MakeHub) ->
         )
         assert not all(reader.closed for reader in staying)
         await until(lambda: all(reader.closed for reader in readers), "all go")
-        assert {word(client) for client in clients} == {GONE}
+        assert {word(reader.client) for reader in readers} == {GONE}
         assert await stopped == 0
         await beacon.stop()
         for reader in readers:
@@ -75,7 +68,7 @@ def test_one_that_is_behind_gets_newest_values_and_all_order_updates_before_it_g
         probe = await stack.enter_async_context(hub.client())
         await probe.ask({"action": "subscribe_orders"})
         for n in range(500):
-            publisher.send("X_orders", {"type": "order_update", "user_id": "anita", "n": n})
+            publisher.send("X_orders", order_update(n))
         await probe.until(lambda message: message.get("n") == 499)
         stopped = asyncio.create_task(asyncio.to_thread(hub.stop))
         assert await probe.closed() == GONE[0]
@@ -101,14 +94,7 @@ def test_a_shard_that_drains_for_longer_than_the_router_waits_serves_until_the_e
     """Silence of 3 s means that a process is gone; it says so itself that it is leaving."""
 
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
-        (symbol,) = fresh()
-        publisher = await stack.enter_async_context(hub.publisher())
-        clients = [await stack.enter_async_context(hub.client(snapshot=False)) for _ in range(20)]
-        for client in clients:
-            await client.subscribe(symbol)
-        beacon = Beacon(publisher, symbol)
-        readers = [Reader(client) for client in clients]
-        await until(lambda: all(reader.numbers(symbol) for reader in readers), "ticks come")
+        symbol, beacon, readers = await audience(hub, stack, 20)
         victim = hub.children["shard-0"]
         os.kill(victim.pid, signal.SIGTERM)
         await until(lambda: any(reader.closed for reader in readers), "the first one goes")

@@ -9,104 +9,31 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
 
 from tests.integration.conftest import MakeHub, on_both_wires
 from tests.integration.harness import (
     WITHIN_S,
-    Client,
     Hub,
     Message,
-    Publisher,
     fresh,
     small_socket,
     ticks_of,
     until,
 )
+from tests.integration.scenes import Beacon, Reader, audience, order_update, scene
 
 BACK_S = 15.0
 """How long a killed process may take until it is ready again, on a machine that is busy."""
 
 
-class Reader:
-    """Reads a client until it is closed, so that a test can do something else meanwhile."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.task = asyncio.create_task(self._read())
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended."""
-        return self.task.done()
-
-    def numbers(self, symbol: str) -> list[int]:
-        """The numbers in the ticks of a symbol so far."""
-        return [tick["data"]["n"] for tick in ticks_of(self.client.seen, symbol)]
-
-    async def stop(self) -> None:
-        """Read no more; what has come stays."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
-
-    async def _read(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                await self.client.next(3600)
-
-
-class Beacon:
-    """Publishes numbers on a symbol all the time; `sent` is how many."""
-
-    def __init__(self, publisher: Publisher, symbol: str) -> None:
-        self.sent = 0
-        self._publisher = publisher
-        self._symbol = symbol
-        self._task = asyncio.create_task(self._shine())
-
-    async def stop(self) -> None:
-        """Publish no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _shine(self) -> None:
-        while True:
-            self._publisher.send(f"NSE_{self._symbol}_LTP", {"n": self.sent})
-            self.sent += 1
-            await asyncio.sleep(0.005)
-
-
-def order_update(number: int) -> Message:
-    """An order update of anita's, as OpenAlgo publishes it."""
-    return {"type": "order_update", "user_id": "anita", "n": number}
-
-
-def scene(play: Callable[[Hub, AsyncExitStack], Any], hub: Hub) -> None:
-    """Run a test whose clients are all closed in the end."""
-
-    async def main() -> None:
-        async with AsyncExitStack() as stack:
-            await play(hub, stack)
-
-    asyncio.run(main())
-
-
 @on_both_wires("make_hub")
 def test_a_killed_shard_costs_the_clients_of_the_others_nothing(make_hub: MakeHub) -> None:
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
-        (symbol,) = fresh()
-        publisher = await stack.enter_async_context(hub.publisher())
-        clients = [await stack.enter_async_context(hub.client(snapshot=False)) for _ in range(12)]
-        for client in clients:
-            await client.subscribe(symbol)
-        readers = [Reader(client) for client in clients]
-        beacon = Beacon(publisher, symbol)
-        await until(lambda: all(reader.numbers(symbol) for reader in readers), "ticks come")
+        symbol, beacon, readers = await audience(hub, stack, 12)
         victim = hub.kill("shard-2")
         await until(lambda: hub.is_back("shard-2", victim), "the shard is back", BACK_S)
         lost = [reader for reader in readers if reader.closed]
@@ -123,7 +50,7 @@ def test_a_killed_shard_costs_the_clients_of_the_others_nothing(make_hub: MakeHu
         for reader in readers:
             if reader not in lost:
                 await reader.stop()
-                await reader.client.catch_up(publisher)
+                await reader.client.catch_up(beacon.publisher)
                 assert reader.numbers(symbol) == list(range(beacon.sent))
 
     scene(play, make_hub({"hub.feeds": ["bus"]}))

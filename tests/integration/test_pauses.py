@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.conftest import MakeHub, on_both_wires
 from tests.integration.harness import Client, Hub, Publisher, fresh, until
-from tests.integration.test_faults import Beacon, Reader, order_update, scene
+from tests.integration.scenes import Beacon, Reader, order_update, scene
 
 BUSY = 5
 """Symbols that tick all the time; of the others each ticks once, in the pause or before it."""

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import ROOT, WITHIN_S, Client, Hub, fresh, ticks_of, until
-from tests.integration.test_faults import Beacon, Reader, scene
+from tests.integration.scenes import Beacon, Reader, audience, scene
 
 SHARDS = [f"shard-{number}" for number in range(4)]
 
@@ -144,12 +144,7 @@ def test_a_shard_that_keeps_dying_has_failed_and_clients_of_the_others_are_undis
     make_hub: MakeHub,
 ) -> None:
     async def play(hub: Hub, stack: AsyncExitStack) -> None:
-        (symbol,) = fresh()
-        publisher = await stack.enter_async_context(hub.publisher())
-        clients = [await stack.enter_async_context(hub.client(snapshot=False)) for _ in range(8)]
-        for client in clients:
-            await client.subscribe(symbol)
-        readers, beacon = [Reader(client) for client in clients], Beacon(publisher, symbol)
+        symbol, beacon, readers = await audience(hub, stack, 8)
         others = {name: child.pid for name, child in hub.children.items() if name != "shard-2"}
 
         async def kill_each() -> None:
@@ -192,7 +187,7 @@ def test_a_shard_that_keeps_dying_has_failed_and_clients_of_the_others_are_undis
         assert len(staying) == 6
         for reader in staying:
             await reader.stop()
-            await reader.client.catch_up(publisher)
+            await reader.client.catch_up(beacon.publisher)
             assert reader.numbers(symbol) == list(range(beacon.sent))
 
     scene(play, make_hub({"hub.feeds": ["bus"]}))
