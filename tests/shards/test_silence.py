@@ -99,6 +99,13 @@ def looks_until_quiet(ear: Ear, one: Instrument) -> int:
     raise AssertionError("it is never quiet")
 
 
+def fall_quiet(ear: Ear, mode: Mode) -> None:
+    """ONE is held, and never ticks."""
+    ear.hold(ONE, mode)
+    ear.look()
+    looks_until_quiet(ear, ONE)
+
+
 def test_what_has_never_ticked_is_quiet_after_the_time_that_is_set(ear: Ear) -> None:
     ear.hold(ONE, Mode.QUOTE)
     ear.look()
@@ -138,9 +145,7 @@ def test_rule_3_a_night_teaches_little(ear: Ear) -> None:
 
 def test_a_first_value_is_no_tick(ear: Ear) -> None:
     """Nor is one that comes with another leg: what is quiet stays so when somebody comes."""
-    ear.hold(ONE, Mode.QUOTE)
-    ear.look()
-    looks_until_quiet(ear, ONE)
+    fall_quiet(ear, Mode.QUOTE)
     ear.told_last_value(ONE, Mode.QUOTE)
     ear.look()
     assert ear.modes(ONE) == Mode.QUOTE.bit
@@ -153,9 +158,7 @@ def test_a_first_value_is_no_tick(ear: Ear) -> None:
 
 
 def test_a_tick_after_a_first_value_is_one(ear: Ear) -> None:
-    ear.hold(ONE, Mode.QUOTE)
-    ear.look()
-    looks_until_quiet(ear, ONE)
+    fall_quiet(ear, Mode.QUOTE)
     ear.told_last_value(ONE, Mode.QUOTE)
     ear.tick(ONE, Mode.QUOTE)
     ear.look()
@@ -173,9 +176,7 @@ def test_a_mode_ticks_with_every_tick_that_its_holders_are_sent(ear: Ear) -> Non
 
 
 def test_a_mode_that_is_new_begins_anew_and_one_that_is_dropped_is_forgotten(ear: Ear) -> None:
-    ear.hold(ONE, Mode.LTP)
-    ear.look()
-    looks_until_quiet(ear, ONE)
+    fall_quiet(ear, Mode.LTP)
     ear.hold(ONE, Mode.DEPTH)
     ear.look()
     assert ear.modes(ONE) == Mode.LTP.bit
@@ -200,9 +201,7 @@ def test_each_feed_is_told_of_what_is_held_of_it(ear: Ear) -> None:
 
 
 def test_rule_4_a_feed_that_is_new_is_told_everything(ear: Ear) -> None:
-    ear.hold(ONE, Mode.LTP)
-    ear.look()
-    looks_until_quiet(ear, ONE)
+    fall_quiet(ear, Mode.LTP)
     ear.there.clear()
     ear.silence.gone("bus")
     ear.look()
@@ -214,9 +213,7 @@ def test_rule_4_a_feed_that_is_new_is_told_everything(ear: Ear) -> None:
 
 
 def test_a_new_stay_counts_anew_and_says_so(ear: Ear) -> None:
-    ear.hold(ONE, Mode.LTP)
-    ear.look()
-    looks_until_quiet(ear, ONE)
+    fall_quiet(ear, Mode.LTP)
     ear.silence.reset(["bus"])
     ear.take()
     assert ear.quiet["bus"] == {}

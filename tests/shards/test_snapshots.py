@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hub.core import topics
+from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
 from hub.core.model import Instrument, Mode
@@ -587,13 +588,19 @@ def test_rule_6_what_is_doubtful_is_told_to_nobody() -> None:
     assert world.hold(Client(), QUOTE) == []
 
 
+def owe(world: World, client: Client) -> Line:
+    """A tick comes, and the client, which holds it, is behind."""
+    world.tick(QUOTE, 1)
+    (line,) = world.latest.of(K.key)
+    client.owed.add(line)
+    return line
+
+
 def test_rule_6_what_is_owed_still_is_the_best_there_is_if_the_keeper_knows_nothing() -> None:
     for own in (False, True):
         world, client = World(), Client()
         world.hold(client, QUOTE)
-        world.tick(QUOTE, 1)
-        (line,) = world.latest.of(K.key)
-        client.owed.add(line)
+        line = owe(world, client)
         anew(world)
         assert got(client) == [(2, 1)], "by the kit, which owes nothing really"
         if own:
@@ -609,9 +616,7 @@ def test_what_is_forgotten_is_kept_for_who_is_owed_it() -> None:
     world, client, other = World(), Client(), Client()
     for one in (client, other):
         world.hold(one, QUOTE)
-    world.tick(QUOTE, 1)
-    (line,) = world.latest.of(K.key)
-    client.owed.add(line)
+    line = owe(world, client)
     world.snapshots.forget([OTHER.key])
     assert not client.kept
     world.snapshots.forget([K.key])
@@ -623,9 +628,7 @@ def test_what_is_forgotten_is_kept_for_who_is_owed_it() -> None:
 def test_rule_6_what_is_owed_is_the_newest_when_the_keeper_knows_it() -> None:
     world, client = World(), Client()
     world.hold(client, QUOTE)
-    world.tick(QUOTE, 1)
-    (line,) = world.latest.of(K.key)
-    client.owed.add(line)
+    line = owe(world, client)
     anew(world)
     world.answer(*tick(K, QUOTE, 2), question=2)
     assert line.payload == tick(K, QUOTE, 2)[1]
