@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from tests.integration.websocket_table import TEXT, frame
-from tests.shards.stage import HANDSHAKE, LONG_S, Loop, Peer, Stage, play
+from tests.shards.frames import HANDSHAKE, TEXT, frame
+from tests.shards.stage import LONG_S, Loop, Peer, Stage, play
 
 _STEPS = (0, 1, 7, 512)
 _MOST_LINES = 40

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from hub.core import _pure, zmtp
 from scripts.fuzzing import clients, parsers
-from tests.integration.websocket_table import CLOSE, CONT, PING, TEXT, frame
-from tests.shards.stage import HANDSHAKE
+from tests.shards.frames import CLOSE, CONT, HANDSHAKE, PING, TEXT, frame
 
 _SYMBOLS = [{"symbol": "SBIN", "exchange": "NSE"}, {"symbol": "A_B", "exchange": "NSE_INDEX"}]
 _REQUESTS = tuple(

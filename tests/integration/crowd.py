@@ -17,12 +17,8 @@ import pytest
 import uvloop
 
 from tests.integration.harness import WITHIN_S, Hub, Message, together
-from tests.shards.house import CLOSE, PING, PONG, TEXT, frame
+from tests.shards.frames import CLOSE, HANDSHAKE, PING, PONG, TEXT, frame
 
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 _TICK = b'"market_data"'
 _LINGER = struct.pack("ii", 1, 0)
 
@@ -45,6 +41,10 @@ class Guest(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<Guest {self.status} {len(self.replies)} replies, {self.ticks} ticks>"
+
+    def numbers(self, symbol: str) -> list[int]:
+        """The numbers in the ticks of a symbol that it kept."""
+        return [tick["data"]["n"] for tick in self.kept if tick["symbol"] == symbol]
 
     # From the transport.
 

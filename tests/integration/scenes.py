@@ -42,10 +42,14 @@ class Reader:
 class Beacon:
     """Publishes numbers on a symbol all the time; `sent` is how many."""
 
-    def __init__(self, publisher: Publisher, symbol: str) -> None:
+    def __init__(
+        self, publisher: Publisher, symbol: str, *, every_s: float = 0.005, pad: str = ""
+    ) -> None:
         self.sent = 0
         self.publisher = publisher
         self._symbol = symbol
+        self._every_s = every_s
+        self._pad = pad
         self._task = asyncio.create_task(self._shine())
 
     async def stop(self) -> None:
@@ -55,9 +59,9 @@ class Beacon:
 
     async def _shine(self) -> None:
         while True:
-            self.publisher.send(f"NSE_{self._symbol}_LTP", {"n": self.sent})
+            self.publisher.send(f"NSE_{self._symbol}_LTP", {"n": self.sent, "pad": self._pad})
             self.sent += 1
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(self._every_s)
 
 
 def order_update(number: int) -> Message:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from tests.integration.conftest import MakeHub
-from tests.integration.crowd import Crowd, Guest, asks, need_descriptors, play, until
+from tests.integration.crowd import Crowd, asks, need_descriptors, play, until
 from tests.integration.harness import Hub, Publisher, fresh
 
 FROZEN = 40
@@ -16,10 +16,6 @@ TICK_BYTES = 3000
 BOUND_BYTES = 8 << 20
 ROUNDS = 1200
 """Makes 7 MB for each client: the kernel takes some 4 MB, and `websocket.outbox_bytes` is 4 MB."""
-
-
-def numbers(guest: Guest, symbol: str) -> list[int]:
-    return [tick["data"]["n"] for tick in guest.kept if tick["symbol"] == symbol]
 
 
 async def watched(hub: Hub, seen: list[int]) -> None:
@@ -59,7 +55,7 @@ async def many_are_frozen(hub: Hub) -> None:
         for one in well:
             assert not one.ended
             for symbol in symbols:
-                assert numbers(one, symbol) == list(range(ROUNDS)), "each once, in order"
+                assert one.numbers(symbol) == list(range(ROUNDS)), "each once, in order"
         assert not any(one.ended for one in frozen)
 
 

@@ -3,7 +3,6 @@ to its own sockets."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -14,8 +13,10 @@ import psutil
 import pytest
 
 from tests.integration.conftest import MakeHub
-from tests.integration.crowd import HANDSHAKE, Crowd, Guest, asks, need_descriptors, play, until
-from tests.integration.harness import Hub, Message, Publisher, fresh
+from tests.integration.crowd import Crowd, Guest, asks, need_descriptors, play, until
+from tests.integration.harness import Hub, Message, fresh
+from tests.integration.scenes import Beacon
+from tests.shards.frames import HANDSHAKE
 
 DESCRIPTORS = 256
 CYCLES = 10_000
@@ -23,35 +24,6 @@ WARM = 2_000
 AT_ONCE = 100
 GROWTH_BYTES = 2 << 20
 """What the allocator may keep. A leaked session alone would be 8,000 times 6 KB."""
-
-
-class Clock:
-    """Publishes numbers on a symbol all the time; `sent` is how many."""
-
-    def __init__(
-        self, publisher: Publisher, symbol: str, pad: str = "", every_s: float = 0.01
-    ) -> None:
-        self.sent = 0
-        self._publisher = publisher
-        self._symbol = symbol
-        self._pad = pad
-        self._every_s = every_s
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """Publish no more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            self._publisher.send(f"NSE_{self._symbol}_LTP", {"n": self.sent, "pad": self._pad})
-            self.sent += 1
-            await asyncio.sleep(self._every_s)
-
-
-def numbers(guest: Guest) -> list[int]:
-    return [tick["data"]["n"] for tick in guest.kept]
 
 
 # Descriptors.
@@ -65,7 +37,7 @@ async def at_the_last_descriptor(hub: Hub) -> None:
     async with hub.publisher() as publisher, Crowd(hub) as clients:
         well = await clients.all_come(4, asks(hub, symbol), keeps=True)
         await until(lambda: all(len(one.replies) == 2 for one in well), "they are served")
-        clock = Clock(publisher, symbol)
+        beacon = Beacon(publisher, symbol, every_s=0.01)
         await until(lambda: all(one.ticks for one in well), "ticks come")
 
         first = await clients.all_come(rooms[0] + 20, asks(hub, other))
@@ -98,9 +70,9 @@ async def at_the_last_descriptor(hub: Hub) -> None:
         late = await clients.all_come(20, asks(hub, other))
         await until(lambda: all(len(one.replies) == 2 for one in late), "others can come")
 
-        await clock.stop()
-        await until(lambda: all(one.ticks == clock.sent for one in well), "the last one comes")
-        assert all(numbers(one) == list(range(clock.sent)) for one in well)
+        await beacon.stop()
+        await until(lambda: all(one.ticks == beacon.sent for one in well), "the last one comes")
+        assert all(one.numbers(symbol) == list(range(beacon.sent)) for one in well)
         assert not any(one.ended for one in well)
 
 
@@ -191,9 +163,9 @@ class Rounds:
             await until(lambda: all(len(guest.replies) == 2 for guest in guests), "they are served")
             for guest in guests:
                 guest.freeze()
-            clock = Clock(publisher, "HEAVY", "x" * 100_000)
+            beacon = Beacon(publisher, "HEAVY", every_s=0.01, pad="x" * 100_000)
             await self._hub.figures_when(lambda f: f["shard-0"]["behind"] == 8, "they are behind")
-            await clock.stop()
+            await beacon.stop()
             for guest in guests:
                 guest.vanish()
 
@@ -221,14 +193,14 @@ async def what_is_left(hub: Hub) -> None:
         return there | {"descriptors": shard.num_fds()}, shard.memory_info().rss
 
     async with hub.publisher() as publisher, Crowd(hub) as clients:
-        clock = Clock(publisher, symbol, every_s=0.03)
+        beacon = Beacon(publisher, symbol, every_s=0.03)
         rounds = Rounds(hub, clients, symbol)
         await rounds.run(WARM)
         warm, warm_bytes = await left()
         assert (warm["holders"], warm["waiting"], warm["unsent_bytes"]) == (0, 0, 0)
         await rounds.run(CYCLES)
         there, bytes_ = await left()
-        await clock.stop()
+        await beacon.stop()
         assert there == warm, "no descriptor, task or entry is left"
         print(f"{rounds.done} cycles: {warm_bytes} bytes when warm, {bytes_} in the end")
         assert bytes_ - warm_bytes < GROWTH_BYTES

@@ -18,19 +18,8 @@ import pytest
 
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import WITHIN_S, Hub
-from tests.integration.websocket_table import (
-    BINARY,
-    CLOSE,
-    MOST_BYTES,
-    OPEN,
-    PING,
-    PONG,
-    TEXT,
-    Case,
-    cases,
-    frame,
-    ping,
-)
+from tests.integration.websocket_table import MOST_BYTES, OPEN, Case, cases, ping
+from tests.shards.frames import BINARY, CLOSE, PING, PONG, TEXT, frame
 
 FLAGS = {
     "hub.shards": 2,

@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+from tests.shards.frames import BINARY, CLOSE, CONT, PING, PONG, TEXT, frame
+
 MOST_BYTES = 100_000
 """What the hub of these cases takes as one message (`websocket.max_message_bytes`)."""
 MOST_FRAGMENTS = 1024
@@ -37,33 +37,6 @@ class Case:
     says: str = ""
     long: bool = False
     """Whether it says more than a stranger may: it goes to a session that has authenticated."""
-
-
-def frame(
-    opcode: int,
-    payload: bytes = b"",
-    *,
-    fin: bool = True,
-    rsv: int = 0,
-    mask: bytes | None = b"\x37\xfa\x21\x3d",
-    width: int = 0,
-    size: int | None = None,
-) -> bytes:
-    """A client's frame. `width` is the number of bytes of the size, the fewest by default; `size`
-    is what it claims; without `mask` it carries none."""
-    size = len(payload) if size is None else size
-    width = width or (1 if size < 126 else 2 if size < 1 << 16 else 8)
-    head = {
-        1: lambda: struct.pack(">B", size),
-        2: lambda: struct.pack(">BH", 126, size),
-        8: lambda: struct.pack(">BQ", 127, size),
-    }[width]()
-    first = fin << 7 | rsv << 4 | opcode
-    if mask is None:
-        return bytes((first,)) + head + payload
-    keys = (mask * (len(payload) // 4 + 1))[: len(payload)]
-    masked = (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(len(payload))
-    return bytes((first, head[0] | 0x80)) + head[1:] + mask + masked
 
 
 def ping(id_: object, size: int = 0) -> bytes:

@@ -20,9 +20,9 @@ from shards.connection import Connection
 from shards.desk import Desk
 from shards.gateway import Gateway
 from shards.session import Session
+from tests.shards.frames import CLOSE, HANDSHAKE, frame
 from tests.shards.kit import ALICE, answer, make_settings, serve
 
-TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 _PATIENCE_S = 20.0
 
 
@@ -103,13 +103,7 @@ class Raw:
 
     async def shake_hands(self, first: bytes = b"", headers: str = "") -> str:
         """Upgrade; `first` goes in the same breath. Returns the response's head."""
-        self.writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-            + headers.encode()
-            + b"\r\n"
-            + first
-        )
+        self.writer.write(HANDSHAKE[:-2] + headers.encode() + b"\r\n" + first)
         return (await patient(self.reader.readuntil(b"\r\n\r\n"))).decode()
 
     def send(self, opcode: int, payload: bytes = b"", *, fin: bool = True) -> None:
@@ -141,19 +135,6 @@ class Raw:
         self.writer.close()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
-
-
-def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    """A client's frame, masked with zeros."""
-    size = len(payload)
-    head = bytes(((0x80 if fin else 0) | opcode,))
-    if size < 126:
-        head += bytes((0x80 | size,))
-    elif size < 1 << 16:
-        head += bytes((0x80 | 126,)) + size.to_bytes(2, "big")
-    else:
-        head += bytes((0x80 | 127,)) + size.to_bytes(8, "big")
-    return head + bytes(4) + payload
 
 
 async def patient(waiting: Awaitable[bytes]) -> bytes:

@@ -21,13 +21,9 @@ from hub.core.model import Identity, Offer
 from shards.connection import Connection
 from shards.desk import Desk
 from shards.session import Session
-from tests.shards.house import BINARY, CLOSE, PING, PONG, TEXT
+from tests.shards.frames import BINARY, CLOSE, PING, PONG, TEXT
 from tests.shards.kit import ALICE, BOB, answer, make_guests, make_settings, remains
 
-HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 KEYS = {"alice's key": ALICE, "bob's key": BOB}
 LONG_S = 200.0
 """Longer than any deadline of a client that says nothing."""

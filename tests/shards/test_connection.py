@@ -18,20 +18,8 @@ from websockets.frames import Frame
 from hub.core.model import Mode
 from shards import connection as module
 from shards.connection import Connection
-from tests.shards.house import (
-    BINARY,
-    CLOSE,
-    CONT,
-    PING,
-    PONG,
-    TEXT,
-    House,
-    Raw,
-    frame,
-    house,
-    live,
-    until,
-)
+from tests.shards.frames import BINARY, CLOSE, CONT, HANDSHAKE, PING, PONG, TEXT, frame
+from tests.shards.house import House, Raw, house, live, until
 from tests.shards.kit import instruments, remains, subscription, tick
 
 KEYS = instruments(0, 1, 20)
@@ -186,12 +174,8 @@ def test_what_is_no_handshake_is_told_so_at_once(said: bytes, uv: bool) -> None:
 def test_another_version_is_told_which_is_spoken(version: str, uv: bool) -> None:
     async def main() -> None:
         async with house() as one:
-            head = await answered(
-                one,
-                b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Version: %b\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-                % version.encode(),
-            )
+            said = HANDSHAKE.replace(b"Version: 13", b"Version: " + version.encode())
+            head = await answered(one, said)
             assert head.startswith(b"HTTP/1.1 426 ")
             assert b"\r\nSec-WebSocket-Version: 13\r\n" in head
             await one.empty()

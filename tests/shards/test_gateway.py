@@ -26,20 +26,9 @@ from hub.core.errors import StartError
 from hub.core.model import Mode
 from shards import connection, gateway, intake
 from shards.session import Session
-from tests.shards.house import (
-    CLOSE,
-    PONG,
-    TEXT,
-    House,
-    Raw,
-    faults,
-    house,
-    live,
-    patient,
-    room,
-    until,
-)
-from tests.shards.house import PING as WS_PING
+from tests.shards.frames import CLOSE, PONG, TEXT
+from tests.shards.frames import PING as WS_PING
+from tests.shards.house import House, Raw, faults, house, live, patient, room, until
 from tests.shards.kit import answer, instruments, remains, subscription, tick
 
 PING = '{"action": "ping"}'

@@ -20,15 +20,14 @@ from hypothesis.stateful import (
 
 from hub.core import topics
 from hub.core.model import Instrument, Mode, Offer
-from tests.integration import websocket_table as table
-from tests.integration.websocket_table import BINARY, CLOSE, CONT, PING, PONG, TEXT
+from tests.shards.frames import BINARY, CLOSE, CONT, HANDSHAKE, PING, PONG, TEXT, frame
 from tests.shards.kit import ALICE, BOB, make_settings, subscription
-from tests.shards.stage import HANDSHAKE, LONG_S, Heard, Loop, Peer, Stage, play
+from tests.shards.stage import LONG_S, Heard, Loop, Peer, Stage, play
 from tests.shards.strategies import ENTRY, FIELDS, JSON, KNOWN, LIKELY, REQUESTS
 
 STEPS = st.sampled_from([0, 1, 2, 3, 7, 100, 511, 512, 513])
 ANY_FRAMES = st.builds(
-    table.frame,
+    frame,
     st.integers(0, 15),
     st.binary(max_size=130) | REQUESTS.map(lambda asked: json.dumps(asked).encode()),
     fin=st.booleans(),
@@ -61,7 +60,7 @@ async def stay(stage: Stage, peer: Peer) -> None:
 
 
 @given(said=ANYTHING, step=STEPS, known=st.booleans())
-@example(said=[HANDSHAKE, table.frame(PING, b"x")], step=0, known=False)
+@example(said=[HANDSHAKE, frame(PING, b"x")], step=0, known=False)
 @example(said=[b"\x16\3\1\2\0"], step=0, known=False)
 def test_whatever_bytes_come_what_is_answered_is_sound_and_nothing_is_left(
     loop: Loop, said: Sequence[bytes], step: int, known: bool
@@ -99,9 +98,9 @@ def conversations(draw: Callable[[Any], Any]) -> list[bytes]:
         opcode = draw(st.sampled_from([TEXT, BINARY]))
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
-            frames.append(table.frame(CONT if number else opcode, part, fin=last))
+            frames.append(frame(CONT if number else opcode, part, fin=last))
             if draw(st.integers(0, 5)) == 0:
-                frames.append(table.frame(draw(st.sampled_from([PING, PONG])), b"%d" % number))
+                frames.append(frame(draw(st.sampled_from([PING, PONG])), b"%d" % number))
     return frames[:60]
 
 
@@ -110,7 +109,7 @@ def test_however_it_is_cut_a_conversation_has_the_same_answers(
     loop: Loop, frames: list[bytes], close: bool, steps: tuple[int, int]
 ) -> None:
     if close:
-        frames = [*frames, table.frame(CLOSE, b"\3\xe8")]
+        frames = [*frames, frame(CLOSE, b"\3\xe8")]
     found: list[Heard] = []
 
     async def main() -> None:
@@ -139,7 +138,7 @@ def test_each_request_has_one_answer_whatever_it_asks(
         if known:
             asked.insert(0, {"action": "auth", "api_key": "alice's key"})
         for request in asked:
-            await peer.say(table.frame(TEXT, json.dumps(request).encode()))
+            await peer.say(frame(TEXT, json.dumps(request).encode()))
         await peer.settle()
         assert len(peer.heard().frames) == len(asked)
         await stage.end()
@@ -200,7 +199,7 @@ class TwoUsers(RuleBasedStateMachine):
         async def main() -> None:
             for request in asked:
                 said = request if isinstance(request, bytes) else json.dumps(request).encode()
-                await peer.say(table.frame(TEXT, said))
+                await peer.say(frame(TEXT, said))
             await peer.settle()
 
         self.run(main)
@@ -337,7 +336,7 @@ def test_bob_gets_what_is_his_so_that_he_could_see_what_is_hers() -> None:
                 subscription(1, *SYMBOLS),
                 {"action": "subscribe_orders"},
             ):
-                await peer.say(table.frame(TEXT, json.dumps(asked).encode()))
+                await peer.say(frame(TEXT, json.dumps(asked).encode()))
                 await peer.settle()
         for user in (ALICE, BOB):
             payload = json.dumps({"ltp": user.user}).encode()
