@@ -22,7 +22,7 @@ from cli.terminal import show
 from hub.runtime.log import shown
 
 _SILENT_S = 3.0
-_NOTES = ("dropped", "malformed", "conflated", "behind")
+_NOTES = ("dropped", "malformed", "conflated", "behind", "stale")
 _COUNTS = ("", "once", "twice", *(f"{n} times" for n in ("three", "four", "five", "six", "seven")))
 _COLUMNS = (
     Column("process", whole=True),
@@ -125,8 +125,6 @@ def _row(process: Mapping[str, Any]) -> Sequence[Cell]:
 def _notes(process: Mapping[str, Any]) -> Text:
     """What is out of the ordinary, in a few words."""
     notes = [f"{process[name]:,} {name}" for name in _NOTES if process.get(name)]
-    if process.get("role") == "feed" and process.get("stale"):  # a shard's stale is another
-        notes.append(f"{process['stale']:,} stale")
     feed_state = process.get("feed_state")
     if feed_state and feed_state != "connected":
         notes.insert(0, str(feed_state))
@@ -192,7 +190,7 @@ def _stale(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
     sentences = []
     for process in processes:
         count, names = process.get("stale"), process.get("stale_first")
-        if process.get("role") == "feed" and count and names:
+        if count and names:
             which = "1 topic has no ticks though its market is open"
             if count > 1:
                 which = f"{count:,} topics have no ticks though their market is open"

@@ -57,7 +57,7 @@ class Shard(Role):
         self._backlog = Backlog(time.monotonic(), time.process_time)
         self._token, self._ticks = b"", stream.TICKS
         self._stays: deque[bytes] = deque(maxlen=_STAYS)
-        self._stale = 0
+        self._leftover = 0
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.KEEP: self._take_kept,
             stream.OLD: self._take_old,
@@ -135,7 +135,7 @@ class Shard(Role):
         if token == self._token or (kind == stream.ACCOUNT and token in self._stays):
             self._kinds[kind](rest)
         else:
-            self._stale += 1
+            self._leftover += 1
 
     def _take_kept(self, rest: links.Parts) -> None:
         now_s = time.monotonic()
@@ -321,7 +321,7 @@ class Shard(Role):
             "holders": self._desk.index.sessions,
             "waiting": self._desk.waiting,
             "counted": gateway.guests.counted(),
-            "stale": self._stale,
+            "leftover": self._leftover,
             "faults": self._pump.faults,
             "forgotten": fanout.forgotten,
             "refused": gateway.refused,

@@ -288,7 +288,7 @@ def test_what_is_left_of_another_stay_is_dropped_and_counted(stay: bytes, tmp_pa
     async def main(world: World) -> None:
         world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)), stay=stay)
         assert not world.desk.latest.lines
-        assert world.shard._stale == 1
+        assert world.shard._leftover == 1
 
     run(tmp_path, main)
 
@@ -304,7 +304,7 @@ def test_order_updates_of_an_earlier_stay_of_this_process_are_taken(tmp_path: Pa
             update = b'{"n": %d}' % number
             world.take(stream.ACCOUNT, codec.pack([b"@orders:alice", update]), stay=stay)
         assert [update["n"] for update in client.updates()] == [0, 1]
-        assert world.shard._stale == 1, "a stay that was not its own"
+        assert world.shard._leftover == 1, "a stay that was not its own"
 
     run(tmp_path, main)
 
