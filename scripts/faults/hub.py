@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -202,13 +202,7 @@ class Hub:
     def left(self) -> list[psutil.Process]:
         """Which of all processes that it ever had still run."""
         self.processes()
-        found = []
-        for pid in self.ever:
-            with suppress(psutil.Error):
-                process = psutil.Process(pid)
-                if process.status() != psutil.STATUS_ZOMBIE and self._is_mine(process):
-                    found.append(process)
-        return found
+        return survivors(self.ever, self.runtime_dir)
 
     async def discard(self) -> None:
         """End it, by force where need be."""
@@ -222,8 +216,19 @@ class Hub:
             with suppress(psutil.Error):
                 process.kill()
 
-    def _is_mine(self, process: psutil.Process) -> bool:
-        """Whether this is not somebody else's process that got an old pid."""
-        return process.environ().get("HUB_RUNTIME_DIR") == str(self.runtime_dir) or any(
-            str(self.runtime_dir) in word for word in process.cmdline()
-        )
+
+def survivors(pids: Iterable[int], runtime_dir: Path) -> list[psutil.Process]:
+    """Which of these processes of a hub still run; not somebody else's that got an old pid."""
+    found = []
+    for pid in pids:
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if process.status() != psutil.STATUS_ZOMBIE and _belongs(process, str(runtime_dir)):
+                found.append(process)
+    return found
+
+
+def _belongs(process: psutil.Process, runtime_dir: str) -> bool:
+    return process.environ().get("HUB_RUNTIME_DIR") == runtime_dir or any(
+        runtime_dir in word for word in process.cmdline()
+    )

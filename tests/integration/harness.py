@@ -34,6 +34,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from hub.auth.keystore import KeyStore
 from hub.core.errors import HubError
 from hub.runtime.control import ask
+from scripts.faults.hub import survivors
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 15.0
@@ -143,13 +144,7 @@ class Hub:
 
     def left(self) -> list[psutil.Process]:
         """Which of all processes that it ever had still run."""
-        found = []
-        for pid in self.ever:
-            with suppress(psutil.Error):
-                process = psutil.Process(pid)
-                if process.status() != psutil.STATUS_ZOMBIE and self._is_mine(process):
-                    found.append(process)
-        return found
+        return survivors(self.ever - {os.getpid()}, self.runtime_dir)
 
     def log(self) -> str:
         """What it has written to stderr."""
@@ -265,15 +260,6 @@ class Hub:
                 self.ever |= {child.pid for child in self.children.values() if child.pid}
             else:
                 self.first = said
-
-    def _is_mine(self, process: psutil.Process) -> bool:
-        """Whether this is not somebody else's process that got an old pid."""
-        if process.pid == os.getpid():
-            return False
-        environment = process.environ()
-        return environment.get("HUB_RUNTIME_DIR") == str(self.runtime_dir) or any(
-            str(self.runtime_dir) in word for word in process.cmdline()
-        )
 
 
 class Publisher:
