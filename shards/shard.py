@@ -185,9 +185,11 @@ class Shard(Role):
     def _notice(self, pause_s: float) -> None:
         if pause_s:
             log.warning("paused for %.1f s; clients are sent current values", pause_s)
+            catching_up = self._gateway.holding  # with a pause before this one
             self._gateway.hold()
             self._control.send({"t": "mark", "pause": self._backlog.pauses})
-            self._catch_up()
+            if not catching_up:
+                self._catch_up()
 
     def _catch_up(self) -> None:
         """Let clients be in step when what came in a pause is taken."""

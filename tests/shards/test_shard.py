@@ -54,6 +54,22 @@ class Ingest:
         self.sent.append(list(parts))
 
 
+class Gate:
+    """The door for clients; `held` is what it was told, to hold them or not."""
+
+    def __init__(self) -> None:
+        self.holding = False
+        self.held: list[bool] = []
+
+    def hold(self) -> None:
+        self.holding = True
+        self.held.append(True)
+
+    def release(self) -> None:
+        self.holding = False
+        self.held.append(False)
+
+
 class World:
     """A welcome shard 0 of 2, not started: messages are handed to it as the pump would."""
 
@@ -84,6 +100,12 @@ class World:
             {"t": "results", "feed": "bus", "results": [Result(key, 2) for key in keys]}
         )
         ticket.confirm()
+
+    def gate(self) -> Gate:
+        """What to do with clients after a pause is told to this one; nothing is left to read."""
+        self.shard._pump = SimpleNamespace(more=False)
+        gate = self.shard._gateway = Gate()
+        return gate
 
     def ask(self, client: Client, *wanted: Instrument) -> SubscribeTicket:
         request = subscription(2, *wanted)
@@ -168,11 +190,7 @@ def test_after_a_pause_a_shard_asks_for_a_mark_and_holds_its_clients_until_it_co
     monkeypatch.setattr(backlog, "LONGEST_S", 1000)
 
     async def main(world: World) -> None:
-        held: list[bool] = []
-        world.shard._gateway = SimpleNamespace(
-            hold=lambda: held.append(True), release=lambda: held.append(False)
-        )
-        world.shard._pump = SimpleNamespace(more=False)
+        held = world.gate().held
         world.shard._notice(world.shard._backlog.look(time.monotonic() + 2.0))
         assert world.link.sent == [{"t": "mark", "pause": 1}]
         await asyncio.sleep(0.02)
@@ -182,6 +200,24 @@ def test_after_a_pause_a_shard_asks_for_a_mark_and_holds_its_clients_until_it_co
         assert held == [True], "what is on its way is not there yet"
         world.take(stream.MARK, b"1")
         await until(lambda: held == [True, False])
+
+    run(tmp_path, main)
+
+
+def test_two_pauses_that_are_caught_up_with_together_end_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each had a timer of its own, and without a mark the second one's never ended."""
+    monkeypatch.setattr(backlog, "LONGEST_S", 1000)
+
+    async def main(world: World) -> None:
+        gate = world.gate()
+        for later_s in (2.0, 4.0):
+            world.shard._notice(world.shard._backlog.look(time.monotonic() + later_s))
+        world.take(stream.MARK, b"2")
+        await until(lambda: not gate.holding)
+        await asyncio.sleep(0.05)
+        assert gate.held == [True, True, False]
 
     run(tmp_path, main)
 
