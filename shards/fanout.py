@@ -43,9 +43,9 @@ R = TypeVar("R", bound=Receiver)
 class Fanout(Generic[R]):
     """Turns ticks into frames for audiences and hands them over at each flush.
 
-    Beyond `most_lines` topics the older half of those that nobody holds is forgotten. `remembered`
-    are keys that are held and got a value that was no tick, with the last place of such a one;
-    who looks for ticks takes them out.
+    Beyond `most_lines` topics the older half of those that nobody holds is forgotten. Who looks for
+    ticks gives a map of its own for `remembered`, and takes out what it finds there: keys that are
+    held and got a value that was no tick, with the last place of such a one.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Fanout(Generic[R]):
         self._dirty: list[Audience[R]] = []
         self._batches: list[Audience[R]] = []
         self._expected: dict[tuple[bytes, int], None] = {}
-        self.remembered: dict[bytes, int] = {}
+        self.remembered: dict[bytes, int] | None = None
         self.seq = 0
         self.reserved = 0
         self.delivered = 0
@@ -101,7 +101,7 @@ class Fanout(Generic[R]):
                 line.seq = places[line.key] + taken[line.key]
                 line.payload = payload
                 taken[line.key] += 1
-                if line.key in self._index:
+                if self.remembered is not None and line.key in self._index:
                     self.remembered[line.key] = places[line.key] + len(Mode) - 1
 
     def expect(self, key: bytes, mode: int) -> None:

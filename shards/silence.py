@@ -77,7 +77,8 @@ class Silence(Generic[R]):
     def __init__(self, index: Index[R], latest: Latest, fanout: Fanout[R], stale_s: float) -> None:
         self._index = index
         self._latest = latest
-        self._remembered = fanout.remembered
+        self._remembered: dict[bytes, int] = {}
+        fanout.remembered = self._remembered if stale_s else None
         self._stale_s = stale_s
         self.every_s = stale_s / _LOOKS
         self._topics: dict[bytes, tuple[int, tuple[_Topic, ...]]] = {}

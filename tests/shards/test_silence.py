@@ -27,18 +27,18 @@ ONE, TWO = Instrument("NSE", "ONE"), Instrument("NSE", "TWO")
 class Ear:
     """A shard's silence, with clients and ticks by hand; `quiet` is what the feeds were told."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale_s: float = STALE_S) -> None:
         self.index: Index[tickets.Client] = Index()
         self.latest = Latest()
         self.fanout: Fanout[tickets.Client] = Fanout(self.index, self.latest)
         self.snapshots = Snapshots(self.index, self.latest, self.fanout)
-        self.silence = Silence(self.index, self.latest, self.fanout, STALE_S)
+        self.silence = Silence(self.index, self.latest, self.fanout, stale_s)
         self.client = Client()
         self.there = {"bus", "sim"}
         self.now_s = 1000.0
         self.quiet: dict[str, dict[bytes, int]] = defaultdict(dict)
         self.rows: list[Quiet] = []
-        assert self.silence.every_s == EVERY_S
+        assert self.silence.every_s == EVERY_S * stale_s / STALE_S
 
     def hold(
         self, one: Instrument, mode: Mode, feed: str = "bus", client: Client | None = None
@@ -155,6 +155,15 @@ def test_a_first_value_is_no_tick(ear: Ear) -> None:
     ear.tick(ONE, Mode.QUOTE)
     ear.look()
     assert ear.modes(ONE) == 0
+
+
+def test_where_nobody_looks_first_values_are_not_noted() -> None:
+    """Nobody took them out, so that they grew with every key that was ever held."""
+    ear = Ear(stale_s=0.0)
+    ear.hold(ONE, Mode.QUOTE)
+    ear.told_last_value(ONE, Mode.QUOTE)
+    assert ear.latest.of(ONE.key)
+    assert not ear.fanout.remembered
 
 
 def test_a_tick_after_a_first_value_is_one(ear: Ear) -> None:
