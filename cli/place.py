@@ -9,11 +9,13 @@ from cli.monitor import listening
 from cli.options import find_file, whole
 from hub.core.config import Settings
 from hub.core.errors import ConfigError, NotRunning
-from hub.core.supervision import leave_s
+from hub.core.supervision import hub_leave_s
 from hub.openalgo import settings
 from hub.runtime import lock, paths
 
 _PATIENCE_S = 30.0
+_MORE_S = 3.0
+"""What the supervisor takes when its last process has left."""
 
 
 def usual_dir(config_file: Path | None, openalgo: Path | None = None) -> Path:
@@ -49,8 +51,7 @@ def patience(config_file: Path | None, openalgo: Path | None = None) -> float:
         settings_ = _unread(config_file, openalgo)
     except ConfigError:
         settings_ = Settings()
-    stages = ("shard-0", "feed-", "router")
-    return max(_PATIENCE_S, sum(leave_s(name, settings_) + 2 for name in stages))
+    return max(_PATIENCE_S, hub_leave_s(settings_) + _MORE_S)
 
 
 def _unread(config_file: Path | None, openalgo: Path | None) -> Settings:

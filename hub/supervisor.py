@@ -18,6 +18,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock
 from hub.runtime.log import log, setup
-from hub.runtime.notify import notify
+from hub.runtime.notify import leaving, notify
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import Notifications, Processes, free_port, reserve_port
 from hub.runtime.stderr import Stderr
@@ -146,7 +147,8 @@ class Supervisor:
 
     def _plan(self, now_s: float) -> list[supervision.Action]:
         if self._leaving:
-            return supervision.plan_leaving(self.children, now_s, self._patience_s)
+            patience_s = partial(supervision.patience_s, settings=self.settings)
+            return supervision.plan_leaving(self.children, now_s, patience_s)
         return supervision.plan(self.children, now_s)
 
     def _bury(self, now_s: float) -> None:
@@ -209,7 +211,7 @@ class Supervisor:
     def _stop(self, number: signal.Signals) -> None:
         if not self._leaving:
             log.info("%s: stopping", signal.Signals(number).name)
-            notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(self._leave_s() + 2) * 1e6:.0f}")
+            notify(*leaving(supervision.hub_leave_s(self.settings)))
         self._leaving = True
         self._news.set()
 
@@ -230,13 +232,6 @@ class Supervisor:
         if monotonic_s - self._fed_s >= _WATCHDOG_S:
             self._fed_s = monotonic_s
             notify("WATCHDOG=1")
-
-    def _leave_s(self) -> float:
-        """The longest time the hub may take to leave: its processes do so in three stages."""
-        return sum(map(self._patience_s, ("shard-0", "feed-", "router")))
-
-    def _patience_s(self, name: str) -> float:
-        return supervision.leave_s(name, self.settings) + 1
 
     def _figures(self) -> dict[str, Any]:
         return {

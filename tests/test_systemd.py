@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hub.core.config import Settings
-from hub.core.supervision import leave_s
+from hub.core.supervision import hub_leave_s, patience_s
 
 UNITS = Path(__file__).parent.parent / "systemd"
 HUB = "/opt/shardhub/scripts/hub"
@@ -85,13 +85,8 @@ def test_systemd_knows_when_a_role_is_ready_stuck_or_draining(name: str) -> None
     assert service["NotifyAccess"] == ["main"]
     assert service["WatchdogSec"] == ["30"]
     assert service["KillSignal"] == ["SIGTERM"]
-    longest = sum(leave_s(one, Settings()) + 1 for one in _leaving(name))
+    longest = hub_leave_s(Settings()) if name == ALL_IN_ONE else patience_s("shard-0", Settings())
     assert seconds(service["TimeoutStopSec"][0]) > longest, "longer than a drain takes"
-
-
-def _leaving(name: str) -> list[str]:
-    """Whose ends a unit's own end is made of, one after another."""
-    return ["shard-0", "feed-bus", "router"] if name == ALL_IN_ONE else ["shard-0"]
 
 
 @pytest.mark.parametrize("name", UNDER_SYSTEMD)

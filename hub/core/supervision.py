@@ -27,6 +27,8 @@ NEWS_S = 60.0
 """How long a crash is told after the process has been started again."""
 CANNOT_START = frozenset({73, 78})
 """Exit codes of a process that would fail the same way again: StartError and ConfigError."""
+_MERCY_S = 1.0
+"""How much longer a process has to leave than it allows itself."""
 TOLD_TO_LEAVE = 0
 """Exit code of a process that left in order: a signal asked for it, or its parent's end. One that
 was not ready yet cannot have been of any use, and is not believed."""
@@ -113,6 +115,16 @@ def leave_s(name: str, settings: Settings) -> float:
     """The longest time a process may take to leave."""
     sends_clients_away = name.startswith("shard-")
     return settings.hub.stop_s + settings.websocket.drain_s * sends_clients_away
+
+
+def patience_s(name: str, settings: Settings) -> float:
+    """How long a supervisor waits for a process to leave before it kills it."""
+    return leave_s(name, settings) + _MERCY_S
+
+
+def hub_leave_s(settings: Settings) -> float:
+    """The longest time a hub may take to leave: its processes do so in three stages."""
+    return sum(patience_s(name, settings) for name in ("shard-0", "feed-", "router"))
 
 
 def plan(children: Iterable[Child], now_s: float) -> list[Action]:

@@ -8,6 +8,14 @@ from __future__ import annotations
 import os
 import socket
 
+_MORE_S = 2.0
+"""How much longer systemd waits for a process that leaves, so that it kills none at the last."""
+
+
+def leaving(within_s: float) -> tuple[str, str]:
+    """What to say when one leaves, which takes no longer than so many seconds."""
+    return "STOPPING=1", f"EXTEND_TIMEOUT_USEC={(within_s + _MORE_S) * 1e6:.0f}"
+
 
 def notify(*lines: str) -> bool:
     """Send e.g. `READY=1`; False when nobody listens."""

@@ -29,7 +29,7 @@ from hub.core.errors import FAULT, HubError, StartError
 from hub.core.supervision import leave_s
 from hub.runtime.links import finish
 from hub.runtime.log import log, setup
-from hub.runtime.notify import notify
+from hub.runtime.notify import leaving, notify
 from hub.runtime.paths import make_runtime_dir
 
 LEASH = "HUB_LEASH"
@@ -107,12 +107,12 @@ class Role:
 
     def common_figures(self) -> dict[str, Any]:
         """What each role's heartbeat says beside its own figures."""
-        leaving = {"leaving": True} if self._leave.is_set() else {}
+        state = {"leaving": True} if self._leave.is_set() else {}
         return {
             "started_s": self.started_s,
             "lag_ms": round(self.lag_s() * 1000, 3),
             "tasks": len(asyncio.all_tasks(self._loop)) if self._loop else 0,
-        } | leaving
+        } | state
 
     async def live(self) -> None:
         """From start to leave."""
@@ -129,7 +129,7 @@ class Role:
         log.info("ready")
         self.background(self._pulse())
         await self._leave.wait()
-        notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={(self.leave_s() + 2) * 1e6:.0f}")
+        notify(*leaving(self.leave_s()))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._part(), self.leave_s())
         log.info("gone")

@@ -321,6 +321,8 @@ def test_a_shard_has_the_time_its_clients_are_sent_away_in_besides() -> None:
         "feed-bus": 2.0,
         "router": 2.0,
     }
+    assert [supervision.patience_s(name, settings) for name in three] == [33.0, 3.0, 3.0]
+    assert supervision.hub_leave_s(settings) == 33.0 + 3.0 + 3.0
     kids = [bring_up(Child("shard-0", 2), pid=1), bring_up(Child("monitor", 3), pid=2)]
     patience = {"shard-0": 32.0, "monitor": 2.0}
     leave(plan_leaving(kids, 10.0, patience.__getitem__), 10.0)

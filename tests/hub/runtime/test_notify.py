@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.runtime.notify import notify
+from hub.runtime.notify import leaving, notify
 
 
 @pytest.fixture
@@ -51,3 +51,7 @@ def test_a_full_socket_makes_nobody_wait(
                 break
         else:
             raise AssertionError("the socket never filled up")
+
+
+def test_who_leaves_asks_for_a_little_more_time_than_it_takes() -> None:
+    assert leaving(3.5) == ("STOPPING=1", "EXTEND_TIMEOUT_USEC=5500000")
