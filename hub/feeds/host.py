@@ -57,7 +57,7 @@ class FeedHost(Role):
             Market(market.sessions, market.timezone, market.holidays, self._holidays),
             self._claims.claimants,
         )
-        self._calm_s = float("-inf")
+        self._calm_since_s = float("-inf")
         self._heard: set[int] = set()
         self._forget_at = float("inf")
         self._malformed = 0
@@ -180,7 +180,7 @@ class FeedHost(Role):
 
     def _judge(self, *, all_: bool = True) -> None:
         """Tell shards what is stale of their keys, and what is not any more."""
-        self._stale.judge(time.time(), time.monotonic() - self._calm_s, all_=all_)
+        self._stale.judge(time.time(), time.monotonic() - self._calm_since_s, all_=all_)
         for shard, rows, replace in self._stale.tell():
             self._control.send(
                 {
@@ -264,7 +264,7 @@ class FeedHost(Role):
         which others have not had time to speak."""
         self._forget_at += seconds
         if seconds > MISSED_S:
-            self._calm_s = now_s
+            self._calm_since_s = now_s
 
     def _sweep(self, now_s: float) -> None:
         if now_s >= self._forget_at:
