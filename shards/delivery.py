@@ -19,7 +19,7 @@ from typing import Protocol
 from hub.core import forms, frames
 from hub.core.config import Websocket
 from hub.core.hot import Line, Sink
-from hub.core.model import Mode, highest_up_to
+from hub.core.model import MODES, highest_up_to
 from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame
@@ -202,7 +202,7 @@ class Delivery(Sink):
         if self._pacer is None and not self.outbox:
             return
         if self._pacer is not None:
-            self._pacer.ceases(key, [mode for mode in Mode if not modes & mode.bit])
+            self._pacer.ceases(key, [mode for mode in MODES if not modes & mode.bit])
         for line in self._desk.latest.of(key):
             if not highest_up_to(modes, line.mode):
                 self.outbox.forget(line)
@@ -299,7 +299,7 @@ class Delivery(Sink):
         if self.outbox.behind:
             self.outbox.owe(lines)
         elif self._withheld is not None:
-            self._keep(self._withheld, data, lines)
+            self._withhold(self._withheld, data, lines)
         else:
             self._write(data)
 
@@ -310,7 +310,7 @@ class Delivery(Sink):
         data = forms.joined([pieces[place] for place in places], self.form)
         self._pass_on(data, [lines[place] for place in places])
 
-    def _keep(
+    def _withhold(
         self, withheld: list[tuple[bytes, Sequence[Line]]], data: bytes, lines: Sequence[Line]
     ) -> None:
         """Withhold ticks, up to as much as a socket may; beyond that their lines are owed."""

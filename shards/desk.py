@@ -16,7 +16,7 @@ from hub.core.config import Settings
 from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
-from hub.core.model import Identity, Isolation, Mode, Offer, Result, Stale
+from hub.core.model import MODES, Identity, Isolation, Mode, Offer, Result, Stale
 from hub.core.offers import Offers
 from shards import protocol
 from shards.accounts import Accounts
@@ -29,7 +29,6 @@ from shards.snapshots import Snapshots
 from shards.tickets import Client, Row, Stage, SubscribeTicket, UnsubscribeTicket
 from shards.wanted import Wanted, Word
 
-_MODES = tuple(Mode)  # walking through an enumeration is slow
 _MOST_PREPARED = 100
 """Topics whose way is made ready in one turn, when nothing else is to be done."""
 
@@ -413,7 +412,7 @@ class Desk:
     def _all(self, client: Client) -> Iterator[protocol.Drop]:
         """Every symbol that a client holds, in each of its modes."""
         for key, variant in list(self.index.held(client).items()):
-            for mode in _MODES:
+            for mode in MODES:
                 if variant.modes & mode.bit:
                     yield protocol.Drop(protocol.names(variant), mode, key=key)
 
@@ -494,7 +493,7 @@ class Desk:
     def _drop(self, client: Client, key: bytes, modes: int) -> None:
         """Cease to hold a key in these modes."""
         client.ceases(key, self.index.modes(client, key) & ~modes)
-        dropped = [mode for mode in _MODES if modes & mode.bit]
+        dropped = [mode for mode in MODES if modes & mode.bit]
         for mode in dropped:
             variant = self.index.remove(client, key, mode)
             if variant is not None:

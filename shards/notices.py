@@ -13,11 +13,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from hub.core.index import Index, Variant
-from hub.core.model import Mode, Stale
+from hub.core.model import MODES, Stale
 from shards import protocol
 from shards.tickets import Client
-
-_MODES = tuple(Mode)
 
 
 class _Asker:
@@ -116,7 +114,7 @@ class Notices:
                 asker.knows[key] = now
             found += [
                 protocol.stale(variant, mode, is_stale=bool(now & mode.bit))
-                for mode in _MODES
+                for mode in MODES
                 if (now ^ before) & mode.bit
             ]
         return found

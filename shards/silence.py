@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple
 from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
-from hub.core.model import Mode, Quiet
+from hub.core.model import MODES, Mode, Quiet
 from shards.fanout import Fanout, R
 from shards.slices import Work, pieces
 
@@ -31,7 +31,6 @@ between two looks ago; ten times that is less than `stale_s`."""
 _MOST_TOLD = 500
 _WEIGHT = 1 / 8
 _LONGEST = 4
-_MODES = tuple(Mode)
 
 
 class _Topic:
@@ -168,12 +167,12 @@ class Silence(Generic[R]):
     ) -> tuple[_Topic, ...]:
         """The topics of a key that is held in other modes than before, or is new here."""
         known = {topic.mode: topic for topic in topics}
-        for mode in _MODES:
+        for mode in MODES:
             if held & mode.bit and mode not in known:
                 newest = self._latest.newest(key, mode)
                 seq = newest.seq if newest else 0
                 known[mode] = _Topic(mode, seq, now_s, self._stale_s)
-        return tuple(known[mode] for mode in _MODES if held & mode.bit)
+        return tuple(known[mode] for mode in MODES if held & mode.bit)
 
     def _ticked(self, topic: _Topic, now_s: float) -> None:
         """A topic has ticked since the last look."""

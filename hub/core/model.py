@@ -44,6 +44,9 @@ class Mode(IntEnum):
 
 
 _LABELS = {Mode.LTP: "LTP", Mode.QUOTE: "Quote", Mode.DEPTH: "Depth"}
+MODES = tuple(Mode)
+"""All of them: to walk through an enumeration is slow."""
+
 _BY_LABEL = {mode.name: mode for mode in Mode}
 
 
