@@ -197,7 +197,10 @@ class Balance:
         for sock in (self._post, *self._ways):
             self._unwatch(sock)
             sock.close()
+        for door in self._orphans:
+            door.close()
         self._ways.clear()
+        self._orphans.clear()
         self.loads.close()
         self.shares.close()
 

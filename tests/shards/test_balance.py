@@ -301,6 +301,21 @@ def test_at_the_door_of_one_that_has_ended_too_and_none_is_lost(room: Path) -> N
     asyncio.run(main())
 
 
+def test_one_that_ends_at_once_keeps_no_door_of_one_that_has_gone(room: Path) -> None:
+    async def main() -> None:
+        hall = await Hall(room, 2, at_doors=1).met()
+        for _ in range(5):
+            hall.knock(1)
+        hall.balances[1].close()
+        await until(lambda: hall.balances[0]._orphans)
+        (door,) = hall.balances[0]._orphans
+        hall.balances[0].close()
+        assert door.fileno() == -1
+        hall.close()
+
+    asyncio.run(main())
+
+
 def test_one_that_goes_takes_all_who_wait_at_the_door_of_one_that_has_gone(room: Path) -> None:
     async def main() -> None:
         hall = await Hall(room, 2, at_doors=1).met()
