@@ -29,7 +29,11 @@ from hub.core.errors import HubError, NoAnswer, NotRunning
 from hub.runtime.log import shown
 
 _BACK_S = 30.0
+"""How long a process may take until it is ready again, some crashes on the way included."""
+
 _HEARD_S = 5.0
+"""How long the monitor may hear nothing of one that lives."""
+
 _LOOK_S = 0.1
 _NEWS_S = 3.0
 """What the monitor says may be a few beats old."""

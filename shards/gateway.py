@@ -31,7 +31,11 @@ _BATCH = 100
 _FULL = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REST_S = 0.5
 _ENDLESS = 1 << 30
+"""Descriptors of a process that may have any number."""
+
 _HELD_S = 0.01
+"""How often one that leaves looks whether its clients are still held."""
+
 _MANY = 1000
 """So many clients, or more, are sent away over all of websocket.drain_s; fewer over less."""
 

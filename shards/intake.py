@@ -17,9 +17,16 @@ RESERVE = 64
 """Descriptors that are kept for everything that is no client: files, the router, other shards."""
 
 _BURST_S = 0.05
+"""The clients of so much time may be taken up at once, if none came before."""
+
 _BREATH_S = 0.01
+"""The least that is waited, as to begin and end a wait costs something, too."""
+
 _PEER_DESCRIPTORS = 4
+"""What another shard costs: both ends of the way to it, its own way here, and its door."""
+
 _BATCH = 100
+"""Clients taken at the doors of others at a time, where no rate says how many."""
 
 
 def room_for(limit: int, open_now: int, peers: int) -> int:

@@ -37,7 +37,11 @@ a user whose own feed is not there yet would be given to another one."""
 
 _ASK_AGAIN_BEATS = 30
 _LOOK_S = 0.25
+"""How often a pause is looked for where no tick comes that would show it."""
+
 _CATCH_UP_S = 0.005
+"""How often it is looked whether all that came in a pause is taken."""
+
 _STAYS = 16
 """Stays at routers of which order updates may still be on their way."""
 

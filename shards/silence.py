@@ -25,12 +25,19 @@ from shards.fanout import Fanout, R
 from shards.slices import Work, pieces
 
 _USUAL = 10
+"""Pauses of the usual length without a tick after which a topic is quiet."""
+
 _LOOKS = 6
 """Looks in `stale_s`: what ticks all the time is seen to tick at each. It did so half the time
 between two looks ago; ten times that is less than `stale_s`."""
 _MOST_TOLD = 500
+"""Keys told in one message."""
+
 _WEIGHT = 1 / 8
+"""What the last pause counts for in the usual one."""
+
 _LONGEST = 4
+"""Usual pauses as which a longer one counts at the most."""
 
 
 class _Topic:

@@ -49,6 +49,7 @@ MAX_REFUSED = 1000
 """Refused keys that are remembered."""
 
 _NICER = 10
+"""How much less urgent than the loop its threads are, in steps of nice(2)."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _NO_MEMORY = error_to_str(-22)  # ARGON2_MEMORY_ALLOCATION_ERROR: says nothing about the key

@@ -8,6 +8,7 @@ from itertools import islice
 from hub.core import hot
 
 _MOST_BYTES = 1 << 20
+"""About how much goes in one message."""
 
 
 class Late:

@@ -40,6 +40,8 @@ _GRACE_S = 10.0
 _EMPTY_S = 0.01
 _LARGEST_BATCH = 2000
 _MOST_NAMED = 5
+"""Stale keys that the figures name."""
+
 _MOST_RELEASED = 500
 """Keys told of in one message: ticks wait while the router follows it."""
 
