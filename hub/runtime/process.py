@@ -66,14 +66,15 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str]) -> int:
         """Start a process on a leash; its pid. It hears no signals of the terminal."""
-        stderr = self._stderr.open(name) if self._stderr else os.dup(2)
+        stderr = self._stderr.open(name) if self._stderr else None
         try:
             process = subprocess.Popen(  # noqa: S603  # the command is our own
                 command, stdin=subprocess.PIPE, stderr=stderr, env=self._environment,
                 start_new_session=True,
             )  # fmt: skip
         finally:
-            os.close(stderr)
+            if stderr is not None:
+                os.close(stderr)
         self._running[name] = process
         return process.pid
 
