@@ -442,6 +442,11 @@ def ticks_of(messages: Sequence[Message], symbol: str) -> list[Message]:
     ]
 
 
+def numbers(messages: Sequence[Message], symbol: str) -> list[int]:
+    """The numbers in the ticks of one symbol."""
+    return [tick["data"]["n"] for tick in ticks_of(messages, symbol)]
+
+
 def small_socket(url: str, receive_bytes: int = 4096) -> socket.socket:
     """A socket connected to a hub that takes in little before it is read."""
     host, _, port = url.removeprefix("ws://").partition(":")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.harness import Client, Hub, Message, Publisher, fresh, ticks_of, until
+from tests.integration.harness import Client, Hub, Message, Publisher, fresh, numbers, until
 
 
 class Reader:
@@ -26,7 +26,7 @@ class Reader:
 
     def numbers(self, symbol: str) -> list[int]:
         """The numbers in the ticks of a symbol so far."""
-        return [tick["data"]["n"] for tick in ticks_of(self.client.seen, symbol)]
+        return numbers(self.client.seen, symbol)
 
     async def stop(self) -> None:
         """Read no more; what has come stays."""
@@ -89,3 +89,19 @@ async def audience(hub: Hub, stack: AsyncExitStack, many: int) -> tuple[str, Bea
     readers, beacon = [Reader(client) for client in clients], Beacon(publisher, symbol)
     await until(lambda: all(reader.numbers(symbol) for reader in readers), "ticks come")
     return symbol, beacon, readers
+
+
+async def until_conflated(
+    hub: Hub, publisher: Publisher, symbols: Sequence[str], many: int, *, some_seldom: bool = False
+) -> int:
+    """Publish the numbers of rounds on these symbols until the only shard has conflated so many
+    ticks; how many rounds that took. With `some_seldom` the nth symbol ticks in every nth alone."""
+    rounds = 0
+    while (await hub.figures())["shard-0"].get("conflated", 0) < many:
+        for _ in range(20):
+            for number, symbol in enumerate(symbols, 1):
+                if not (some_seldom and rounds % number):
+                    publisher.send(f"NSE_{symbol}_LTP", {"n": rounds, "ballast": "x" * 5000})
+            rounds += 1
+            await asyncio.sleep(0.01)
+    return rounds

@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import MakeHub
-from tests.integration.harness import Client, Hub, fresh, small_socket, ticks_of
+from tests.integration.harness import Client, Hub, fresh, numbers, small_socket, ticks_of
+from tests.integration.scenes import until_conflated
 
 FORMS: list[dict[str, Any]] = [{}, {"batch": True, "encoding": "msgpack"}]
-
-
-def values(client: Client, symbol: str) -> list[int]:
-    return [tick["data"]["n"] for tick in ticks_of(client.seen, symbol)]
 
 
 def skipped(client: Client, symbol: str) -> int:
@@ -42,25 +39,18 @@ def test_what_a_slow_client_got_and_was_told_as_skipped_is_all_that_was_publishe
             ]
             for client in (slow, unasked):
                 await client.subscribe(*symbols)
-            rounds = 0
             await hub.figures_when(lambda f: f["shard-0"]["clients"] == 2, "both are there")
-            while (await hub.figures())["shard-0"].get("conflated", 0) < 2000:
-                for _ in range(20):
-                    for number, symbol in enumerate(symbols):
-                        if rounds % (number + 1) == 0:  # some tick more often than others
-                            publisher.send(f"NSE_{symbol}_LTP", {"n": rounds, "x": "x" * 5000})
-                    rounds += 1
-                    await asyncio.sleep(0.01)
+            rounds = await until_conflated(hub, publisher, symbols, 2000, some_seldom=True)
             await hub.figures_when(lambda f: f["shard-0"]["behind"] == 2, "both are behind")
             for client in (slow, unasked):
                 await client.catch_up(publisher)
             for number, symbol in enumerate(symbols):
                 published = range(0, rounds, number + 1)
-                got = values(slow, symbol)
+                got = numbers(slow.seen, symbol)
                 assert len(got) + skipped(slow, symbol) == len(published)
                 assert got[-1] == published[-1], "the value published last is the last one read"
                 assert got == sorted(set(got)), "never an old value after a newer one"
-                assert values(unasked, symbol)[-1] == published[-1]
+                assert numbers(unasked.seen, symbol)[-1] == published[-1]
             assert sum(skipped(slow, symbol) for symbol in symbols) > 0
             assert all("skipped" not in message for message in unasked.seen)
 
@@ -95,22 +85,22 @@ def test_a_rate_is_kept_the_newest_arrives_and_nobody_else_notices(
                 await asyncio.sleep(0.005)
             for client, symbol in ((gentle, paced), (partly, own)):
                 last = values_published(count, symbol, turn)[-1]
-                while not values(client, symbol) or values(client, symbol)[-1] < last:
+                while not numbers(client.seen, symbol) or numbers(client.seen, symbol)[-1] < last:
                     await client.next()
             took_s = time.monotonic() - begun_s
             for client in (all_of_it, partly):
                 await client.catch_up(publisher)
             for client, symbol in ((gentle, paced), (partly, own)):
                 published = values_published(count, symbol, turn)
-                got = values(client, symbol)
+                got = numbers(client.seen, symbol)
                 assert len(got) <= 1 + took_s * rate
                 assert len(got) >= 2, "the first at once, the last at the end"
                 assert got[-1] == published[-1]
                 assert got == sorted(set(got)), "never an old value after a newer one"
                 assert len(got) + skipped(client, symbol) == len(published)
-                assert values(all_of_it, symbol) == published
+                assert numbers(all_of_it.seen, symbol) == published
             published = values_published(count, free, turn)
-            assert values(partly, free) == values(all_of_it, free) == published
+            assert numbers(partly.seen, free) == numbers(all_of_it.seen, free) == published
 
     asyncio.run(main())
 

@@ -20,10 +20,12 @@ from tests.integration.harness import (
     Message,
     Publisher,
     fresh,
+    numbers,
     small_socket,
     ticks_of,
     together,
 )
+from tests.integration.scenes import until_conflated
 
 LABELS = {1: "LTP", 2: "QUOTE", 3: "DEPTH"}
 
@@ -31,10 +33,6 @@ LABELS = {1: "LTP", 2: "QUOTE", 3: "DEPTH"}
 async def on_every_shard(stack: AsyncExitStack, hub: Hub, **options: Any) -> list[Client]:
     """Clients that are known to be spread over all shards: placing is tested below."""
     return [await stack.enter_async_context(hub.client(**options)) for _ in range(8)]
-
-
-def numbers(messages: list[Message], symbol: str) -> list[int]:
-    return [tick["data"]["n"] for tick in ticks_of(messages, symbol)]
 
 
 # Exactly once, in order.
@@ -484,15 +482,8 @@ def test_who_stops_reading_costs_nobody_a_tick_and_gets_the_newest_values_when_b
             for client in (healthy, slow):
                 await client.subscribe(*symbols)
             reading = asyncio.create_task(read_on(healthy))
-            rounds = 0
             await hub.figures_when(lambda f: f["shard-0"]["clients"] == 2, "both are there")
-            while (await hub.figures())["shard-0"].get("conflated", 0) < 500:
-                for _ in range(20):
-                    for symbol in symbols:
-                        data = {"n": rounds, "ballast": "x" * 5000}
-                        publisher.send(f"NSE_{symbol}_LTP", data)
-                    rounds += 1
-                    await asyncio.sleep(0.01)
+            rounds = await until_conflated(hub, publisher, symbols, 500)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             await healthy.catch_up(publisher)

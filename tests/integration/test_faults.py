@@ -20,6 +20,7 @@ from tests.integration.harness import (
     Hub,
     Message,
     fresh,
+    numbers,
     small_socket,
     ticks_of,
     until,
@@ -78,7 +79,7 @@ def test_a_router_that_was_paused_blames_nobody_and_loses_nothing(make_hub: Make
         finally:
             os.kill(pid, signal.SIGCONT)
         await client.catch_up(publisher)
-        assert [tick["data"]["n"] for tick in ticks_of(client.seen, symbol)] == list(range(450))
+        assert numbers(client.seen, symbol) == list(range(450))
         orders = [m["n"] for m in client.seen if m.get("type") == "order_update"]
         assert orders == list(range(0, 450, 10))
         figures = await hub.figures_when(lambda f: "router" in f, "the router is heard again")

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.integration.conftest import MakeHub
-from tests.integration.harness import Hub, Message, fresh, small_socket, ticks_of, together
+from tests.integration.harness import Hub, Message, fresh, numbers, small_socket, ticks_of, together
+from tests.integration.scenes import until_conflated
 
 BATCH: Message = {"batch": True}
 BOTH: Message = {"batch": True, "encoding": "msgpack"}
@@ -85,21 +86,14 @@ def test_who_stops_reading_gets_the_newest_values_in_batches_when_back(
             )
             await slow.subscribe(*symbols)
             assert (await slow.ask({"action": "subscribe_orders"}))["status"] == "success"
-            rounds = 0
             await hub.figures_when(lambda f: f["shard-0"]["clients"] == 1, "it is there")
-            while (await hub.figures())["shard-0"].get("conflated", 0) < 500:
-                for _ in range(20):
-                    for symbol in symbols:
-                        data = {"n": rounds, "ballast": "x" * 5000}
-                        publisher.send(f"NSE_{symbol}_LTP", data)
-                    rounds += 1
-                    await asyncio.sleep(0.01)
+            rounds = await until_conflated(hub, publisher, symbols, 500)
             update = {"type": "order_update", "user_id": "anita", "n": 1}
             publisher.send("ANALYZE_anita_orders", update)
             found = await slow.catch_up(publisher)
             assert [one["n"] for one in found if one["type"] == "order_update"] == [1]
             for symbol in symbols:
-                got = [one["data"]["n"] for one in ticks_of(slow.seen, symbol)]
+                got = numbers(slow.seen, symbol)
                 assert got[-1] == rounds - 1, "the value published last is the last one read"
                 assert got == sorted(set(got)), "never an old value after a newer one"
                 assert len(got) < rounds, "some were left out"
