@@ -120,7 +120,10 @@ class Hub:
         process = self._process
         assert process is not None
         process.send_signal(number)
-        code = process.wait(WITHIN_S)
+        try:
+            code = process.wait(WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self!r} does not leave\n{self.log()}") from None
         eventually(lambda: not self.left(), "the hub's processes are gone")
         return code
 
