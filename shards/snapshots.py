@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from hub.core import forms, topics
@@ -64,9 +65,7 @@ class Snapshots:
         self._told: dict[bytes, int] = {}  # words that open legs, of which nothing was heard yet
         self._opening: dict[bytes, _Opening] = {}
         self._awaiting: dict[bytes, dict[Client, _Awaiting]] = {}
-        self._doubtful: dict[
-            bytes, int
-        ] = {}  # keys, and the last tick that came in an earlier stay
+        self._doubtful: dict[bytes, int] = {}  # keys, and the last tick of an earlier stay
 
     def __repr__(self) -> str:
         opening = len(self._told.keys() | self._opening.keys())
@@ -129,7 +128,7 @@ class Snapshots:
     def forget(self, keys: Iterable[bytes]) -> None:
         """What is known of these keys is void, but for those who are owed it; who has been sent
         some of it waits no longer."""
-        void = dict.fromkeys(keys)
+        void = dict.fromkeys(keys, math.inf)
         self._keep_owed(void)
         for key in void:
             if not self._latest.of(key):
@@ -184,11 +183,11 @@ class Snapshots:
     def own(self, keys: Sequence[bytes], question: int) -> None:
         """The shard is the keeper of these keys itself: what it knows is the answer."""
         self._fanout.flush()
-        places = self._settle(keys, question)
+        places = {key: self._doubtful.get(key, -1) + 1 for key in self._settle(keys, question)}
         waiting = self._waiting(places)
         self._keep_owed(places)
-        for key in places:
-            self._outdate(key, self._doubtful.get(key, -1) + 1)
+        for key, place in places.items():
+            self._outdate(key, place)
         self._show(waiting)
 
     def _doubt(self, key: bytes) -> None:
@@ -212,12 +211,20 @@ class Snapshots:
         self._latest.outdate(key, place)
         self._tidy(key)
 
-    def _keep_owed(self, keys: Container[bytes]) -> None:
-        """What is known of these keys is about to be void: for those who are owed it, it is the
-        best there is."""
-        for client in self._index.holders():
+    def _keep_owed(self, places: Mapping[bytes, float]) -> None:
+        """What came of these keys before their places is about to be void: for those who are owed
+        it, it is the best there is. They hold its key, so that mostly there is nobody to look
+        for: all that all clients are owed may be millions of lines."""
+        void = {
+            line
+            for key, place in places.items()
+            if key in self._index
+            for line in self._latest.of(key)
+            if line.payload is not None and line.seq < place
+        }
+        for client in self._index.holders() if void else ():
             for line in client.owing():
-                if line.key in keys:
+                if line in void:
                     client.keep(line)
 
     def _tidy(self, key: bytes) -> None:
