@@ -11,6 +11,8 @@ Pure.
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, islice
@@ -21,6 +23,9 @@ from hub.core.model import Quiet, Stale
 
 _MOST_TOLD = 500
 """Keys told in one message."""
+
+_SPARE = 100
+"""Times of keys that wait no more, beyond which they are thrown out."""
 
 
 class Verdict(NamedTuple):
@@ -33,12 +38,38 @@ class Verdict(NamedTuple):
 
 class _Exchange:
     """The quiet keys of one exchange: those that are stale, with their modes; those that wait until
-    it has been in session for long enough; and those to look at again."""
+    it has been in session for so many seconds; and those to look at again. A night's may be tens of
+    thousands, so they are kept by the time they wait for as well."""
 
     def __init__(self) -> None:
         self.stale: dict[bytes, int] = {}
-        self.waiting: dict[bytes, None] = {}
         self.touched: dict[bytes, None] = {}
+        self._waiting: dict[bytes, float] = {}
+        self._times: list[tuple[float, bytes]] = []  # a heap, with some that wait no more
+
+    @property
+    def waits(self) -> bool:
+        """Whether some key waits."""
+        return bool(self._waiting)
+
+    def wait(self, key: bytes, after_s: float) -> None:
+        """This key waits until then; infinity for one that does not wait."""
+        if after_s == math.inf:
+            self._waiting.pop(key, None)
+        elif self._waiting.get(key) != after_s:
+            self._waiting[key] = after_s
+            heapq.heappush(self._times, (after_s, key))
+            if len(self._times) > 2 * len(self._waiting) + _SPARE:
+                self._times = [(until_s, one) for one, until_s in self._waiting.items()]
+                heapq.heapify(self._times)
+
+    def due(self, session_s: float) -> Iterable[bytes]:
+        """The keys that have waited for long enough; they wait no more."""
+        while self._times and self._times[0][0] <= session_s:
+            after_s, key = heapq.heappop(self._times)
+            if self._waiting.get(key) == after_s:
+                del self._waiting[key]
+                yield key
 
 
 class Staleness:
@@ -88,13 +119,13 @@ class Staleness:
         """Look again at what may have changed: all, or what was just told alone. `now_s` is the
         clock on the wall, in seconds since the epoch; for `calm_s` this process was not paused."""
         for name, exchange in self._exchanges.items():
-            if not (exchange.touched or (all_ and (exchange.waiting or exchange.stale))):
+            if not (exchange.touched or (all_ and (exchange.waits or exchange.stale))):
                 continue
             open_s, suspects = self._market.open_s(name, now_s), exchange.touched
             if all_ and open_s is None:
                 suspects = suspects | dict.fromkeys(exchange.stale)
-            elif all_:
-                suspects = suspects | exchange.waiting
+            elif all_ and open_s is not None:
+                suspects = suspects | dict.fromkeys(exchange.due(min(open_s, calm_s)))
             self._untold |= exchange.touched
             exchange.touched = {}
             for key in suspects:
@@ -141,14 +172,16 @@ class Staleness:
     def _judge(self, key: bytes, exchange: _Exchange, open_s: float | None, calm_s: float) -> None:
         """Whether a key is stale, and in which modes; what is so already stays so while it is
         quiet and its market in session."""
-        before, stale, quiet = exchange.stale.get(key, 0), 0, 0
-        rows = self._quiet.get(key, {})
-        if open_s is not None and rows:
-            claimants = self._claimants(key)
-            for shard, row in rows.items():
-                modes = row.modes & claimants.get(shard, 0)
-                quiet |= modes
-                stale |= modes if row.after_s <= min(open_s, calm_s) else modes & before
+        before, stale, after_s = exchange.stale.get(key, 0), 0, math.inf
+        session_s = -1.0 if open_s is None else min(open_s, calm_s)
+        claimants = self._claimants(key)
+        for shard, row in self._quiet.get(key, {}).items():
+            modes = row.modes & claimants.get(shard, 0)
+            if row.after_s <= session_s:
+                stale |= modes
+            else:
+                stale |= modes & before if open_s is not None else 0
+                after_s = min(after_s, row.after_s)
         if stale != before:
             self.count += stale.bit_count() - before.bit_count()
             self._untold[key] = None
@@ -156,10 +189,7 @@ class Staleness:
             exchange.stale[key] = stale
         elif before:
             del exchange.stale[key]
-        if rows and (open_s is None or stale != quiet):
-            exchange.waiting[key] = None
-        else:
-            exchange.waiting.pop(key, None)
+        exchange.wait(key, after_s)
 
     def _modes(self, key: bytes) -> int:
         exchange = self._exchanges.get(self._market.exchange(key))

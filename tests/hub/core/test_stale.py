@@ -144,6 +144,44 @@ def test_rule_2_what_seldom_ticks_has_as_long_after_the_opening() -> None:
     assert court.stale.count == 1
 
 
+def test_rule_2_what_waits_for_a_session_is_not_looked_at_before_its_time() -> None:
+    """Of 50,000 keys that were quiet all night each look took 60 ms when the market opened."""
+    asked: list[bytes] = []
+    court = case((0, NSE, 2), (1, NSE, 2), (0, ALSO, 2), (0, b"NSE_C", 2))
+
+    def claimants(key: bytes) -> dict[int, int]:
+        asked.append(key)
+        return court.claims[key]
+
+    court.now_s = OPEN_S - 3600
+    court.quiet(0, Quiet(NSE, 2, 60), Quiet(ALSO, 2, 600))
+    court.quiet(1, Quiet(NSE, 2, 6000), Quiet(b"NSE_C", 2, 59))
+    court.judge()
+    court.quiet(1, Quiet(b"NSE_C", 0, 0))
+    court.judge()
+    court.stale._claimants = claimants
+    for later_s in (-1, 0, 59, 60, 61, 599, 600, 5999, 6000):
+        court.now_s = OPEN_S + later_s
+        court.stale.judge(court.now_s, math.inf)
+        found, asked[:] = list(asked), []
+        assert found == {60: [NSE], 600: [ALSO], 6000: [NSE]}.get(later_s, [])
+
+
+def test_what_ticks_and_is_quiet_again_outside_of_a_session_is_kept_once() -> None:
+    court = case((0, NSE, 2), (0, ALSO, 2))
+    court.now_s = OPEN_S - 3600
+    court.quiet(0, Quiet(ALSO, 2, 60))
+    for after_s in range(60, 1060):
+        court.quiet(0, Quiet(NSE, 2, after_s))
+        court.judge()
+        court.quiet(0, Quiet(NSE, 0, 0))
+        court.judge()
+    assert len(court.stale._exchanges["NSE"]._times) < 110
+    court.now_s = OPEN_S + 60
+    court.judge()
+    assert court.stale.first(5) == [ALSO]
+
+
 def test_rule_3_after_a_pause_nothing_new_is_stale_and_what_was_stays_so() -> None:
     court = case((0, NSE, 2), (0, ALSO, 2))
     court.quiet(0, Quiet(NSE, 2, 60))
@@ -151,6 +189,9 @@ def test_rule_3_after_a_pause_nothing_new_is_stale_and_what_was_stays_so() -> No
     court.quiet(0, Quiet(ALSO, 2, 60))
     court.judge(calm_s=59)
     assert court.stale.first(5) == [NSE]
+    court.claim(0, NSE, 6)
+    court.judge(calm_s=59)
+    assert court.knows(0) == {NSE: 2}, "though it was looked at again"
     court.judge(calm_s=60)
     assert court.stale.first(5) == [NSE, ALSO]
 
@@ -210,19 +251,27 @@ STEPS = st.lists(
         st.tuples(st.just("quiet"), st.integers(0, 2), st.sampled_from(KEYS), st.integers(0, 7)),
         st.tuples(st.just("anew"), st.integers(0, 2), st.sampled_from(KEYS), st.integers(0, 7)),
         st.tuples(st.just("gone"), st.integers(0, 2), st.just(NSE), st.just(0)),
-        st.tuples(st.just("clock"), st.just(0), st.just(NSE), st.integers(0, 12)),
+        st.tuples(st.just("later"), st.just(0), st.just(NSE), st.integers(1, 12)),
     ),
     max_size=40,
 )
 
 
-def expected_of(court: Court, said: dict[tuple[int, bytes], int]) -> dict[bytes, int]:
-    """The stale modes of each key, by all that was said."""
+AFTER_S = (60.0, 5000.0, 10_000.0)
+"""How long each shard waits."""
+
+
+def expected_of(
+    court: Court, said: dict[tuple[int, bytes], int], before: dict[bytes, int]
+) -> dict[bytes, int]:
+    """The stale modes of each key, by all that was said and what was so before."""
     found: dict[bytes, int] = defaultdict(int)
     for (who, key), modes in said.items():
         name = MARKET.exchange(key)
-        if name and (MARKET.open_s(name, court.now_s) or 0) >= 60:
-            found[key] |= modes & court.claims[key].get(who, 0)
+        open_s = MARKET.open_s(name, court.now_s) if name else None
+        if open_s is not None:
+            more = modes & court.claims[key].get(who, 0)
+            found[key] |= more if open_s >= AFTER_S[who] else more & before.get(key, 0)
     return {key: modes for key, modes in found.items() if modes}
 
 
@@ -230,25 +279,26 @@ def expected_of(court: Court, said: dict[tuple[int, bytes], int]) -> dict[bytes,
 def test_it_is_what_a_look_at_everything_finds(steps: list[tuple[str, int, bytes, int]]) -> None:
     court = Court()
     said: dict[tuple[int, bytes], int] = {}
+    expected: dict[bytes, int] = {}
     for kind, shard, key, number in steps:
         match kind:
             case "claim":
                 court.claim(shard, key, number)
             case "quiet":
-                court.quiet(shard, Quiet(key, number, 60))
+                court.quiet(shard, Quiet(key, number, AFTER_S[shard]))
                 said[shard, key] = number
             case "anew":
-                court.quiet(shard, Quiet(key, number, 60), replace=True)
+                court.quiet(shard, Quiet(key, number, AFTER_S[shard]), replace=True)
                 said = {place: modes for place, modes in said.items() if place[0] != shard}
                 said[shard, key] = number
             case "gone":
                 for claims in court.claims.values():
                     claims.pop(shard, None)
                 court.stale.claimed(shard, (), replace=True)
-            case "clock":
-                court.now_s = MONDAY_S + number * 2 * 3600 + 1800
+            case "later":
+                court.now_s += number * 1800
         court.judge()
-        expected = expected_of(court, said)
+        expected = expected_of(court, said, expected)
         assert court.stale.count == sum(modes.bit_count() for modes in expected.values())
         assert set(court.stale.first(9)) == set(expected)
         for who in range(3):
