@@ -288,10 +288,11 @@ class Balance:
     def _go_round(self) -> None:
         """Take clients at the doors of those who take none: a part of them at each, so that it
         takes no longer however many doors there are."""
+        loads = self.loads.all()
         doors = [
             peer.door
             for other, peer in self._peers.items()
-            if peer.door is not None and self.loads.all()[other] is None
+            if peer.door is not None and loads[other] is None
         ]
         each = max(1, self._at_doors // max(1, len(doors) + len(self._orphans)))
         if self._retired:
