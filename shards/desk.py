@@ -423,11 +423,17 @@ class Desk:
 
     def _notify_all(self, keys: Sequence[bytes]) -> Work:
         """These keys are stale, or no more: tell those who asked for that and hold them."""
-        for client in self.notices.askers():
-            for piece in pieces(keys):
-                if self.notices.owe(client, piece):
-                    self.notify(client)
-                yield len(piece)
+        holders = (
+            (client, key)
+            for key in keys
+            for audience in tuple(self.index.audiences(key).values())
+            for client in audience.members
+        )
+        for piece in pieces(holders):
+            owed = [client for client, key in piece if self.notices.owe(client, (key,))]
+            for client in dict.fromkeys(owed):
+                self.notify(client)
+            yield len(piece)
 
     def _leave(self, client: Client) -> Work:
         """Nothing is held by a client that is gone."""

@@ -64,10 +64,6 @@ class Notices:
         """A client is gone."""
         self._askers.pop(client, None)
 
-    def askers(self) -> list[Client]:
-        """Those who asked."""
-        return list(self._askers)
-
     def holds(self, client: Client, key: bytes) -> None:
         """A client begins to hold a key in another mode."""
         if client in self._askers:

@@ -93,7 +93,7 @@ def test_rule_1_what_is_stale_when_it_is_asked_for(room: Room) -> None:
     assert len(room.notices.due(room.other, 100)) == 1
     room.other.options = NO_OPTIONS
     room.notices.attend(room.other)
-    assert room.notices.askers() == [room.asker]
+    assert list(room.notices._askers) == [room.asker]
     assert room.due() == [("ONE", 2, True)]
     room.notices.attend(room.asker)
     assert room.due() == [], "asking again tells nothing twice"
