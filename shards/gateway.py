@@ -202,13 +202,17 @@ class Gateway:
 
     async def _send_away(self, connections: Sequence[Connection]) -> None:
         """Each at its turn, evenly: those who come back do not come in the same millisecond. While
-        all are held it is nobody's turn: what they are owed is not known yet."""
+        all are held it is nobody's turn, as what they are owed is not known yet; but not for longer
+        than this may take."""
         began_s, count = self._clock(), len(connections)
-        over_s = self._settings.websocket.drain_s * min(1.0, count / _MANY)
+        drain_s = self._settings.websocket.drain_s
+        over_s = drain_s * min(1.0, count / _MANY)
         for number, connection in enumerate(connections):
             await asyncio.sleep(max(0.0, began_s + over_s * number / count - self._clock()))
-            while self.holding:  # noqa: ASYNC110  # it is a flag, and rarely set
+            while self.holding and self._clock() < began_s + drain_s:  # noqa: ASYNC110  # a flag
                 await asyncio.sleep(_HELD_S)
+            if self.holding:
+                self.release()
             connection.part(protocol.SERVICE_RESTART, RESTART)
 
     async def _emptied(self) -> None:

@@ -137,13 +137,10 @@ def wants_snapshots(request: Request, *, default: bool) -> bool:
 
 def form(request: Request, *, default: int) -> int:
     """The form in which an authenticate wants to be sent things. Raises RequestError."""
-    batch, encoding = request.get("batch"), request.get("encoding")
-    if batch is None:
-        batch = bool(default & forms.BATCH)
+    batch = _said(request, "batch", default=bool(default & forms.BATCH))
+    encoding = request.get("encoding")
     if encoding is None:
         encoding = forms.encoding(default)
-    if not isinstance(batch, bool):
-        raise RequestError(INVALID_PARAMETERS, f"batch {_shown(batch)} is not true or false")
     if not isinstance(encoding, str) or encoding not in forms.ENCODINGS:
         known = ", ".join(forms.ENCODINGS)
         raise RequestError(INVALID_PARAMETERS, f"encoding {_shown(encoding)} is not one of {known}")
@@ -156,17 +153,13 @@ def options(request: Request, *, default: Options) -> Options:
     return Options(
         conflation_info(request, default=default.conflation_info),
         default.max_rate if rate is None else rate,
-        wants_stale_info(request, default=default.stale_info),
+        _said(request, "stale_info", default=default.stale_info),
     )
 
 
 def conflation_info(request: Request, *, default: bool) -> bool:
     """Whether a client wants to be told of skipped ticks. Raises RequestError."""
-    asked = request.get("conflation_info", default)
-    if not isinstance(asked, bool):
-        problem = f"conflation_info {_shown(asked)} is not true or false"
-        raise RequestError(INVALID_PARAMETERS, problem)
-    return asked
+    return _said(request, "conflation_info", default=default)
 
 
 def max_rate(request: Request) -> float | None:
@@ -186,16 +179,6 @@ def max_rate(request: Request) -> float | None:
     raise RequestError(INVALID_PARAMETERS, problem)
 
 
-def wants_stale_info(request: Request, *, default: bool) -> bool:
-    """Whether an authenticate wants to be told what is stale. Raises RequestError."""
-    asked = request.get("stale_info")
-    if asked is None:
-        return default
-    if not isinstance(asked, bool):
-        raise RequestError(INVALID_PARAMETERS, f"stale_info {_shown(asked)} is not true or false")
-    return asked
-
-
 def api_key(request: Request) -> str:
     """The key of an authenticate. Raises RequestError."""
     key = request.get("api_key") or request.get("apikey")
@@ -213,7 +196,8 @@ def check_subscribe(request: Request) -> None:
     _mode(request.get("mode", "Quote"))
     if not _symbols(request):
         raise RequestError(INVALID_PARAMETERS, "at least one symbol and exchange is required")
-    options(request, default=NO_OPTIONS)
+    conflation_info(request, default=False)
+    max_rate(request)
 
 
 def subscribe(request: Request, *, snapshot: bool, scope: bytes = b"") -> Subscribe:
@@ -544,6 +528,16 @@ def _mode_or_problem(value: Any) -> tuple[Mode | None, str]:
         return None, _shown(error)
     except RecursionError:
         return None, "mode is nested too deeply"
+
+
+def _said(request: Request, name: str, *, default: bool) -> bool:
+    """Whether a request says yes or no; null says nothing. Raises RequestError."""
+    asked = request.get(name)
+    if asked is None:
+        return default
+    if not isinstance(asked, bool):
+        raise RequestError(INVALID_PARAMETERS, f"{name} {_shown(asked)} is not true or false")
+    return asked
 
 
 def _flag(request: Request, name: str, *, default: bool) -> bool:

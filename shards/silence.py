@@ -102,12 +102,14 @@ class Silence(Generic[R]):
         if self._looking:
             return
         self._looking = True
-        for piece in pieces(list(self._index)):
-            for key in piece:
-                self._look_at(key, now_s)
-            yield len(piece)
-        yield from self._forget_ended()
-        self._looking = False
+        try:
+            for piece in pieces(list(self._index)):
+                for key in piece:
+                    self._look_at(key, now_s)
+                yield len(piece)
+            yield from self._forget_ended()
+        finally:
+            self._looking = False
 
     def reset(self, feeds: Iterable[str]) -> None:
         """Ticks may have been missed: count anew, and tell these feeds so."""

@@ -239,6 +239,22 @@ def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newes
     live(main, uv=uv)
 
 
+def test_those_who_are_held_for_too_long_are_sent_away_with_what_is_known() -> None:
+    """The router may be gone for good: a shard that waited for it was killed in its drain."""
+
+    async def main() -> None:
+        async with house(websocket={"drain_s": 0.05}) as one:
+            held = await one.known()
+            one.gateway.hold()
+            await one.gateway.drain()
+            one.gateway.drain = _nothing  # type: ignore[method-assign]  # it is done
+            with pytest.raises(ConnectionClosed):
+                await held.recv()
+            assert held.close_code == 1012
+
+    live(main)
+
+
 def test_those_who_are_held_are_sent_away_with_what_is_newest_then() -> None:
     """A shard that was stopped (Ctrl-Z) and is told to leave has a backlog to take first."""
 

@@ -226,6 +226,8 @@ def test_a_form_that_is_none_is_told_as_such(asked: dict[str, Any], problem: str
         ({"max_rate": 0}, Options(conflation_info=True)),
         ({"max_rate": 0.0}, Options(conflation_info=True)),
         ({"max_rate": None}, Options(conflation_info=True)),
+        ({"conflation_info": None}, Options(conflation_info=True, max_rate=7)),
+        ({"stale_info": True}, Options(conflation_info=True, max_rate=7, stale_info=True)),
     ],
 )
 def test_options_stay_where_nothing_is_said_of_them(
@@ -251,7 +253,7 @@ def test_a_rate_that_is_none_is_told_what_would_be_one(rate: object) -> None:
         )
 
 
-@pytest.mark.parametrize("info", [1, 0, "true", None, [], {}])
+@pytest.mark.parametrize("info", [1, 0, "true", [], {}])
 def test_conflation_info_is_true_or_false_and_nothing_else(info: object) -> None:
     for call in (
         lambda: protocol.options({"conflation_info": info}, default=NO_OPTIONS),
@@ -567,16 +569,19 @@ def test_the_reply_to_authenticate_tells_who_asked_what_is_stale_that_it_is_told
 def test_whether_a_client_asks_what_is_stale_stays_as_it_is_unless_it_says_so() -> None:
     for before in (True, False):
         for asked in ({}, {"stale_info": None}):
-            assert protocol.wants_stale_info(asked, default=before) is before
+            stays = protocol.options(asked, default=Options(stale_info=before))
+            assert stays.stale_info is before
         for wish in (True, False):
-            assert protocol.wants_stale_info({"stale_info": wish}, default=before) is wish
+            now = protocol.options({"stale_info": wish}, default=Options(stale_info=before))
+            assert now.stale_info is wish
 
 
 @pytest.mark.parametrize("wrong", [0, 1, "true", [], {}])
 def test_what_is_neither_true_nor_false_is_refused(wrong: object) -> None:
     with pytest.raises(RequestError, match="is not true or false") as caught:
-        protocol.wants_stale_info({"stale_info": wrong}, default=False)
+        protocol.options({"stale_info": wrong}, default=NO_OPTIONS)
     assert caught.value.code == "INVALID_PARAMETERS"
+    protocol.check_subscribe({**ENTRY, "stale_info": wrong})  # which has no such field
 
 
 @pytest.mark.parametrize(

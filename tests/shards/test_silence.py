@@ -295,6 +295,19 @@ class Naive:
         return max(STALE_S, 10 * usual)
 
 
+def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    ear.hold(ONE, Mode.LTP)
+    with monkeypatch.context() as patch:
+        patch.setattr(ear.silence, "_look_at", lambda *_: ear.there.remove("nothing"))
+        with pytest.raises(KeyError):
+            ear.look()
+    ear.steadily(ONE, Mode.LTP, 1, 3)
+    for _ in range(10):
+        ear.look()
+    assert ear.modes(ONE) == Mode.LTP.bit
+
+
 @given(
     st.lists(
         st.tuples(
