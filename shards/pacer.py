@@ -29,6 +29,7 @@ class Pacer:
     __slots__ = (
         "_default_s",
         "_due",
+        "_ending",
         "_every_s",
         "_newest",
         "_owed",
@@ -41,6 +42,7 @@ class Pacer:
     def __init__(self) -> None:
         self._default_s = 0.0
         self._every_s: dict[bytes, float] = {}  # of the keys that have an interval of their own
+        self._ending: set[bytes] = set()  # keys that lost their interval while owed something
         self._sent_s: dict[Line, float] = {}  # when a line's last tick went out
         self._newest: dict[tuple[bytes, int], int] = {}  # the last tick that was sent under a tag
         self._passed_over: dict[Line, int] = {}  # ticks that were not sent, and not told of yet
@@ -57,6 +59,8 @@ class Pacer:
         self._default_s = 1 / rate if rate else 0.0
         for line in self._owed:
             self._enter(line)
+            if not self._every(line):
+                self._ending.add(line.key)
 
     def limit(self, key: bytes, rate: float, lines: Iterable[Line]) -> None:
         """So many ticks a second of each topic of this key, 0 for the default; `lines` are its
@@ -65,20 +69,23 @@ class Pacer:
             self._every_s[key] = 1 / rate
         else:
             self._every_s.pop(key, None)
+        self._ending.discard(key)
         for line in lines:
             if line in self._owed:
                 self._enter(line)
+                if not self._every(line):
+                    self._ending.add(key)
 
     def take(self, lines: Sequence[Line]) -> list[int]:
         """Ticks of these lines have come: they are owed. The places of those that are not, as no
-        rate holds them up. A line that has lost its rate is owed on while something of it is: that
-        must not come after what is newer."""
+        rate holds them up. Those of a key that has lost its rate are owed on while something of it
+        is, which must not come after what is newer."""
         owed, own_s, default_s = self._owed, self._every_s, self._default_s
         free = []
         for place, line in enumerate(lines):
             if line in owed:
                 owed[line] += 1
-            elif own_s.get(line.key, default_s):
+            elif own_s.get(line.key, default_s) or line.key in self._ending:
                 owed[line] = 1
                 self._enter(line)
             else:
@@ -105,13 +112,14 @@ class Pacer:
             for line in self._steps.pop(past):
                 if self._due.get(line) == past:
                     del self._due[line]
+                    self._ending.discard(line.key)  # they fall due together
                     found.append((line, self._owed.pop(line)))
         return found
 
     def all(self) -> list[tuple[Line, int]]:
         """All that are owed, whenever their time is; they are owed here no more."""
         found = [*self._owed.items()]
-        for held in (self._owed, self._due, self._steps, self._times):
+        for held in (self._owed, self._due, self._ending, self._steps, self._times):
             held.clear()
         return found
 
@@ -148,6 +156,7 @@ class Pacer:
         for held in (self._sent_s, self._owed, self._due, self._passed_over):
             held.pop(line, None)
         if not self._owed:
+            self._ending.clear()
             self._steps.clear()
             self._times.clear()
 

@@ -99,6 +99,33 @@ def test_a_line_that_loses_its_limit_is_paced_until_it_is_paid() -> None:
     assert pacer.take([ONE]) == [0]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_all_topics_of_a_key_that_loses_its_limit_wait_for_what_is_owed(own: bool) -> None:
+    """They may be sent under one tag: a newer one of another topic went before what was owed."""
+    ltp = Line(ONE.key, Mode.LTP)
+
+    def limit(rate: float) -> None:
+        if own:
+            pacer.limit(ONE.key, rate, [ltp, ONE])
+        else:
+            pacer.set_default(rate)
+
+    pacer = make_pacer(0)
+    limit(1)
+    pacer.take([ltp])
+    pay(pacer, 10.0)
+    pacer.take([ltp])
+    limit(0)
+    assert pacer.take([TWO, ONE]) == [0]
+    assert dict(pay(pacer, 10.0)) == {ltp: 1, ONE: 1}
+    assert pacer.take([ltp, ONE]) == [0, 1], "now they are free"
+    limit(1)
+    pacer.take([ltp])
+    limit(0)
+    pacer.forget(ltp)
+    assert pacer.take([ONE]) == [0], "nothing is owed of it any more"
+
+
 def test_a_first_value_is_due_at_once_whatever_went_before_and_begins_an_interval() -> None:
     pacer = make_pacer(1)
     pacer.take([ONE])
@@ -124,8 +151,8 @@ def test_what_is_forgotten_is_owed_no_more_and_leaves_nothing() -> None:
     assert pacer.next_s() == math.inf
     pacer.limit(ONE.key, 5, [])
     pacer.limit(ONE.key, 0, [])
-    held = (pacer._every_s, pacer._sent_s, pacer._owed, pacer._due, pacer._steps, pacer._times)
-    assert not any(held)
+    held = (pacer._every_s, pacer._ending, pacer._sent_s, pacer._owed, pacer._due)
+    assert not any((*held, pacer._steps, pacer._times))
 
 
 def test_its_repr_tells_where_it_stands() -> None:
