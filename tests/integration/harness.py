@@ -211,6 +211,12 @@ class Hub:
             await asyncio.sleep(0.1)
         raise AssertionError(f"not within {WITHIN_S} s: {what}; figures are {figures}")
 
+    async def all_serve(self) -> None:
+        """Wait until every shard lets clients in: on a busy machine some do so later, and who comes
+        before goes to the others."""
+        shards = [name for name in self.children if name.startswith("shard-")]
+        await self.figures_when(lambda f: all("clients" in f[name] for name in shards), "all serve")
+
     # Its clients and publishers.
 
     @asynccontextmanager

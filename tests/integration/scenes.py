@@ -83,6 +83,7 @@ async def audience(hub: Hub, stack: AsyncExitStack, many: int) -> tuple[str, Bea
     """So many clients that all get the numbers of a symbol: it, who publishes them, who reads."""
     (symbol,) = fresh()
     publisher = await stack.enter_async_context(hub.publisher())
+    await hub.all_serve()
     clients = [await stack.enter_async_context(hub.client(snapshot=False)) for _ in range(many)]
     for client in clients:
         await client.subscribe(symbol)

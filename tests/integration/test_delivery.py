@@ -429,6 +429,7 @@ def test_packed_a_shard_is_full_before_the_next_gets_anybody(make_hub: MakeHub) 
     hub = make_hub(settings | {"websocket.pack_share": 1.0})
 
     async def main() -> None:
+        await hub.all_serve()
         async with AsyncExitStack() as stack:
             for _ in range(5):
                 await stack.enter_async_context(hub.client())

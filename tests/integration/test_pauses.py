@@ -46,7 +46,7 @@ class Stage:
         self.tell(*self.quiet)
         await until(lambda: all(self.numbers(0, symbol) for symbol in self.symbols), "ticks come")
         await until(lambda: all(self.last(n, self.quiet[-1]) for n in range(2)), "all have begun")
-        return next(name for name in ("shard-0", "shard-1") if figures[name]["clients"])
+        return next(name for name in ("shard-0", "shard-1") if figures[name].get("clients"))
 
     def tell(self, *symbols: str) -> None:
         """One tick of these."""

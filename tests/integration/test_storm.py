@@ -25,6 +25,7 @@ async def a_storm(hub: Hub) -> None:
     """The hub's only clients but some lose their connection, some of them with their shard."""
     steady, wide = fresh(count=2)
     async with hub.publisher() as publisher, Crowd(hub) as clients:
+        await hub.all_serve()
         healthy = await clients.all_come(HEALTHY, asks(hub, steady), keeps=True)
         await until(lambda: all(len(one.replies) == 2 for one in healthy), "they are served")
         crowd = await clients.all_come(CLIENTS, asks(hub, wide))
