@@ -28,10 +28,13 @@ NONE = (
 ) % (len(_TEXT), _TEXT)
 """What is answered to what is no handshake."""
 
+_RETRY_S = 1
+"""When to come again, for whoever is told that there is no room, or no service, for now."""
+
 BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: %d\r\n"
     b"Connection: close\r\n\r\n"
-)
+) % _RETRY_S
 """What is answered to whoever has not shaken hands when it is sent away."""
 
 
@@ -56,7 +59,9 @@ def answer(
     origins, hosts = headers.get_all("Origin"), headers.get_all("Host")
     origin, host = (values[0] if values else None for values in (origins, hosts))
     if no_room:
-        return ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, f"{no_room}\n")
+        response = ws.reject(HTTPStatus.SERVICE_UNAVAILABLE, f"{no_room}\n")
+        response.headers["Retry-After"] = str(_RETRY_S)
+        return response
     if len(origins) > 1 or len(hosts) > 1:
         return ws.reject(HTTPStatus.BAD_REQUEST, "one Host and one Origin\n")
     if guests.foreign(origin, host, address):

@@ -645,6 +645,7 @@ def test_one_too_many_is_answered_with_503(limit: str, uv: bool) -> None:
             first = await one.raw()
             head, second = await knock(one)
             assert head.startswith("HTTP/1.1 503 ")
+            assert "\r\nRetry-After: 1\r\n" in head
             await second.ended()
             await second.close()
             await until(lambda: len(one.gateway) == 1)
