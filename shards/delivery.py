@@ -87,7 +87,7 @@ class Delivery(Sink):
         self.options = protocol.NO_OPTIONS
         self._wire = wire
         self._desk = desk
-        self._kept: dict[Line, bytes] = {}  # values of lines that know nothing any more
+        self._kept: dict[Line, Line] = {}  # what lines knew that know nothing any more
         self._pacer: Pacer | None = None
         self._parts = False
         self._wakes_s = math.inf
@@ -136,10 +136,9 @@ class Delivery(Sink):
         """The lines of which ticks have come that the client could not be sent yet."""
         return chain(self.outbox.owing(), self._pacer.owing() if self._pacer is not None else ())
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: Line, as_it_was: Line) -> None:
         """The value of a line that is owed is void for all others now: it is paid all the same."""
-        if line.payload is not None:
-            self._kept[line] = line.payload
+        self._kept[line] = as_it_was
 
     def deliver_event(self, frame: bytes) -> None:
         """An order update, which is never skipped."""
@@ -339,22 +338,16 @@ class Delivery(Sink):
     def _frame_of(self, line: Line, spared: int) -> bytes | None:
         """A line's newest value as a piece of what this session is sent, None when it is not any
         more; so many ticks of it were spared."""
-        kept = self._kept.pop(line, None)
+        kept = self._kept.pop(line, line)
+        shown = kept if line.payload is None else line
         variant = self._desk.index.held(self).get(line.key)
         tag = highest_up_to(variant.modes, line.mode) if variant is not None else 0
         if variant is None or not tag or line not in self._desk.latest.of(line.key):
             return None
-        if line.payload is None and kept is None:
+        if shown.payload is None:
             return None
         if self._pacer is not None:
             if not self._pacer.passes(line, tag, spared):
                 return None
             spared += self._pacer.sent(line, tag, self._wire.now_s())
-        told = spared if self.options.conflation_info else 0
-        if line.payload is not None:
-            return frame(line, variant, told)
-        line.payload = kept
-        try:
-            return frame(line, variant, told)
-        finally:
-            line.payload = None
+        return frame(shown, variant, spared if self.options.conflation_info else 0)

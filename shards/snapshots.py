@@ -222,10 +222,13 @@ class Snapshots:
             for line in self._latest.of(key)
             if line.payload is not None and line.seq < place
         }
+        copies: dict[Line, Line] = {}
         for client in self._index.holders() if void else ():
             for line in client.owing():
                 if line in void:
-                    client.keep(line)
+                    if line not in copies:
+                        copies[line] = _copy(line)
+                    client.keep(line, copies[line])
 
     def _tidy(self, key: bytes) -> None:
         """Keep no line that knows nothing, unless somebody here waits for its ticks."""
@@ -299,3 +302,10 @@ class Snapshots:
         """Whether a client has been sent no tick of the key since it began to wait."""
         newest = self._latest.newest(key, one.mode)
         return newest is None or newest.seq <= one.seq
+
+
+def _copy(line: Line) -> Line:
+    """What a line knows now."""
+    copy = Line(line.key, line.mode)
+    copy.payload, copy.seq = line.payload, line.seq
+    return copy

@@ -36,7 +36,7 @@ class Client(Receiver, Protocol):
     def owing(self) -> Iterable[Line]:
         """The lines of which ticks have come that the client could not be sent yet."""
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: Line, as_it_was: Line) -> None:
         """The value of a line that is owed is about to be void: pay it all the same."""
 
     def deliver_event(self, frame: bytes) -> None:

@@ -140,8 +140,8 @@ class Client:
     def owing(self) -> Iterable[Line]:
         return self.owed
 
-    def keep(self, line: Line) -> None:
-        self.kept[line] = line.payload
+    def keep(self, line: Line, as_it_was: Line) -> None:
+        self.kept[line] = as_it_was.payload
 
     def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
         assert forms.joined(pieces, self.form) == batch
