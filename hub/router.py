@@ -25,7 +25,7 @@ from hub.core.config import Settings, load
 from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
-from hub.core.model import Mode, Want
+from hub.core.model import MODES, Want
 from hub.core.names import CLI
 from hub.core.orders import Orders
 from hub.core.roster import FEED, SHARD, Roster
@@ -307,7 +307,7 @@ class Router(Role):
         """The topics of those of these keys that another shard is keeper of now."""
         for key in changed:
             if self._legs.keepers.of(key) != shard:
-                yield from (topics.of(key, mode) for mode in Mode)
+                yield from (topics.of(key, mode) for mode in MODES)
 
     def _prepare_soon(self) -> None:
         """Resolve the topics that are expected, a slice per turn of the loop."""

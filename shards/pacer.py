@@ -59,8 +59,6 @@ class Pacer:
         self._default_s = 1 / rate if rate else 0.0
         for line in self._owed:
             self._enter(line)
-            if not self._every(line):
-                self._ending.add(line.key)
 
     def limit(self, key: bytes, rate: float, lines: Iterable[Line]) -> None:
         """So many ticks a second of each topic of this key, 0 for the default; `lines` are its
@@ -73,8 +71,6 @@ class Pacer:
         for line in lines:
             if line in self._owed:
                 self._enter(line)
-                if not self._every(line):
-                    self._ending.add(key)
 
     def take(self, lines: Sequence[Line]) -> list[int]:
         """Ticks of these lines have come: they are owed. The places of those that are not, as no
@@ -162,13 +158,12 @@ class Pacer:
 
     # Below: details.
 
-    def _every(self, line: Line) -> float:
-        return self._every_s.get(line.key, self._default_s)
-
     def _enter(self, line: Line) -> None:
         """Write down when this line is to be paid; what was written before counts no more."""
-        sent_s = self._sent_s.get(line)
-        step = 0 if sent_s is None else math.ceil((sent_s + self._every(line)) * STEPS)
+        every_s, sent_s = self._every_s.get(line.key, self._default_s), self._sent_s.get(line)
+        if not every_s:
+            self._ending.add(line.key)
+        step = 0 if sent_s is None else math.ceil((sent_s + every_s) * STEPS)
         self._due[line] = step
         others = self._steps.get(step)
         if others is None:
