@@ -301,13 +301,19 @@ def test_at_the_door_of_one_that_has_ended_too_and_none_is_lost(room: Path) -> N
     asyncio.run(main())
 
 
+async def with_an_orphan(room: Path) -> Hall:
+    """Two shards, of which the second has gone while clients wait at its door."""
+    hall = await Hall(room, 2, at_doors=1).met()
+    for _ in range(5):
+        hall.knock(1)
+    hall.balances[1].close()
+    await until(lambda: hall.balances[0]._orphans)
+    return hall
+
+
 def test_one_that_ends_at_once_keeps_no_door_of_one_that_has_gone(room: Path) -> None:
     async def main() -> None:
-        hall = await Hall(room, 2, at_doors=1).met()
-        for _ in range(5):
-            hall.knock(1)
-        hall.balances[1].close()
-        await until(lambda: hall.balances[0]._orphans)
+        hall = await with_an_orphan(room)
         (door,) = hall.balances[0]._orphans
         hall.balances[0].close()
         assert door.fileno() == -1
@@ -318,11 +324,7 @@ def test_one_that_ends_at_once_keeps_no_door_of_one_that_has_gone(room: Path) ->
 
 def test_one_that_goes_takes_all_who_wait_at_the_door_of_one_that_has_gone(room: Path) -> None:
     async def main() -> None:
-        hall = await Hall(room, 2, at_doors=1).met()
-        for _ in range(5):
-            hall.knock(1)
-        hall.balances[1].close()
-        await until(lambda: hall.balances[0]._orphans)
+        hall = await with_an_orphan(room)
         hall.balances[0].retire()
         assert await hall.settled(5) == [5, 0]
         assert not hall.balances[0]._orphans
