@@ -23,6 +23,8 @@ from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
+from hub.core.heat import Heat
+from hub.core.journey import Sampler
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
 from hub.core.model import MODES, Want
@@ -39,10 +41,13 @@ from hub.runtime.pipe import Pipe
 from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
 
+_LONGEST_TRACE_S = 15.0
+"""After so long who traces has to ask anew: it may be gone."""
+
 _MOST_PREPARED = 50
 """Topics resolved between two reads: less than half a millisecond."""
 
-_QUESTIONS = frozenset({"status", "usage"})
+_QUESTIONS = frozenset({"board", "status", "trace", "usage"})
 
 
 class Router(Role):
@@ -59,6 +64,8 @@ class Router(Role):
         )
         self._roster = Roster(time.time_ns())
         self._orders = Orders(time.monotonic())
+        self._sampler = Sampler()
+        self._heat = Heat()
         self._tending: asyncio.TimerHandle | None = None
         self._preparing = False
         self._counts: Counter[str] = Counter()
@@ -96,12 +103,24 @@ class Router(Role):
 
     def _take_bus(self, pairs: links.Parts, bad: int) -> None:
         """What publishers sent: mostly ticks."""
+        now_ns = time.monotonic_ns()
         self._counts["in"] += len(pairs) // 2
         if bad:
             self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
         strays = self._routing.offer_shared(pairs)
         if strays or self._routing.malformed:
             self._take_others(strays)
+        self._observe(pairs, now_ns)
+
+    def _observe(self, pairs: links.Parts, now_ns: int) -> None:
+        """Ticks have come: see to those whose way is timed, and count while somebody looks."""
+        sampler = self._sampler
+        if now_ns >= sampler.due_ns:
+            sampler.choose(pairs, now_ns)
+        if sampler.tracing:
+            sampler.look(pairs[::2], now_ns)
+        if self._heat.on:
+            self._heat.count(pairs[::2])
 
     def _take_others(self, strays: Iterable[tuple[bytes, bytes]]) -> None:
         """What is no tick; a fault in one of them costs none of the others."""
@@ -156,12 +175,14 @@ class Router(Role):
         return 1
 
     def _take_batch(self, batch: bytes, *, checked: bool) -> int:
+        now_ns = time.monotonic_ns()
         pairs = codec.unpack(batch)
         count = len(pairs) // 2
         self._counts["in"] += count
         strays = self._routing.offer(pairs, checked=checked)
         if strays or self._routing.malformed:
             self._take_others(strays)
+        self._observe(pairs, now_ns)
         return count
 
     def _take_order(self, topic: bytes, payload: bytes) -> None:
@@ -183,12 +204,17 @@ class Router(Role):
     def _flush(self) -> None:
         """Send what wants no delay: each group packed once, one message per shard."""
         routing = self._routing
+        if self._sampler.chosen:
+            self._sampler.place(self._follow_tick, time.monotonic_ns())
         if routing.fast:
             left = hot.deal(routing.fast, self._pipes, stream.TICKS)
             if left:
                 self._send(stream.TICKS, left)
         if routing.slow:
             self._tend_soon()
+
+    def _follow_tick(self, topic: bytes, sample: bytes) -> bool:
+        return self._routing.follow(topic, topics.SAMPLE, sample)
 
     def _flush_all(self) -> None:
         """Leave nothing pending: routes are about to change."""
@@ -342,6 +368,11 @@ class Router(Role):
                 self._gone(sender)
         elif kind == "interest":
             self._take_interest(sender, message)
+        elif kind == "look":
+            told = self._heat.look(time.monotonic())
+            self._switch.send(
+                sender, {"t": "looked", "from": "router", "hottest": told, "slowest": []}
+            )
         elif kind == "mark":
             self._flush_all()
             self._surely(self._shard(sender), [stream.MARK, b"%d" % int(message["pause"])])
@@ -356,11 +387,20 @@ class Router(Role):
         """The command line asks. It is no process of the hub and can say nothing as one."""
         if message["t"] not in _QUESTIONS:
             raise Malformed(f"{sender}: {message['t']} is no question")
-        if message.get("to", "router") == "router":
+        if message["t"] == "trace":
+            self._trace(sender, message)
+        elif message.get("to", "router") == "router":
             answer = {"t": "status", "peers": self._roster.names(), "figures": self._figures()}
             self._switch.send(sender, answer)
         elif not self._pass_on(sender, message):
             self._switch.send(sender, {"t": "absent", "who": message["to"]})
+
+    def _trace(self, asker: str, message: Message) -> None:
+        """The ticks of a key are to be timed for a while; the shards tell the asker."""
+        (key,) = codec.keys(message)
+        for_s = min(max(float(message["for_s"]), 0.0), _LONGEST_TRACE_S)
+        self._sampler.trace(key, asker, time.monotonic_ns() + int(for_s * 1e9))
+        self._switch.send(asker, {"t": "tracing", "legs": len(self._legs.interest.legs(key))})
 
     def _take_hello(self, sender: str, message: Message, now_s: float) -> None:
         refusal = self._roster.refusal(sender, message)
@@ -448,6 +488,8 @@ class Router(Role):
             for name in self._roster.silent(now_s):
                 self._gone(name, returns=True)
             self._orders.tend(now_s)
+            self._sampler.tend(time.monotonic_ns())
+            self._heat.tend(now_s)
             self._switch.send(
                 "monitor",
                 {"t": "beat", "from": "router", "pid": os.getpid(), "figures": self._figures()},
@@ -466,6 +508,7 @@ class Router(Role):
                 "faults": self._pump.faults + self._switch.faults,
                 "orders_unclaimed": self._orders.unclaimed,
                 "window_ms": self._window.width_ms,
+                "latency": {"routed": self._sampler.routed.encode()},
                 "compiled": hot.COMPILED,
             }
         )

@@ -89,6 +89,8 @@ class Connection(asyncio.Protocol):
         crowded: bool = False,
     ) -> None:
         self.address = ""
+        self.began_s = 0.0
+        self.behind_s = 0.0
         self.due_s = 0.0
         self.session: Session | None = None
         self._house = house
@@ -124,6 +126,11 @@ class Connection(asyncio.Protocol):
     def __repr__(self) -> str:
         return f"<Connection {self._ws.state.name} {self.address} {self.session!r}>"
 
+    @property
+    def peer(self) -> str:
+        """Who this is, for people: address and port."""
+        return f"{self.address}:{self._port}"
+
     # From the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -133,6 +140,8 @@ class Connection(asyncio.Protocol):
         self._fd = int(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._port = int(peer[1]) if isinstance(peer, tuple) else 0
+        self.began_s = self._house.now_s()
         self._house.joined(self)
         guests = self._house.guests
         self._no_room = (guests.crowded if self._crowded else guests.no_room)(self.address)
@@ -179,7 +188,8 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """More is unsent than the outbox allows."""
         self._blocked = True
-        self._stall = (self._transport.get_write_buffer_size(), self._house.now_s())
+        self.behind_s = self._house.now_s()
+        self._stall = (self._transport.get_write_buffer_size(), self.behind_s)
         self.due_s = 0.0
         self._hold("unsent", reading=False)
         if self.session is not None:

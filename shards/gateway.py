@@ -7,7 +7,7 @@ import contextlib
 import errno
 import resource
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from hub.auth.verifier import Grant
@@ -104,6 +104,11 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway {len(self)} connections, {self.accepted} accepted>"
+
+    @property
+    def connections(self) -> Collection[Connection]:
+        """All that are here."""
+        return self._connections
 
     def now_s(self) -> float:
         """The time by which clients are judged; it stands still while this process does."""

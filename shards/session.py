@@ -86,8 +86,13 @@ class Session(Delivery):
         self._held = False
 
     def __repr__(self) -> str:
-        who = self.identity.user if self.identity else "unknown"
-        return f"<Session {who}, {len(self._desk.index.held(self))} symbols, {self.outbox!r}>"
+        who, symbols = self.user or "unknown", len(self._desk.index.held(self))
+        return f"<Session {who}, {symbols} symbols, {self.outbox!r}>"
+
+    @property
+    def user(self) -> str:
+        """Who has authenticated, empty for nobody."""
+        return self.identity.user if self.identity else ""
 
     # From the client.
 

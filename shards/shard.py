@@ -28,6 +28,8 @@ from shards.backlog import Backlog
 from shards.connection import Connection
 from shards.desk import Desk
 from shards.gateway import Gateway, raise_limit
+from shards.journeys import Journeys
+from shards.looks import Looks
 from shards.session import Session
 from shards.wanted import Word
 
@@ -62,6 +64,8 @@ class Shard(Role):
         self._token, self._ticks = b"", stream.TICKS
         self._stays: deque[bytes] = deque(maxlen=_STAYS)
         self._leftover = 0
+        self._journeys = Journeys(name)
+        self._looks = Looks(self._desk.index)
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.KEEP: self._take_kept,
             stream.OLD: self._take_old,
@@ -78,7 +82,7 @@ class Shard(Role):
 
     async def start(self) -> None:
         """Open the pipe from the router, report for work, then let clients in."""
-        self._pump = Pump(self._desk.fanout.flush, Window(0))
+        self._pump = Pump(self._flush, Window(0))
         self._pump.add(wire.from_router(self.settings, self.runtime_dir, self.shard, self._take))
         ingest = links.ipc(self.runtime_dir, INGEST)
         self._ingest = Pipe(
@@ -93,6 +97,7 @@ class Shard(Role):
                 "results": self._take_results,
                 "pulse": self._take_pulse,
                 "stale": self._take_stale,
+                "look": self._take_look,
             },
             refused=self.refused,
         )
@@ -123,16 +128,38 @@ class Shard(Role):
 
     def _take(self, parts: links.Parts) -> None:
         """A message of the stream."""
+        now_s = time.monotonic()
         if self._serving:
-            self._notice(self._backlog.look(time.monotonic()))
+            self._notice(self._backlog.look(now_s))
         try:
             if parts[0] == self._ticks:
-                for batch in parts[1:]:
-                    self._desk.fanout.offer(codec.unpack(batch))
+                self._take_ticks(parts[1:], now_s)
             else:
                 self._take_other(parts[0][:1], parts[0][1:], parts[1:])
         except (Malformed, LookupError, OverflowError, TypeError, ValueError) as error:
             self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
+
+    def _take_ticks(self, batches: links.Parts, now_s: float) -> None:
+        """Ticks that the shard has legs for, of which some are timed."""
+        fanout = self._desk.fanout
+        for batch in batches:
+            pairs = codec.unpack(batch)
+            fanout.offer(pairs)
+            if fanout.sampled:
+                fanout.sampled = False
+                taken_ns, framed_ns = int(now_s * 1e9), time.monotonic_ns()
+                self._journeys.framed(pairs, taken_ns, framed_ns, time.time_ns())
+            if self._looks.on:
+                self._looks.count(pairs[::2])
+
+    def _flush(self) -> None:
+        """All that has come is to be written."""
+        self._desk.fanout.flush()
+        if self._journeys.waiting:
+            if self._serving and self._gateway.holding:
+                self._journeys.drop()
+            for told in self._journeys.written(time.monotonic_ns()):
+                self._control.send(told)
 
     def _take_other(self, kind: bytes, token: bytes, rest: links.Parts) -> None:
         """A message that is no ticks of a leg, or is left over from an earlier stay."""
@@ -275,6 +302,14 @@ class Shard(Role):
                 self._desk.listen(clock.look(time.monotonic()))
                 self._tell()
 
+    def _take_look(self, message: Message) -> None:
+        """Somebody wants to see which clients are slow."""
+        if self._serving:
+            told = self._looks.look(self._gateway.connections, self._gateway.now_s())
+            self._control.send(
+                {"t": "looked", "to": message["from"], "hottest": [], "slowest": told}
+            )
+
     def _take_results(self, message: Message) -> None:
         self._desk.take_results(str(message["feed"]), codec.results(message))
         self._tell()
@@ -300,6 +335,7 @@ class Shard(Role):
             self._gateway.tend()
             if self._keys.changed():
                 self._gateway.recheck(self._keys.stands)
+            self._looks.tend(self._gateway.now_s())
             self._ingest.retry()
             if not beat % _ASK_AGAIN_BEATS:
                 self._desk.wanted.ask_again()
@@ -335,6 +371,7 @@ class Shard(Role):
             "turned_away": gateway.guests.turned_away,
             "bounds": gateway.guests.figures(self._desk.refused_symbols),
             "lost": gateway.lost(),
+            "latency": self._journeys.figures(),
             "compiled": hot.COMPILED,
         }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from hub.core import hot
+from hub.core.topics import SAMPLE
 
 _MOST_BYTES = 1 << 20
 """About how much goes in one message."""
@@ -33,7 +34,7 @@ class Late:
         for batch in batches:
             parts = iter(hot.unpack(batch))
             for topic, payload in zip(parts, parts, strict=True):
-                replaced += self._drop(topic)
+                replaced += self._drop(topic) and topic != SAMPLE
                 newest[topic] = kind, payload
                 self.size += len(topic) + len(payload)
         return replaced

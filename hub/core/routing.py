@@ -77,6 +77,17 @@ class Routing:
         self.malformed += route(pairs, self._routes, resolve, strays)
         return strays
 
+    def follow(self, topic: bytes, name: bytes, payload: bytes) -> bool:
+        """Put a pair that is no tick behind the tick of a topic that waits for the next flush, for
+        all who are sent that; whether there was one."""
+        found = False
+        for copy in self._copies.get(topic, (topic,)):
+            for group in self._routes.get(copy, ()):
+                if group.dirty is self.fast and group.pairs:
+                    group.pairs += (name, payload)
+                    found = True
+        return found
+
     def invalidate(self, keys: Iterable[bytes]) -> None:
         """Interest in these keys, or who keeps them, has changed. Nothing may be pending: `flush`
         first."""

@@ -6,7 +6,7 @@ each message carries the token of the shard's stay at the router, which the welc
 left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
 
-VERSION = 5
+VERSION = 6
 """Of control messages and this stream together; both ends must be of the same. Every token
 begins with it, so that no message of another version is taken for one of this."""
 

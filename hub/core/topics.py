@@ -2,8 +2,8 @@ r"""Keys and topics: how the names on the bus are read.
 
 1. The key of a tick is everything before the last underscore of its topic; the rest is the mode.
 2. Nobody splits a key: symbols and exchanges with underscores need no table of special cases.
-3. Topics that begin with `@` are the hub's own (`@orders:<user>`, `@login:...`) and never come
-   from outside.
+3. Topics that begin with `@` are the hub's own (`@orders:<user>`, `@login:...`, `@sample`) and
+   never come from outside.
 4. A key may begin with a scope, the origin its ticks are bound to: `\x1forigin\x1fNSE_RELIANCE`.
    Names hold no control characters, so nobody outside makes one. Without a scope it is shared.
 
@@ -32,6 +32,8 @@ _SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
 _INVALIDATE = b"CACHE_INVALIDATE"
 ORDERS = b"@orders:"
 LOGIN = b"@login:"
+SAMPLE = b"@sample"
+"""What stands in a batch behind a tick whose way is timed (core/journey)."""
 
 
 class Kind(Enum):

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import zmq
 
@@ -31,6 +31,7 @@ from hub.runtime.pump import Pump
 _QUEUE = 100_000
 _TURN_S = 0.001
 """How long messages are read before ticks have their turn: one may tell of hundreds of symbols."""
+_VISIT_QUEUE = 1000
 _ROUTERS_OWN = frozenset({"welcome", "who", "refused", "pulse"})
 
 Background = Callable[[Coroutine[Any, Any, None]], object]
@@ -211,32 +212,60 @@ class Switch:
             self._seldom.warning("malformed", "control message dropped: %r", error)
 
 
+class Visitor:
+    """The command line at the control link: it asks, and hears what is told to it. It is no process
+    of the hub. A context manager; raises NotRunning when there is no hub."""
+
+    def __init__(self, runtime_dir: Path) -> None:
+        if not (runtime_dir / CONTROL).exists():
+            raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
+        self._runtime_dir = runtime_dir
+        self._heard: asyncio.Queue[Message] = asyncio.Queue()
+
+    def __repr__(self) -> str:
+        return f"<Visitor at {self._runtime_dir}, {self._heard.qsize()} messages>"
+
+    def __enter__(self) -> Self:
+        name = f"{CLI}{os.getpid()}-{time.monotonic_ns()}"
+        control = ipc(self._runtime_dir, CONTROL)
+        self._sock = connect(zmq.DEALER, control, queue=_VISIT_QUEUE, identity=name)
+        self._pump = Pump(lambda: None, Window(0))
+        self._pump.add(
+            Messages(self._sock, lambda parts: self._heard.put_nowait(codec.decode(parts[-1])))
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pump.close()
+
+    def say(self, to: str, message: Message) -> None:
+        """Ask a process something."""
+        self._sock.send(codec.encode(message | {"to": to}))
+        self._pump.poke()
+
+    async def hear(self, timeout_s: float) -> Message:
+        """The next that is told. Raises TimeoutError."""
+        return await asyncio.wait_for(self._heard.get(), timeout_s)
+
+    async def ask(self, to: str, message: Message, timeout_s: float) -> Message:
+        """Ask one question. Raises NotRunning when that process is not there, NoAnswer naming who
+        was silent."""
+        self.say(to, message)
+        try:
+            reply = await self.hear(timeout_s)
+        except TimeoutError:
+            raise NoAnswer(f"the hub's {to} at {self._runtime_dir}", timeout_s) from None
+        if reply["t"] == "absent":
+            raise NotRunning(
+                f"the hub at {self._runtime_dir} has no {to} just now; try again in a moment"
+            )
+        return reply
+
+
 async def ask(runtime_dir: Path, to: str, message: Message, timeout_s: float = 3.0) -> Message:
     """Ask a process of a running hub one question, as the command line does.
 
     Raises NotRunning when there is no hub, NoAnswer naming who was silent.
     """
-    if not (runtime_dir / CONTROL).exists():
-        raise NotRunning(f"no hub runs at {runtime_dir}; start one with `hub start`")
-    name = f"{CLI}{os.getpid()}-{time.monotonic_ns()}"
-    sock = connect(zmq.DEALER, ipc(runtime_dir, CONTROL), queue=10, identity=name)
-    pump = Pump(lambda: None, Window(0))
-    answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-
-    def take(parts: Parts) -> None:
-        reply = codec.decode(parts[-1])
-        if not answer.done():
-            answer.set_result(reply)
-
-    pump.add(Messages(sock, take))
-    sock.send(codec.encode(message | {"to": to}))
-    pump.poke()
-    try:
-        reply = await asyncio.wait_for(answer, timeout_s)
-    except TimeoutError:
-        raise NoAnswer(f"the hub's {to} at {runtime_dir}", timeout_s) from None
-    finally:
-        pump.close()
-    if reply["t"] == "absent":
-        raise NotRunning(f"the hub at {runtime_dir} has no {to} just now; try again in a moment")
-    return reply
+    with Visitor(runtime_dir) as visitor:
+        return await visitor.ask(to, message, timeout_s)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import zmq
 
-from hub.core import codec, stream
+from hub.core import codec, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Bus, Flow, Hub, Settings
 from hub.core.model import Offer, Result, Want
@@ -113,12 +113,16 @@ class Peer:
 
     def ticks(self, *kinds: bytes) -> list[bytes]:
         """The payloads of all ticks that came as one of these kinds."""
-        return [
-            payload
-            for _, *batches in self.parts(*(kinds or (stream.TICKS,)))
-            for batch in batches
-            for payload in codec.unpack(batch)[1::2]
-        ]
+        return [payload for topic, payload in self.pairs(*kinds) if topic != topics.SAMPLE]
+
+    def pairs(self, *kinds: bytes) -> list[tuple[bytes, bytes]]:
+        """Topic and payload of all that came as one of these kinds."""
+        found = []
+        for _, *batches in self.parts(*(kinds or (stream.TICKS,))):
+            for batch in batches:
+                pairs = codec.unpack(batch)
+                found += [*zip(pairs[::2], pairs[1::2], strict=True)]
+        return found
 
     def close(self) -> None:
         for sock in (self.control, self.pipe):

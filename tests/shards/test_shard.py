@@ -434,7 +434,9 @@ def test_answers_that_found_no_room_are_sent_when_there_is_some(
                 return True
 
         world.shard._ingest = Full()
-        world.shard._gateway = SimpleNamespace(tend=lambda: None, recheck=lambda _: None)
+        world.shard._gateway = SimpleNamespace(
+            tend=lambda: None, recheck=lambda _: None, now_s=lambda: 0.0
+        )
         tender = asyncio.create_task(world.shard._tend())
         await asyncio.wait_for(retried.wait(), 20)
         tender.cancel()
@@ -475,7 +477,9 @@ def test_after_a_pause_nobody_is_called_late_before_his_answer_was_read(
     async def main(world: World) -> None:
         ticket = world.ask(Client(), THERE)
         ticket.deadline_s = time.monotonic() + 1.0
-        world.shard._gateway = SimpleNamespace(tend=lambda: None, recheck=lambda _: None)
+        world.shard._gateway = SimpleNamespace(
+            tend=lambda: None, recheck=lambda _: None, now_s=lambda: 0.0
+        )
         world.shard._ingest = SimpleNamespace(retry=lambda: True)
         rounds: list[float] = []
         monkeypatch.setattr(world.desk, "paused", _both(world.desk.paused, rounds.append))

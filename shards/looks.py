@@ -1,0 +1,116 @@
+"""Which clients are slow, and which cost most, while somebody looks. `now_s` is an argument.
+
+How often each topic ticks is counted for that, which costs a little for every tick: so it is done
+only while looks come.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from hub.core import topics
+from hub.core.errors import Malformed
+from hub.core.index import Index
+from hub.core.model import highest_up_to
+from shards.outbox import Outbox
+
+MOST = 20
+"""Clients that are told of."""
+
+_PATIENCE_S = 5.0
+
+
+class Wire(Protocol):
+    """What is told of its connection."""
+
+    began_s: float
+    behind_s: float
+    session: Any
+
+    @property
+    def peer(self) -> str:
+        """Address and port."""
+
+    def unsent_bytes(self) -> int:
+        """How much waits for the kernel."""
+
+
+class Looks:
+    """What a look tells; `on` while topics are counted."""
+
+    def __init__(self, index: Index[Any]) -> None:
+        self.on = False
+        self._index = index
+        self._counts: Counter[bytes] = Counter()
+        self._since_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Looks {'on' if self.on else 'off'}, {len(self._counts)} topics>"
+
+    def count(self, topics_: Iterable[bytes]) -> None:
+        """Ticks of these topics have come."""
+        self._counts.update(topics_)
+
+    def look(self, connections: Iterable[Wire], now_s: float) -> list[dict[str, Any]]:
+        """The clients that are behind, then those that were conflated most, then those that are
+        sent most; nothing is known of the last before the second look."""
+        elapsed_s = now_s - self._since_s
+        sent = self._sent() if self.on and elapsed_s > 0 else {}
+        total = sum(sent.values())
+        self._counts.clear()
+        self.on, self._since_s = True, now_s
+        rows = [
+            _row(one, sent.get(one.session, 0), elapsed_s, total, self._index, now_s)
+            for one in connections
+            if one.session is not None
+        ]
+        return heapq.nsmallest(MOST, rows, key=_worst_first)
+
+    def tend(self, now_s: float) -> None:
+        """Count no more when nobody has looked for a while."""
+        if self.on and now_s - self._since_s > _PATIENCE_S:
+            self.on = False
+            self._counts.clear()
+
+    def _sent(self) -> Counter[Any]:
+        """Ticks by session, as they follow from what is held, whether sent or spared."""
+        by_audience: Counter[Any] = Counter()
+        for topic, count in self._counts.items():
+            try:
+                key, mode = topics.parse(topic)
+            except Malformed:
+                continue
+            for variant, audience in self._index.audiences(key).items():
+                if highest_up_to(variant.modes, mode):
+                    by_audience[audience] += count
+        sent: Counter[Any] = Counter()
+        for audience, count in by_audience.items():
+            for member in audience.members:
+                sent[member] += count
+        return sent
+
+
+def _row(
+    one: Wire, sent: int, elapsed_s: float, total: int, index: Index[Any], now_s: float
+) -> dict[str, Any]:
+    outbox: Outbox = one.session.outbox
+    return {
+        "client": one.peer,
+        "user": one.session.user,
+        "symbols": len(index.held(one.session)),
+        "behind": outbox.behind,
+        "behind_s": max(0.0, now_s - one.behind_s) if outbox.behind else 0.0,
+        "pending": len(outbox),
+        "unsent_bytes": one.unsent_bytes(),
+        "conflated": outbox.conflated,
+        "out_s": sent / elapsed_s if total else 0.0,
+        "share": sent / total if total else 0.0,
+        "age_s": max(0.0, now_s - one.began_s),
+    }
+
+
+def _worst_first(row: dict[str, Any]) -> tuple[bool, int, int, float]:
+    return not row["behind"], -row["conflated"], -row["unsent_bytes"], -row["out_s"]

@@ -1,0 +1,59 @@
+"""Which clients are slow, and which cost most."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from hub.core.index import Index
+from hub.core.model import Instrument, Mode
+from shards.looks import MOST, Looks
+from shards.outbox import Outbox
+
+
+class Session:
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.outbox = Outbox(10)
+
+
+def wire(session: Session | None, peer: str = "127.0.0.1:5") -> Any:
+    return SimpleNamespace(
+        peer=peer, session=session, began_s=0.0, behind_s=7.0, unsent_bytes=lambda: 12
+    )
+
+
+def test_a_client_that_is_behind_comes_first_then_who_was_conflated_then_who_gets_most() -> None:
+    index: Index[Any] = Index()
+    slow, spared, busy, idle = (Session(name) for name in ("slow", "spared", "busy", "idle"))
+    slow.outbox.fall_behind()
+    spared.outbox.conflated = 4
+    index.add(busy, Instrument("NSE", "A"), Mode.LTP, "x")
+    index.add(busy, Instrument("NSE", "B"), Mode.DEPTH, "x")
+    index.add(idle, Instrument("NSE", "A"), Mode.DEPTH, "x")
+    looks = Looks(index)
+    wires = [wire(one) for one in (idle, busy, spared, slow)] + [wire(None)]
+    assert [row["out_s"] for row in looks.look(wires, 9.0)] == [0.0] * 4
+    assert looks.on
+    looks.count([b"NSE_A_LTP", b"NSE_A_LTP", b"NSE_B_QUOTE", b"NSE_A_DEPTH", b"@sample", b"x"])
+    rows = looks.look(wires, 11.0)
+    assert [row["user"] for row in rows] == ["slow", "spared", "busy", "idle"]
+    first, _, third, fourth = rows
+    assert (first["behind"], first["behind_s"], first["unsent_bytes"]) == (True, 4.0, 12)
+    assert (third["out_s"], third["symbols"], third["behind_s"]) == (1.5, 2, 0.0)
+    assert (third["share"], fourth["share"]) == (0.75, 0.25)
+    assert fourth["age_s"] == 11.0
+
+
+def test_only_so_many_are_told() -> None:
+    looks = Looks(Index())
+    assert len(looks.look([wire(Session("a")) for _ in range(MOST + 5)], 0.0)) == MOST
+
+
+def test_it_ends_when_nobody_looks_any_more() -> None:
+    looks = Looks(Index())
+    looks.look([], 0.0)
+    looks.tend(4.0)
+    assert looks.on
+    looks.tend(6.0)
+    assert not looks.on
