@@ -13,13 +13,14 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cli import render, usage
+from cli import render
 from cli.monitor import ask_monitor
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import console, show
-from cli.usage import Row
+from hub.monitor import usage
+from hub.monitor.usage import Row
 
 _TOO_BUSY = 3
 _REST_COLUMNS = 84

@@ -105,6 +105,7 @@ class Router(Role):
         """What publishers sent: mostly ticks."""
         now_ns = time.monotonic_ns()
         self._counts["in"] += len(pairs) // 2
+        self._counts["bus"] += len(pairs) // 2
         if bad:
             self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
         strays = self._routing.offer_shared(pairs)

@@ -67,6 +67,7 @@ class Gateway:
         self.accepted = 0
         self.refused = 0
         self.stalled = 0
+        self._conflated = 0
         websocket = settings.websocket
         self._listener = _listen(websocket.host, websocket.port)
         self.intake = Intake(websocket.accept_rate, _room(settings.hub.shards), self._clock())
@@ -127,6 +128,7 @@ class Gateway:
     def left(self, connection: Connection) -> None:
         """A connection has ended."""
         self._connections.discard(connection)
+        self._conflated += _conflated(connection)
         self._fit()
         self._gone()
         if not self._connections:
@@ -170,12 +172,8 @@ class Gateway:
         )
 
     def conflated(self) -> int:
-        """How many ticks present clients were spared."""
-        return sum(
-            connection.session.outbox.conflated
-            for connection in self._connections
-            if connection.session
-        )
+        """How many ticks clients were spared, whether they are still here or not."""
+        return self._conflated + sum(map(_conflated, self._connections))
 
     def unsent_bytes(self) -> int:
         """How much is on its way to clients and was not taken by the kernel yet."""
@@ -336,6 +334,10 @@ class Gateway:
         if self._pausing is None:
             self._loop.add_reader(self._listener, self._accept)
         self._balance.resume()
+
+
+def _conflated(connection: Connection) -> int:
+    return connection.session.outbox.conflated if connection.session else 0
 
 
 def raise_limit() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "encode",
     "keys",
+    "looked",
     "offer",
     "offers",
     "pack",
@@ -104,6 +105,23 @@ def beat(message: Message) -> tuple[int, dict[str, Any]]:
     except msgspec.ValidationError as error:
         raise Malformed(f"{message['t']}: {error}") from None
     return message["pid"], message["figures"]
+
+
+class _Looked(TypedDict):
+    """What a look has to tell; of clients the monitor reads no more than it shows."""
+
+    hottest: list[tuple[bytes, float]]
+    slowest: list[dict[str, Any]]
+
+
+def looked(message: Message) -> tuple[list[tuple[bytes, float]], list[dict[str, Any]]]:
+    """The topics and the clients that a look tells of. Raises Malformed when they are of another
+    form."""
+    try:
+        found = msgspec.convert(message, _Looked)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"{message['t']}: {error}") from None
+    return found["hottest"], found["slowest"]
 
 
 def keys(message: Message) -> list[bytes]:

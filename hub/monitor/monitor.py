@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import time
 from pathlib import Path
@@ -20,12 +21,16 @@ from hub.core.codec import Message
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
 from hub.core.liveness import BEAT_S
-from hub.monitor import stats
+from hub.monitor import metrics, stats
+from hub.monitor.board import Board
 from hub.monitor.record import Figures, Record
 from hub.openalgo.checkout import Checkout
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
 from hub.runtime.role import Role
+
+_WATCHED_S = 5.0
+"""So long after somebody has looked the processes are asked for more."""
 
 
 class Monitor(Role):
@@ -34,6 +39,8 @@ class Monitor(Role):
     def __init__(self, name: str, settings: Settings) -> None:
         super().__init__(name, settings)
         self._record = Record()
+        self._board = Board(self._record, hub.__version__, _facts(settings))
+        self._watched_s = -math.inf
         self._processes: dict[int, psutil.Process] = {}
         self._seldom = Seldom()
 
@@ -43,7 +50,13 @@ class Monitor(Role):
             self.name,
             self.runtime_dir,
             figures=self.common_figures,
-            handlers={"beat": self._take_beat, "status": self._status, "usage": self._usage},
+            handlers={
+                "beat": self._take_beat,
+                "board": self._answer_board,
+                "looked": self._take_looked,
+                "status": self._status,
+                "usage": self._usage,
+            },
             refused=self.refused,
         )
         self._control.start(self.background)
@@ -57,13 +70,47 @@ class Monitor(Role):
 
     def _take_beat(self, message: Message) -> None:
         pid, figures = codec.beat(message)
-        self._record.heard(str(message["from"]), pid, figures, time.monotonic())
+        name, now_s = str(message["from"]), time.monotonic()
+        self._record.heard(name, pid, figures, now_s)
+        self._board.latencies.heard(name, pid, figures, now_s)
+
+    def _take_looked(self, message: Message) -> None:
+        """A process has answered a look."""
+        hottest, slowest = codec.looked(message)
+        self._board.looked(str(message["from"]), hottest, slowest, time.monotonic())
+
+    def board(self) -> Figures:
+        """All that is known just now. As long as it is asked for, the processes are looked at."""
+        self._watched_s = time.monotonic()
+        return self._board.board(self._watched_s, time.time())
+
+    def history(self) -> Figures:
+        """The last two minutes."""
+        return self._board.history()
+
+    def missing(self) -> list[str]:
+        """The processes that are not ready."""
+        return self._board.missing(time.monotonic(), time.time())
+
+    def metrics(self) -> tuple[bytes, str]:
+        """The figures for Prometheus, and what type they are of."""
+        return self._board.metrics(time.monotonic(), time.time()), metrics.CONTENT_TYPE
+
+    def _look(self, now_s: float) -> None:
+        """Ask for what is counted only while somebody looks."""
+        if now_s - self._watched_s > _WATCHED_S:
+            return
+        shards = (f"shard-{shard}" for shard in range(self.settings.hub.shards))
+        for name in ("router", *shards):
+            self._control.send({"t": "look", "to": name})
 
     async def _sample(self) -> None:
         while True:
             now_s = time.monotonic()
             self._record.heard(self.name, os.getpid(), self.common_figures(), now_s)
             self._record.take(self._measure_all(), now_s)
+            self._board.take(now_s, time.time())
+            self._look(now_s)
             await asyncio.sleep(BEAT_S - (time.monotonic() - now_s) % BEAT_S)
 
     def _measure_all(self) -> dict[str, Figures]:
@@ -113,22 +160,19 @@ class Monitor(Role):
             await asyncio.sleep(stats.EVERY_S)
 
     def _status(self, message: Message) -> None:
-        settings = self.settings
         self._answer(
             message,
             {
                 "t": "status",
                 "version": hub.__version__,
                 "at": time.time(),
-                "hub": {
-                    "url": settings.ws_url(),
-                    "bus": f"tcp://{settings.bus.host}:{settings.bus.port}",
-                    "shards": settings.hub.shards,
-                    "feeds": settings.hub.feeds,
-                },
+                "hub": _facts(self.settings),
                 "processes": self._record.status(time.monotonic(), time.time()),
             },
         )
+
+    def _answer_board(self, message: Message) -> None:
+        self._answer(message, {"t": "board", "board": self.board()})
 
     def _usage(self, message: Message) -> None:
         before, after = self._record.usage(float(message["over_s"]))
@@ -136,3 +180,13 @@ class Monitor(Role):
 
     def _answer(self, question: Message, answer: dict[str, Any]) -> None:
         self._control.send(answer | {"to": question["from"]})
+
+
+def _facts(settings: Settings) -> dict[str, Any]:
+    """What a hub says of itself."""
+    return {
+        "url": settings.ws_url(),
+        "bus": f"tcp://{settings.bus.host}:{settings.bus.port}",
+        "shards": settings.hub.shards,
+        "feeds": settings.hub.feeds,
+    }

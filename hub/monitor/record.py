@@ -11,6 +11,7 @@ from collections import deque
 from typing import Any
 
 from hub.core.liveness import MISSED_S
+from hub.monitor.usage import per_second
 
 Figures = dict[str, Any]
 _KEPT = 601
@@ -94,7 +95,7 @@ class Record:
         row = {
             key: value
             for key, value in beat.items()
-            if key not in {"children", "started_s", "leaving", *_RATES}
+            if key not in {"children", "latency", "started_s", "leaving", *_RATES}
         }
         row |= {
             "name": name,
@@ -109,8 +110,10 @@ class Record:
         elapsed_s = after["at_s"] - before["at_s"]
         for counter, rate in _RATES.items():
             if counter in beat and elapsed_s > 0:
-                row[rate] = _rate(
-                    counter, before["processes"].get(name), after["processes"].get(name), elapsed_s
+                figures = after["processes"].get(name)
+                start = before["processes"].get(name)
+                row[rate] = (
+                    per_second(counter, start, figures, elapsed_s) if figures is not None else 0.0
                 )
         return row
 
@@ -121,12 +124,3 @@ _ORDER = {"supervisor": 0, "router": 1, "feed": 2, "shard": 3, "monitor": 4}
 def _number(name: str) -> tuple[int, str]:
     tail = name.rpartition("-")[2]
     return (int(tail), "") if tail.isdigit() else (0, tail)
-
-
-def _rate(counter: str, before: Figures | None, after: Figures | None, elapsed_s: float) -> float:
-    """Counts per second; a process that was not there before has counted since its birth."""
-    if after is None:
-        return 0.0
-    if before is None or before["pid"] != after["pid"]:
-        return float(after.get(counter, 0) / max(elapsed_s, after["age_s"]))
-    return float(max(0.0, (after.get(counter, 0) - before.get(counter, 0)) / elapsed_s))

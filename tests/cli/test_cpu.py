@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli import cpu, usage
+from cli import cpu
+from hub.monitor import usage
 
 
 def figures(pid: int, cpu_s: float, **more: Any) -> dict[str, Any]:

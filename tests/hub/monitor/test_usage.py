@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import usage
-from cli.usage import Row
+from hub.monitor import usage
+from hub.monitor.usage import Row
 
 
 def figures(pid: int = 7, cpu_s: float = 0.0, **more: Any) -> dict[str, Any]:

@@ -88,14 +88,19 @@ def rank(process: str) -> tuple[int, int, str]:
     return order, int(tail) if tail.isdecimal() else 0, process
 
 
-def _row(name: str, before: Figures | None, after: Figures, interval_s: float) -> Row:
+def per_second(counter: str, before: Figures | None, after: Figures, interval_s: float) -> float:
+    """How fast a counter of a process has grown, by rule 1."""
     same = before is not None and before.get("pid") == after.get("pid")
     start: Figures = before if same and before else {}
     span_s = interval_s if same else max(interval_s, after.get("age_s") or 0.0)
+    grown = (after.get(counter) or 0) - (start.get(counter) or 0)
+    return max(0.0, grown / span_s) if span_s >= _LEAST_S else 0.0
+
+
+def _row(name: str, before: Figures | None, after: Figures, interval_s: float) -> Row:
 
     def rate(counter: str) -> float:
-        grown = (after.get(counter) or 0) - (start.get(counter) or 0)
-        return max(0.0, grown / span_s) if span_s >= _LEAST_S else 0.0
+        return per_second(counter, before, after, interval_s)
 
     return Row(
         name,
