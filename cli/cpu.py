@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cli import render
+from cli import advice, render
 from cli.monitor import ask_monitor
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.place import hub_dir
 from cli.render import Cell, Column
-from cli.terminal import console, show
+from cli.terminal import console, show, waiting
 from hub.monitor import usage
 from hub.monitor.usage import Row
 
 _TOO_BUSY = 3
+_COUNTED_S = 2.5
 _REST_COLUMNS = 84
 _COLUMNS = (
     Column("process", whole=True),
@@ -96,9 +99,8 @@ def cpu(
 
     The monitor measures once a second all the time, so the first report needs no waiting.
     """
-    samples = _samples(
-        hub_dir(runtime_dir, config_file, openalgo), interval, None if watch else count
-    )
+    directory = hub_dir(runtime_dir, config_file, openalgo)
+    samples = _samples(directory, interval, None if watch else count)
     peaks: dict[str, float] = {}
     live = watch and not as_json and sys.stdout.isatty()
     try:
@@ -106,9 +108,9 @@ def cpu(
             if as_json:
                 click.echo(sample.json())
             elif live:
-                _watch(sample, _kept(samples, peaks))
+                _watch(sample, _kept(samples, peaks), directory)
             else:
-                show(picture(sample, console().width))
+                show(picture(sample, console().width, _advised(sample, directory)))
     except KeyboardInterrupt:
         if not watch:
             raise
@@ -136,8 +138,9 @@ class Sample:
         )
 
 
-def picture(sample: Sample, width: int) -> RenderableType:
-    """A sample as a table; a full bar is one core, or the busiest process if that is more."""
+def picture(sample: Sample, width: int, advised: Sequence[str] = ()) -> RenderableType:
+    """A sample as a table, and what is advised; a full bar is one core, or the busiest process if
+    that is more."""
     length = min(24, max(0, width - _REST_COLUMNS))
     full = max(100.0, *(row.cpu_percent for row in sample.rows), 0.0)
     return Group(
@@ -148,7 +151,23 @@ def picture(sample: Sample, width: int) -> RenderableType:
             _cells(sample.total, Text()),
         ),
         Text(f"over {sample.interval_s:.1f} s; 100 % is one core", style="dim"),
+        *(Text(f"→ {sentence}", style="yellow") for sentence in advised),
     )
+
+
+def _advised(sample: Sample, runtime_dir: Path) -> list[str]:
+    """What the figures mean. Which clients make a shard busy is counted only while somebody asks,
+    so that takes a moment, and is worth it only then."""
+    busiest: dict[str, Any] = {}
+    if advice.uneven(sample.rows):
+        with waiting("looking which clients make it so ..."):
+            for pause_s in (_COUNTED_S, 0.0):
+                board = ask_monitor(runtime_dir, {"t": "board"})["board"]
+                busiest = {row["name"]: row["busiest"] for row in board["processes"]}
+                if any(few["clients"] for few in busiest.values()):
+                    break
+                time.sleep(pause_s)
+    return advice.advice(sample.rows, busiest, os.cpu_count() or 1)
 
 
 def _samples(runtime_dir: Path, interval_s: float, count: int | None) -> Iterator[Sample]:
@@ -171,11 +190,11 @@ def _kept(samples: Iterator[Sample], peaks: dict[str, float]) -> Iterator[Sample
         yield sample
 
 
-def _watch(first: Sample, rest: Iterator[Sample]) -> None:
+def _watch(first: Sample, rest: Iterator[Sample], directory: Path) -> None:
     screen = console()
     with Live(picture(first, screen.width), console=screen, auto_refresh=False) as live:
         for sample in rest:
-            live.update(picture(sample, screen.width), refresh=True)
+            live.update(picture(sample, screen.width, _advised(sample, directory)), refresh=True)
 
 
 def _judge(peaks: dict[str, float], max_cpu: float | None) -> None:

@@ -42,6 +42,7 @@ COMMANDS = {
     ),
     "status": Entry("cli.status", "Look at it", "Show every process of the hub and how it is."),
     "cpu": Entry("cli.cpu", "Look at it", "Show what each process costs: CPU, memory, switches."),
+    "latency": Entry("cli.latency", "Look at it", "Show how long ticks take, hop by hop."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),
     "bench": Entry(
         "cli.bench", "Look at it", "Measure a hub of its own under load, beside others."

@@ -117,6 +117,16 @@ def millis(value: float | None) -> Cell:
     return ABSENT if value is None else f"{value:,.{1 if value < 9.95 else 0}f} ms"
 
 
+def micros(value: float | None) -> Cell:
+    """Microseconds in three digits: 0.8 us, 85 us, 1.25 ms, 33.6 s."""
+    if value is None:
+        return ABSENT
+    for least, unit in ((1e6, "s"), (1e3, "ms")):
+        if value >= least * 0.9995:
+            return f"{value / least:.3g} {unit}"
+    return f"{value:.2g} us" if value < 9.95 else f"{value:.0f} us"
+
+
 def size(value: float | None) -> Cell:
     """Bytes, in MiB."""
     return ABSENT if value is None else f"{value / (1 << 20):,.0f} MiB"

@@ -23,12 +23,11 @@ from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
-from hub.core.heat import Heat
-from hub.core.journey import Sampler
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
 from hub.core.model import MODES, Want
 from hub.core.names import CLI
+from hub.core.observer import Observer
 from hub.core.orders import Orders
 from hub.core.roster import FEED, SHARD, Roster
 from hub.core.routing import Routing
@@ -64,8 +63,8 @@ class Router(Role):
         )
         self._roster = Roster(time.time_ns())
         self._orders = Orders(time.monotonic())
-        self._sampler = Sampler()
-        self._heat = Heat()
+        self._observer = Observer(settings.flow.sample_ms)
+        self._from_bus = self._from_feeds = 0
         self._tending: asyncio.TimerHandle | None = None
         self._preparing = False
         self._counts: Counter[str] = Counter()
@@ -104,24 +103,14 @@ class Router(Role):
     def _take_bus(self, pairs: links.Parts, bad: int) -> None:
         """What publishers sent: mostly ticks."""
         now_ns = time.monotonic_ns()
-        self._counts["in"] += len(pairs) // 2
-        self._counts["bus"] += len(pairs) // 2
+        self._from_bus += len(pairs) // 2
         if bad:
             self._malformed("bus", "not two parts, topic and JSON, or too large", bad)
         strays = self._routing.offer_shared(pairs)
         if strays or self._routing.malformed:
             self._take_others(strays)
-        self._observe(pairs, now_ns)
-
-    def _observe(self, pairs: links.Parts, now_ns: int) -> None:
-        """Ticks have come: see to those whose way is timed, and count while somebody looks."""
-        sampler = self._sampler
-        if now_ns >= sampler.due_ns:
-            sampler.choose(pairs, now_ns)
-        if sampler.tracing:
-            sampler.look(pairs[::2], now_ns)
-        if self._heat.on:
-            self._heat.count(pairs[::2])
+        if now_ns >= self._observer.from_ns:
+            self._observer.observe(pairs, now_ns)
 
     def _take_others(self, strays: Iterable[tuple[bytes, bytes]]) -> None:
         """What is no tick; a fault in one of them costs none of the others."""
@@ -179,11 +168,12 @@ class Router(Role):
         now_ns = time.monotonic_ns()
         pairs = codec.unpack(batch)
         count = len(pairs) // 2
-        self._counts["in"] += count
+        self._from_feeds += count
         strays = self._routing.offer(pairs, checked=checked)
         if strays or self._routing.malformed:
             self._take_others(strays)
-        self._observe(pairs, now_ns)
+        if now_ns >= self._observer.from_ns:
+            self._observer.observe(pairs, now_ns)
         return count
 
     def _take_order(self, topic: bytes, payload: bytes) -> None:
@@ -205,8 +195,8 @@ class Router(Role):
     def _flush(self) -> None:
         """Send what wants no delay: each group packed once, one message per shard."""
         routing = self._routing
-        if self._sampler.chosen:
-            self._sampler.place(self._follow_tick, time.monotonic_ns())
+        if self._observer.chosen:
+            self._observer.place(self._follow_tick, time.monotonic_ns())
         if routing.fast:
             left = hot.deal(routing.fast, self._pipes, stream.TICKS)
             if left:
@@ -370,7 +360,7 @@ class Router(Role):
         elif kind == "interest":
             self._take_interest(sender, message)
         elif kind == "look":
-            told = self._heat.look(time.monotonic())
+            told = self._observer.look(time.monotonic())
             self._switch.send(
                 sender, {"t": "looked", "from": "router", "hottest": told, "slowest": []}
             )
@@ -400,7 +390,7 @@ class Router(Role):
         """The ticks of a key are to be timed for a while; the shards tell the asker."""
         (key,) = codec.keys(message)
         for_s = min(max(float(message["for_s"]), 0.0), _LONGEST_TRACE_S)
-        self._sampler.trace(key, asker, time.monotonic_ns() + int(for_s * 1e9))
+        self._observer.trace(key, asker, time.monotonic_ns() + int(for_s * 1e9))
         self._switch.send(asker, {"t": "tracing", "legs": len(self._legs.interest.legs(key))})
 
     def _take_hello(self, sender: str, message: Message, now_s: float) -> None:
@@ -489,8 +479,7 @@ class Router(Role):
             for name in self._roster.silent(now_s):
                 self._gone(name, returns=True)
             self._orders.tend(now_s)
-            self._sampler.tend(time.monotonic_ns())
-            self._heat.tend(now_s)
+            self._observer.tend(time.monotonic_ns())
             self._switch.send(
                 "monitor",
                 {"t": "beat", "from": "router", "pid": os.getpid(), "figures": self._figures()},
@@ -501,6 +490,8 @@ class Router(Role):
             self.common_figures()
             | dict(self._counts)
             | {
+                "in": self._from_bus + self._from_feeds,
+                "bus": self._from_bus,
                 "topics": len(self._routing),
                 "symbols": self._legs.interest.symbols,
                 "control_malformed": self._switch.malformed,
@@ -509,7 +500,7 @@ class Router(Role):
                 "faults": self._pump.faults + self._switch.faults,
                 "orders_unclaimed": self._orders.unclaimed,
                 "window_ms": self._window.width_ms,
-                "latency": {"routed": self._sampler.routed.encode()},
+                "latency": self._observer.figures(),
                 "compiled": hot.COMPILED,
             }
         )

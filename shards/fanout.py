@@ -62,7 +62,7 @@ class Fanout(Generic[R]):
         self._expected: dict[tuple[bytes, int], None] = {}
         self.remembered: dict[bytes, int] | None = None
         self.seq = 0
-        self.sampled = False
+        self.observed = False  # whether somebody is to see what is offered, as a sample is in it
         self.reserved = 0
         self.delivered = 0
         self.malformed = 0
@@ -192,7 +192,7 @@ class Fanout(Generic[R]):
     def _admit(self, topic: bytes) -> Line | None:
         """A topic that is new here: its line, None when it is none."""
         if topic == topics.SAMPLE:
-            self.sampled = True
+            self.observed = True
             return None
         try:
             key, mode = topics.parse(topic)

@@ -22,11 +22,6 @@ class Journeys:
     def __repr__(self) -> str:
         return f"<Journeys {len(self._waiting)} under way, {self._latency!r}>"
 
-    @property
-    def waiting(self) -> bool:
-        """Whether samples wait for what came with them to be written."""
-        return bool(self._waiting)
-
     def framed(self, pairs: Sequence[bytes], taken_ns: int, framed_ns: int, epoch_ns: int) -> None:
         """The frames of these ticks are made, and samples are among them. Raises Malformed."""
         found = [place for place in range(0, len(pairs), 2) if pairs[place] == topics.SAMPLE]
@@ -38,10 +33,6 @@ class Journeys:
                     pairs, place, taken_ns=taken_ns, framed_ns=framed_ns, epoch_ns=epoch_ns
                 )
             )
-
-    def drop(self) -> None:
-        """What came is not written, as all clients are held."""
-        self._waiting.clear()
 
     def written(self, now_ns: int) -> list[Message]:
         """What came is written: count how long it took, and tell those who asked."""

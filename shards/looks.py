@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, Protocol
 
 from hub.core import topics
@@ -19,6 +20,9 @@ from shards.outbox import Outbox
 
 MOST = 20
 """Clients that are told of."""
+
+BUSIEST = 3
+"""Of those that are sent most so many are told of, however well they are."""
 
 _PATIENCE_S = 5.0
 
@@ -56,7 +60,8 @@ class Looks:
 
     def look(self, connections: Iterable[Wire], now_s: float) -> list[dict[str, Any]]:
         """The clients that are behind, then those that were conflated most, then those that are
-        sent most; nothing is known of the last before the second look."""
+        sent most; and the few that are sent most in any case. What they are sent is known from the
+        second look on."""
         elapsed_s = now_s - self._since_s
         sent = self._sent() if self.on and elapsed_s > 0 else {}
         total = sum(sent.values())
@@ -67,7 +72,9 @@ class Looks:
             for one in connections
             if one.session is not None
         ]
-        return heapq.nsmallest(MOST, rows, key=_worst_first)
+        found = heapq.nsmallest(MOST, rows, key=_worst_first)
+        busiest = heapq.nlargest(BUSIEST, rows, key=itemgetter("out_s"))
+        return found + [row for row in busiest if row not in found]
 
     def tend(self, now_s: float) -> None:
         """Count no more when nobody has looked for a while."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hub.auth.sources import keys_of
-from hub.core import codec, hot, stream
+from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
@@ -82,7 +82,7 @@ class Shard(Role):
 
     async def start(self) -> None:
         """Open the pipe from the router, report for work, then let clients in."""
-        self._pump = Pump(self._flush, Window(0))
+        self._pump = Pump(self._desk.fanout.flush, Window(0))
         self._pump.add(wire.from_router(self.settings, self.runtime_dir, self.shard, self._take))
         ingest = links.ipc(self.runtime_dir, INGEST)
         self._ingest = Pipe(
@@ -133,33 +133,32 @@ class Shard(Role):
             self._notice(self._backlog.look(now_s))
         try:
             if parts[0] == self._ticks:
-                self._take_ticks(parts[1:], now_s)
+                fanout = self._desk.fanout
+                for batch in parts[1:]:
+                    pairs = codec.unpack(batch)
+                    fanout.offer(pairs)
+                    if fanout.observed:
+                        self._observe(pairs, now_s)
             else:
                 self._take_other(parts[0][:1], parts[0][1:], parts[1:])
         except (Malformed, LookupError, OverflowError, TypeError, ValueError) as error:
             self._seldom.warning("stream", "a message of the router cannot be used: %r", error)
 
-    def _take_ticks(self, batches: links.Parts, now_s: float) -> None:
-        """Ticks that the shard has legs for, of which some are timed."""
-        fanout = self._desk.fanout
-        for batch in batches:
-            pairs = codec.unpack(batch)
-            fanout.offer(pairs)
-            if fanout.sampled:
-                fanout.sampled = False
-                taken_ns, framed_ns = int(now_s * 1e9), time.monotonic_ns()
-                self._journeys.framed(pairs, taken_ns, framed_ns, time.time_ns())
-            if self._looks.on:
-                self._looks.count(pairs[::2])
+    def _observe(self, pairs: list[bytes], now_s: float) -> None:
+        """Of these ticks one is timed, or they are counted while somebody looks. What is offered
+        now is written when all that is there has been read: before the loop turns again."""
+        if topics.SAMPLE in pairs and not (self._serving and self._gateway.holding):
+            taken_ns, framed_ns = int(now_s * 1e9), time.monotonic_ns()
+            self._journeys.framed(pairs, taken_ns, framed_ns, time.time_ns())
+            asyncio.get_running_loop().call_soon(self._written)
+        if self._looks.on:
+            self._looks.count(pairs[::2])
+        self._desk.fanout.observed = self._looks.on
 
-    def _flush(self) -> None:
-        """All that has come is to be written."""
-        self._desk.fanout.flush()
-        if self._journeys.waiting:
-            if self._serving and self._gateway.holding:
-                self._journeys.drop()
-            for told in self._journeys.written(time.monotonic_ns()):
-                self._control.send(told)
+    def _written(self) -> None:
+        """What was timed is written."""
+        for told in self._journeys.written(time.monotonic_ns()):
+            self._control.send(told)
 
     def _take_other(self, kind: bytes, token: bytes, rest: links.Parts) -> None:
         """A message that is no ticks of a leg, or is left over from an earlier stay."""
@@ -306,6 +305,7 @@ class Shard(Role):
         """Somebody wants to see which clients are slow."""
         if self._serving:
             told = self._looks.look(self._gateway.connections, self._gateway.now_s())
+            self._desk.fanout.observed = True
             self._control.send(
                 {"t": "looked", "to": message["from"], "hottest": [], "slowest": told}
             )

@@ -301,6 +301,16 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "ms"},
         ),
     ] = 50.0
+    sample_ms: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60_000,
+            description="How often a tick is timed on its way, for `hub latency`, the page and the "
+            "metrics; 0 is never.",
+            extra={"unit": "ms"},
+        ),
+    ] = 50.0
     pipe: Annotated[
         int,
         Meta(

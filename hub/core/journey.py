@@ -21,6 +21,7 @@ The hops, in their order:
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -32,14 +33,12 @@ from hub.core.errors import Malformed
 from hub.core.histogram import Histogram
 
 HOPS = ("source", "routed", "taken", "framed", "written", "total")
-EVERY_NS = 50_000_000
-"""A tick is chosen this often, if one comes."""
-
 _MOST_TRACES = 100
 _TRACES_NS = 10_000_000
 """Of traced keys at most this many ticks wait for a flush, and one in so long each."""
 
 _MS = 1000
+_MS_NS = 1_000_000
 _LEAST_MS, _MOST_MS = 10**12, 10**13
 """Times in the ticks count when they are in ms since the epoch (2001 to 2286): those in seconds
 tell too little."""
@@ -54,10 +53,12 @@ class Chosen(NamedTuple):
 
 
 class Sampler:
-    """The router's part: which ticks are timed."""
+    """The router's part: which ticks are timed, one every so many ms; with 0 those alone that
+    somebody asks for."""
 
-    def __init__(self) -> None:
-        self.due_ns = 0
+    def __init__(self, every_ms: float) -> None:
+        self.due_ns = 0 if every_ms else sys.maxsize
+        self._every_ns = int(every_ms * _MS_NS)
         self.chosen: list[Chosen] = []
         self.routed = Histogram()
         self._turn = 0
@@ -102,12 +103,13 @@ class Sampler:
         """The ticks are about to be written: put samples behind those that were chosen, of those
         that nobody asked for one. `follow` puts a payload behind the tick of a topic, and says
         whether there was one."""
-        chosen, self.chosen = self.chosen, []
+        chosen = [*self.chosen]
+        self.chosen.clear()
         for one in chosen:
             if not one.asker and now_ns < self.due_ns:
                 continue
             if follow(one.topic, sample(one, now_ns)) and not one.asker:
-                self.due_ns = now_ns + EVERY_NS
+                self.due_ns = now_ns + self._every_ns
                 self.routed.add((now_ns - one.received_ns) / _MS)
 
     def tend(self, now_ns: int) -> None:

@@ -51,7 +51,8 @@ _kept: list[ControlLink] = []
 
 
 def settings(folder: Path, shards: int) -> dict[str, object]:
-    """The flags of a hub in this folder that flushes at once."""
+    """The flags of a hub in this folder that flushes at once, and times no ticks: how many that are
+    goes by the clock."""
     return {
         "hub.runtime_dir": str(folder),
         "hub.shards": shards,
@@ -59,6 +60,7 @@ def settings(folder: Path, shards: int) -> dict[str, object]:
         "keys.file": str(folder / "keys.json"),
         "bus.port": _free_port(),
         "websocket.port": _free_port(),
+        "flow.sample_ms": 0,
         "flow.window_ms": 0,
     }
 

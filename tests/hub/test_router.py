@@ -178,9 +178,9 @@ class Hub_:  # noqa: N801  # `Hub` is the section of the settings
 
     async def done(self) -> None:
         """Wait until the router has read everything that was put into its ingest before."""
-        before = self.router._counts["in"]
+        before = self.router._figures()["in"]
         self.feed(b"NSE_END_LTP", b"{}")
-        await until(lambda: self.router._counts["in"] > before)
+        await until(lambda: self.router._figures()["in"] > before)
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_bus_and_ingest_are_routed_alike_and_what_is_no_json_object_goes_nowhere
         await hub.bus()
         shards[HOME].interest(Want(KEY, 1), feed="bus")
         await until(lambda: shards[HOME].parts(stream.OPENED))
-        assert hub.router._counts["ignored"] == hub.router._counts["in"], "each counts once"
+        assert hub.router._counts["ignored"] == hub.router._figures()["in"], "each counts once"
         hub.publish(KEY + b"_LTP", b"not json")
         hub.publish(KEY + b"_LTP", b'{"ltp": NaN}')
         await until(lambda: shards[HOME].ticks() == [b'{"ltp": null}'])

@@ -7,7 +7,7 @@ from typing import Any
 
 from hub.core.index import Index
 from hub.core.model import Instrument, Mode
-from shards.looks import MOST, Looks
+from shards.looks import BUSIEST, MOST, Looks
 from shards.outbox import Outbox
 
 
@@ -47,7 +47,22 @@ def test_a_client_that_is_behind_comes_first_then_who_was_conflated_then_who_get
 
 def test_only_so_many_are_told() -> None:
     looks = Looks(Index())
-    assert len(looks.look([wire(Session("a")) for _ in range(MOST + 5)], 0.0)) == MOST
+    found = looks.look([wire(Session("a")) for _ in range(MOST + 5)], 0.0)
+    assert MOST <= len(found) <= MOST + BUSIEST
+
+
+def test_who_is_sent_most_is_told_of_however_many_are_slow() -> None:
+    index: Index[Any] = Index()
+    busy = Session("busy")
+    index.add(busy, Instrument("NSE", "A"), Mode.LTP, "x")
+    slow = [Session("slow") for _ in range(MOST)]
+    for one in slow:
+        one.outbox.fall_behind()
+    looks, wires = Looks(index), [wire(one) for one in (busy, *slow)]
+    looks.look(wires, 0.0)
+    looks.count([b"NSE_A_LTP"])
+    rows = looks.look(wires, 1.0)
+    assert [row["user"] for row in rows] == ["slow"] * MOST + ["busy"]
 
 
 def test_it_ends_when_nobody_looks_any_more() -> None:

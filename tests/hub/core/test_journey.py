@@ -8,7 +8,7 @@ import pytest
 
 from hub.core import journey, topics
 from hub.core.errors import Malformed
-from hub.core.journey import EVERY_NS, HOPS, Chosen, Latency, Sampler
+from hub.core.journey import HOPS, Chosen, Latency, Sampler
 
 A, B = b"NSE_A_LTP", b"NSE_B_QUOTE"
 MS = 1_000_000
@@ -29,19 +29,27 @@ class Follow:
 
 
 def test_one_tick_is_timed_and_then_none_for_a_while() -> None:
-    sampler, follow = Sampler(), Follow(A, B)
+    sampler, follow = Sampler(50), Follow(A, B)
     sampler.choose([A, b"{}"], 1000)
     sampler.choose([B, b"{}"], 2000)
     sampler.place(follow, 5000)
     assert [topic for topic, _ in follow.put] == [A]
-    assert sampler.due_ns == 5000 + EVERY_NS
+    assert sampler.due_ns == 5000 + 50 * MS
     assert sampler.routed.count == 1
     assert sampler.routed.sum_us == 4.0
     assert not sampler.chosen
 
 
+def test_where_nothing_is_to_be_timed_only_what_was_asked_for_is() -> None:
+    sampler = Sampler(0)
+    assert sampler.due_ns > 2**62
+    sampler.trace(b"NSE_A", "cli-1", 1000)
+    sampler.look([A], 1)
+    assert sampler.chosen == [Chosen(A, 1, "cli-1")]
+
+
 def test_a_tick_that_nobody_is_sent_is_no_sample_and_the_next_one_may_be() -> None:
-    sampler, follow = Sampler(), Follow(B)
+    sampler, follow = Sampler(50), Follow(B)
     sampler.choose([A, b"{}"], 1000)
     sampler.place(follow, 5000)
     assert not follow.put
@@ -52,7 +60,7 @@ def test_a_tick_that_nobody_is_sent_is_no_sample_and_the_next_one_may_be() -> No
 
 
 def test_ticks_of_all_places_in_a_batch_are_chosen() -> None:
-    sampler = Sampler()
+    sampler = Sampler(50)
     for _ in range(3):
         sampler.choose([A, b"1", B, b"2", b"C_LTP", b"3"], 0)
     assert {one.topic for one in sampler.chosen} == {A, B, b"C_LTP"}
@@ -61,7 +69,7 @@ def test_ticks_of_all_places_in_a_batch_are_chosen() -> None:
 
 
 def test_each_tick_of_a_key_that_somebody_asked_for_is_timed() -> None:
-    sampler, follow = Sampler(), Follow(A, b"NSE_A_DEPTH")
+    sampler, follow = Sampler(50), Follow(A, b"NSE_A_DEPTH")
     sampler.trace(b"NSE_A", "cli-1", 10_000 * MS)
     sampler.trace(b"NSE_A", "cli-2", 10_000 * MS)
     assert sampler.tracing
@@ -73,7 +81,7 @@ def test_each_tick_of_a_key_that_somebody_asked_for_is_timed() -> None:
 
 
 def test_a_key_in_a_scope_is_found_by_its_plain_name() -> None:
-    sampler = Sampler()
+    sampler = Sampler(50)
     sampler.trace(b"NSE_A", "cli-1", 10_000 * MS)
     scoped = topics.scope("alice") + A
     sampler.look([scoped], 1)
@@ -81,7 +89,7 @@ def test_a_key_in_a_scope_is_found_by_its_plain_name() -> None:
 
 
 def test_traces_are_bounded_by_rate_number_and_time() -> None:
-    sampler = Sampler()
+    sampler = Sampler(50)
     sampler.trace(b"NSE_A", "cli-1", 1000 * MS)
     sampler.look([A, A], 1 * MS)
     sampler.look([A], 5 * MS)

@@ -1,0 +1,78 @@
+"""How a process is, and why, from its row. Pure.
+
+`bad`: it is not there, or cannot keep up. `warn`: somebody should look. `ok`: everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+OK, WARN, BAD = "ok", "warn", "bad"
+_ORDER = (BAD, WARN, OK)
+_COMING = frozenset({"starting", "leaving", "waiting"})
+BUSY_PERCENT, FULL_PERCENT = 80.0, 95.0
+LATE_MS, STUCK_MS = 50.0, 250.0
+
+Row = Mapping[str, Any]
+
+
+class Finding(NamedTuple):
+    """A level, and a sentence for people; empty when all is well."""
+
+    level: str
+    text: str = ""
+
+
+def judge(row: Row) -> list[Finding]:
+    """What there is to say of a process, worst first."""
+    found = [*_presence(row)] or [*_load(row), *_feed(row), *_clients(row)]
+    return sorted(found, key=lambda finding: _ORDER.index(finding.level))
+
+
+def level(findings: Iterable[Finding]) -> str:
+    """The worst level of these."""
+    levels = {finding.level for finding in findings}
+    return next((one for one in _ORDER if one in levels), OK)
+
+
+def _presence(row: Row) -> Iterable[Finding]:
+    name, state = row["name"], row["state"]
+    if state == "ready":
+        return
+    if state == "silent":
+        yield Finding(BAD, f"{name} says nothing")
+    elif state in _COMING:
+        yield Finding(WARN, f"{name} is {state}")
+    else:
+        ended = row.get("last_code")
+        told = f" and ended with code {ended} last" if ended is not None else ""
+        yield Finding(BAD, f"{name} is not there ({state}){told}")
+
+
+def _load(row: Row) -> Iterable[Finding]:
+    name, cpu, lag_ms = row["name"], row.get("cpu_percent") or 0.0, row.get("lag_ms") or 0.0
+    if cpu >= BUSY_PERCENT:
+        yield Finding(BAD if cpu >= FULL_PERCENT else WARN, f"{name} uses {cpu:.0f} % of a core")
+    if lag_ms >= LATE_MS:
+        stuck = lag_ms >= STUCK_MS
+        yield Finding(BAD if stuck else WARN, f"{name} kept a timer waiting for {lag_ms:.0f} ms")
+    if row.get("dropped_s"):
+        yield Finding(WARN, f"{name} drops {row['dropped_s']:,.0f} ticks a second")
+
+
+def _feed(row: Row) -> Iterable[Finding]:
+    name, state = row["name"], row.get("feed_state")
+    if state and state != "connected":
+        yield Finding(BAD if state == "disconnected" else WARN, f"{name} is {state}")
+    if row.get("problem"):
+        yield Finding(WARN, f"{name}: {row['problem']}")
+    if row.get("stale"):
+        yield Finding(WARN, f"{name} has {row['stale']:,} stale topics")
+
+
+def _clients(row: Row) -> Iterable[Finding]:
+    name, behind = row["name"], row.get("behind") or 0
+    if behind:
+        clients = "1 client is" if behind == 1 else f"{behind:,} clients are"
+        yield Finding(WARN, f"{clients} behind on {name}")
