@@ -42,6 +42,7 @@ COMMANDS = {
     ),
     "status": Entry("cli.status", "Look at it", "Show every process of the hub and how it is."),
     "cpu": Entry("cli.cpu", "Look at it", "Show what each process costs: CPU, memory, switches."),
+    "top": Entry("cli.top", "Look at it", "Show processes, symbols and clients, live."),
     "latency": Entry("cli.latency", "Look at it", "Show how long ticks take, hop by hop."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),
     "bench": Entry(

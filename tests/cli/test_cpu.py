@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cli import cpu
 from hub.monitor import usage
+from tests.cli.board import board
 
 
 def figures(pid: int, cpu_s: float, **more: Any) -> dict[str, Any]:
@@ -149,3 +150,17 @@ def test_the_table_fits_100_columns_on_a_busy_day() -> None:
     console.print(cpu.picture(cpu.Sample(1.0, 1.0, rows), 100))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= 100
+
+
+def test_who_makes_a_shard_busy_is_looked_for_when_one_is(
+    hub: Any, answer: Any, runtime_dir: Path, naps: list[float]
+) -> None:
+    busy = sample()
+    busy["before"]["processes"]["shard-1"] = figures(3, 1.0)
+    busy["after"]["processes"]["shard-1"] = figures(3, 1.1)
+    found = board()
+    found["processes"][1]["busiest"] = {"clients": 2, "share": 0.9}
+    answer(usage=[busy], board=[{"t": "board", "board": board()}, {"t": "board", "board": found}])
+    text = hub("cpu", "--runtime-dir", runtime_dir).stdout
+    assert "→ shard 0 is 80 % above the mean: 2 clients hold 90 % of its deliveries" in text
+    assert len(naps) == 1
