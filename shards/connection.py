@@ -30,6 +30,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from hub.core.config import Websocket
+from hub.core.proxies import address_of
 from shards import handshake, protocol
 from shards.bucket import Bucket
 from shards.guests import Bound, Guests
@@ -112,6 +113,7 @@ class Connection(asyncio.Protocol):
         self._no_room = ""
         self._guest = False
         self._stranger = False
+        self._proxied = False
         self._deadline_s = math.inf
         self._pinged_s = 0.0
         self._next_ping_s = math.inf
@@ -139,19 +141,18 @@ class Connection(asyncio.Protocol):
         self.limit(self._house.high_bytes)
         self._fd = int(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.address = address_of(peer)
         self._port = int(peer[1]) if isinstance(peer, tuple) else 0
         self.began_s = self._house.now_s()
         self._house.joined(self)
         guests = self._house.guests
         self._no_room = (guests.crowded if self._crowded else guests.no_room)(self.address)
+        self._proxied = guests.proxies.trusts(self.address)
         window_s = self._settings.auth_window_s
         if self._no_room:
             window_s = min(window_s, _CLOSE_S)
-        else:
-            self._guest = self._stranger = True
-            guests.connection(self.address, 1)
-            guests.stranger(self.address, 1)
+        elif not self._proxied:
+            self._count()
         self.due_s = self._deadline_s = self._house.now_s() + window_s
         if self._house.leaving:
             self.close(protocol.SERVICE_RESTART, RESTART)
@@ -409,6 +410,8 @@ class Connection(asyncio.Protocol):
 
     def _shake_hands(self, request: Request) -> None:
         guests = self._house.guests
+        if self._proxied:
+            self._come_forward(request)
         response = handshake.answer(self._ws, request, guests, self.address, self._no_room)
         self._ws.send_response(response)
         request.headers.clear()  # the layer keeps them as long as the connection, cookies and all
@@ -426,6 +429,22 @@ class Connection(asyncio.Protocol):
             self.session.blocked()
         self._next_ping_s = self._house.now_s() + self._settings.ping_interval_s
         self.due_s = min(self._next_ping_s, self._deadline_s)
+
+    def _come_forward(self, request: Request) -> None:
+        """It came through a trusted proxy: now it is known from where, and judged by that."""
+        guests, self._proxied = self._house.guests, False
+        forwarded = request.headers.get_all("X-Forwarded-For")
+        self.address = guests.proxies.client(self.address, forwarded)
+        if not self._no_room:
+            self._no_room = guests.no_room_of_its_own(self.address)
+        if not self._no_room:
+            self._count()
+
+    def _count(self) -> None:
+        """It is one of those from its address, and a stranger."""
+        self._guest = self._stranger = True
+        self._house.guests.connection(self.address, 1)
+        self._house.guests.stranger(self.address, 1)
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PONG:

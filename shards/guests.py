@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from hub.auth.records import id_of
 from hub.core.config import Websocket
+from hub.core.proxies import Proxies
 from hub.runtime.log import Seldom
 from shards.tally import Kind, Tally
 
@@ -49,6 +50,7 @@ class Guests:
         self._tally = tally
         self._connections = connections
         self._seldom = Seldom()
+        self.proxies = Proxies(settings.trusted_proxies)
         self.refused_keys = 0
         self.turned_away = 0
         self.bounds = Counter(dict.fromkeys(Bound, 0))
@@ -59,10 +61,14 @@ class Guests:
     # At the door.
 
     def no_room(self, address: str) -> str:
-        """Why a new connection from this address cannot be taken; empty when it can."""
-        most = self._settings.max_connections
-        if most and self._connections() > most:
-            return self._turn_away(address, f"the hub has {most} clients", Bound.MAX_CONNECTIONS)
+        """Why a new connection from this address cannot be taken; empty when it can. Trusted
+        proxies have all the room of the hub."""
+        return self._full(address) or self.no_room_of_its_own(address)
+
+    def no_room_of_its_own(self, address: str) -> str:
+        """The same as far as it is a matter of the address alone."""
+        if self.proxies.trusts(address):
+            return ""
         most = self._settings.max_address_connections
         if most and self._tally.count(Kind.CONNECTIONS, address) >= most:
             problem = f"this address has {most} connections already"
@@ -141,6 +147,12 @@ class Guests:
         counts = {bound.value: self.bounds[bound] for bound in Bound}
         counts[Bound.SYMBOLS.value] += refused_symbols
         return counts
+
+    def _full(self, address: str) -> str:
+        most = self._settings.max_connections
+        if most and self._connections() > most:
+            return self._turn_away(address, f"the hub has {most} clients", Bound.MAX_CONNECTIONS)
+        return ""
 
     def _turn_away(self, address: str, problem: str, bound: Bound) -> str:
         self.turned_away += 1

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from hub.core import market
+from hub.core import market, proxies
 from hub.core.errors import ConfigError
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -149,7 +149,8 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             description="Connections of one address; more are answered with HTTP 503; 0 is no "
-            "limit. Behind a reverse proxy all clients have its address.",
+            "limit. Behind a reverse proxy all clients have its address, unless trusted_proxies "
+            "has it.",
         ),
     ] = 10_000
     max_unauthenticated: Annotated[
@@ -165,6 +166,14 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="Origins whose web pages may connect, such as https://charts.example.com, "
             "beside those of this machine; * is all.",
+        ),
+    ] = msgspec.field(default_factory=list)
+    trusted_proxies: Annotated[
+        list[_Name],
+        Meta(
+            description="Reverse proxies whose X-Forwarded-For is believed: addresses, networks "
+            "such as 10.0.0.0/8, or unix for all who come by the Unix socket. Their clients count "
+            "by their own addresses, and they themselves are not limited.",
         ),
     ] = msgspec.field(default_factory=list)
     spread: Annotated[
@@ -734,6 +743,7 @@ _CHECKS: dict[str, Callable[[str], str]] = {
     "market.sessions": market.session_problem,
     "market.timezone": market.zone_problem,
     "market.holidays": market.holiday_problem,
+    "websocket.trusted_proxies": proxies.problem,
 }
 """What a type cannot say of a setting, or of each of its values: the problem, empty if none."""
 

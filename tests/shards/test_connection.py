@@ -676,6 +676,111 @@ def test_who_has_authenticated_is_no_stranger_any_more(uv: bool) -> None:
     live(main, uv=uv)
 
 
+# Through a proxy.
+
+PROXY = {"trusted_proxies": ["127.0.0.1"]}
+FROM_7, FROM_8 = (f"X-Forwarded-For: 203.0.113.1, 192.0.2.{number}" for number in (7, 8))
+
+
+@pytest.mark.parametrize("limit", ["max_unauthenticated", "max_address_connections"])
+def test_through_a_trusted_proxy_each_has_the_limits_of_its_own_address(
+    limit: str, uv: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with house(websocket=PROXY | {limit: 1}) as one:
+            waiting = [Raw(*await asyncio.open_connection("127.0.0.1", one.port)) for _ in "ab"]
+            head, first = await knock(one, FROM_7)
+            assert head.startswith("HTTP/1.1 101 ")
+            head, second = await knock(one, FROM_7)
+            assert head.startswith("HTTP/1.1 503 ")
+            head, other = await knock(one, FROM_8)
+            assert head.startswith("HTTP/1.1 101 ")
+            assert one.gateway.guests.counted()["connections"] == 2
+            for _ in range(2):  # the proxy itself, to see whether the hub is there
+                head, raw = await knock(one)
+                assert head.startswith("HTTP/1.1 101 ")
+                waiting.append(raw)
+            await first.close()
+            await until(lambda: len(one.gateway) == 5)
+            head, third = await knock(one, FROM_7)
+            assert head.startswith("HTTP/1.1 101 ")
+            for raw in (*waiting, second, other, third):
+                await raw.close()
+            await one.empty()
+            assert set(one.gateway.guests.counted().values()) == {0}
+
+    with caplog.at_level("WARNING", "hub"):
+        live(main, uv=uv)
+    (record,) = caplog.records
+    assert record.message.startswith("192.0.2.7 was turned away: ")
+    assert f"(websocket.{limit})" in record.message
+
+
+def test_whom_a_stranger_names_does_not_count(uv: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with house(websocket={"trusted_proxies": ["192.0.2.0/24"]}) as one:
+            head, raw = await knock(one, FROM_7)
+            assert head.startswith("HTTP/1.1 101 ")
+            assert one.connection().address == "127.0.0.1"
+            raw.send(TEXT, AUTH.replace(b"alice", b"mallory"))
+            assert json.loads((await raw.receive())[1])["status"] == "error"
+            await raw.close()
+
+    with caplog.at_level("WARNING", "hub"):
+        live(main, uv=uv)
+    assert [record.message for record in caplog.records] == [
+        "an API key of 127.0.0.1 was refused: no id"
+    ]
+
+
+def test_a_refused_key_is_named_by_the_address_behind_the_proxy(
+    uv: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with house(websocket=PROXY) as one:
+            _, raw = await knock(one, FROM_7)
+            raw.send(TEXT, AUTH.replace(b"alice", b"mallory"))
+            assert json.loads((await raw.receive())[1])["status"] == "error"
+            await raw.close()
+
+    with caplog.at_level("WARNING", "hub"):
+        live(main, uv=uv)
+    assert [record.message for record in caplog.records] == [
+        "an API key of 192.0.2.7 was refused: no id"
+    ]
+
+
+def test_a_full_hub_is_full_for_a_proxy_too(uv: bool) -> None:
+    async def main() -> None:
+        async with house(websocket=PROXY | {"max_connections": 1}) as one:
+            _, first = await knock(one, FROM_7)
+            head, second = await knock(one, FROM_8)
+            assert head.startswith("HTTP/1.1 503 ")
+            for raw in (first, second):
+                await raw.close()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("https://hub.example", 101), ("https://evil.example", 403)],
+)
+def test_behind_a_proxy_that_keeps_the_host_its_own_pages_may_connect(
+    origin: str, status: int, uv: bool
+) -> None:
+    async def main() -> None:
+        async with house(websocket=PROXY) as one:
+            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            raw.writer.write(HANDSHAKE.replace(b"Host: x", b"Host: hub.example")[:-2])
+            raw.writer.write(f"Origin: {origin}\r\n\r\n".encode())
+            head = await raw.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 %d " % status)
+            await raw.close()
+
+    live(main, uv=uv)
+
+
 # A client that does not read.
 
 
