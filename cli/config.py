@@ -15,6 +15,7 @@ from cli.options import config_option, find_file, lines, load_settings
 from cli.terminal import show
 from hub.core.config import Definition, as_toml, definitions
 from hub.feeds import catalogue
+from hub.runtime.tls import identity
 
 
 @click.group(
@@ -55,12 +56,17 @@ def default() -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @config_option
 def check(*, file: Path | None, config_file: Path | None) -> None:
-    """Check FILE, or the file that would be used, with the environment and OpenAlgo's .env.
+    """Check FILE, or the file that would be used, with the environment and OpenAlgo's .env; the
+    certificate and its key, too.
 
     Reports all problems at once, with exit code 78.
     """
     used = file or config_file or find_file()
-    catalogue.check(load_settings(used))
+    settings = load_settings(used)
+    catalogue.check(settings)
+    shown = identity(settings.websocket)
+    for warning in shown.warnings if shown else ():
+        click.echo(warning, err=True)
     click.echo(f"OK: {used}" if used else "OK: no settings file; the defaults are used")
 
 

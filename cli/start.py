@@ -38,6 +38,7 @@ from hub.openalgo.checkout import Checkout
 from hub.openalgo.service import services
 from hub.openalgo.survey import PORTS, PYTHON, Finding, Scene, State, survey
 from hub.runtime.paths import make_runtime_dir
+from hub.runtime.tls import identity
 from hub.supervisor import Supervisor
 
 _DEMO_FEEDS = ["sim", "bus"]
@@ -50,12 +51,25 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
         "hub start --demo               a simulated market and a key to try it with",
         "hub start --shards 8",
         "hub start --config hub.toml --feed bus --port 9000",
+        "hub start --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem",
     )
 )
 @click.option("--shards", type=int, metavar="N", help="Shard processes that serve clients.")
 @click.option("--demo", is_flag=True, help="Run the simulator too, with a throw-away API key.")
 @click.option("--host", metavar="H", help="Address clients connect to.")
 @click.option("--port", type=int, metavar="P", help="Port clients connect to; 0 picks one.")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Certificate in PEM, with its chain: clients use wss://.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Its key; `kill -HUP` of the hub has both read anew.  [default: in the same file]",
+)
 @click.option("--bus-port", type=int, metavar="P", help="Port of the ZMQ bus; 0 picks one.")
 @click.option(
     "--latency",
@@ -91,6 +105,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     settings = load_settings(file, flags(given, demo=demo, file=file))
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
+    identity(settings.websocket)  # too; its warnings are in the log
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     if not settings.openalgo.path:
         sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
@@ -128,6 +143,8 @@ def flags(given: Mapping[str, Any], *, demo: bool, file: Path | None) -> dict[st
         "hub.log_level": given["log_level"] or _calm(file),
         "websocket.host": given["host"],
         "websocket.port": given["port"],
+        "websocket.tls_cert": whole(given["tls_cert"]),
+        "websocket.tls_key": whole(given["tls_key"]),
         "bus.port": given["bus_port"],
         "flow.window_ms": _WINDOWS_MS.get(given["latency"] or ""),
         "openalgo.path": whole(given["openalgo"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from cli.terminal import console
 from hub.core.errors import HubError, NoAnswer, NotRunning
 from hub.core.model import Instrument, Mode
 from hub.core.names import DEMO_KEY
+from hub.runtime.tls import client_context
 
 _VARIABLE = "HUB_API_KEY"
 _FIRST_BACKOFF_S = 0.25
@@ -63,6 +65,12 @@ _MODES = [mode.name.lower() for mode in Mode]
     help="File that holds the API key.",
 )
 @click.option("--url", metavar="URL", help="Hub to connect to.  [default: the one that runs here]")
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="For wss://: certificates to trust, such as the hub's own.  [default: this machine's]",
+)
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many ticks.")
 @json_option
 @config_option
@@ -74,6 +82,7 @@ def tail(
     mode: str,
     key_file: Path | None,
     url: str | None,
+    ca: Path | None,
     count: int | None,
     as_json: bool,
     config_file: Path | None,
@@ -97,7 +106,8 @@ def tail(
         or load_settings(config_file, {"openalgo.path": whole(openalgo)}).ws_url()
     )
     printer = Printer(wanted, as_json=as_json, count=count)
-    asyncio.run(Tail(url, key, wanted, Mode.from_client(mode), printer).run())
+    tls = client_context(ca) if url.startswith("wss:") else None
+    asyncio.run(Tail(url, key, wanted, Mode.from_client(mode), printer, tls).run())
 
 
 def read_key(key_file: Path | None, runtime_dir: Path) -> str:
@@ -150,13 +160,20 @@ class Tail:
     """One subscription, kept through reconnects."""
 
     def __init__(
-        self, url: str, key: str, wanted: Sequence[Instrument], mode: Mode, printer: Printer
+        self,
+        url: str,
+        key: str,
+        wanted: Sequence[Instrument],
+        mode: Mode,
+        printer: Printer,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._url = url
         self._key = key
         self._wanted = wanted
         self._mode = mode
         self._printer = printer
+        self._tls = tls
         self._backoff_s = _FIRST_BACKOFF_S
         self._was_there = False
 
@@ -179,7 +196,8 @@ class Tail:
 
     async def _once(self) -> None:
         """One connection, from its beginning to its end."""
-        async with connect(self._url, max_size=None, compression=None, proxy=None) as socket:
+        options: dict[str, Any] = {"max_size": None, "compression": None, "proxy": None}
+        async with connect(self._url, ssl=self._tls, **options) as socket:
             await socket.send(ticks.authenticate(self._key))
             async for text in socket:
                 await self._take(socket, json.loads(text))
@@ -208,6 +226,12 @@ class Tail:
             raise HubError("none of these symbols can be subscribed")
 
     def _refused(self, error: Exception) -> HubError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return HubError(
+                f"the certificate of {self._url} is not trusted: "
+                f"{error.verify_message.rstrip('.')}; give --ca FILE with the hub's own or its "
+                "authority's, and --url with a name that is in it"
+            )
         return NotRunning(
             f"no hub answers at {self._url} ({reason(error)}); start one with `hub start`, or "
             "name it with --url"

@@ -3,7 +3,8 @@
 It compares what is wanted with what is there and does the difference (core/supervision). It
 carries no data, and no process outlives it.
 
-1. Signals are data: they only set what is wanted, and end the wait for the next turn.
+1. Signals are data: they only set what is wanted, and end the wait for the next turn. SIGHUP is
+   passed on to the shards, but for that of a terminal that was closed, which ends the hub.
 2. Its time is time awake: children are not blamed for a pause of the supervisor, and what they
    said meanwhile is read before anything is planned.
 3. A process that cannot be started is one that ended young: it is tried again, the rest goes on.
@@ -32,7 +33,13 @@ from hub.runtime.lock import Lock
 from hub.runtime.log import log, setup
 from hub.runtime.notify import leaving, notify
 from hub.runtime.paths import make_runtime_dir
-from hub.runtime.process import Notifications, Processes, free_port, reserve_port
+from hub.runtime.process import (
+    Notifications,
+    Processes,
+    free_port,
+    has_terminal,
+    reserve_port,
+)
 from hub.runtime.stderr import Stderr
 
 _STEP_S = 0.2
@@ -73,6 +80,7 @@ class Supervisor:
         self.children = supervision.wanted(self.settings)
         self._awake = Awake(_LONGEST_STEP_S)
         self._leaving = False
+        self._reload: set[str] = set()
         self._news = asyncio.Event()
         self._code = 0
         self._started_s = time.time()
@@ -95,8 +103,9 @@ class Supervisor:
 
     async def _live(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up, has_terminal())
         loop.add_signal_handler(signal.SIGCHLD, self._news.set)
         self._notifications = Notifications(self.runtime_dir)
         stderr = Stderr()
@@ -141,6 +150,7 @@ class Supervisor:
             self._code, self._leaving = max(culprit.last_code or 0, 1), True
         for what, child in self._plan(now_s):
             self._do(what, child, now_s)
+        self._pass_on()
         self._tell()
         self._tell_systemd(monotonic_s)
         return self._leaving and not any(child.alive for child in self.children)
@@ -214,6 +224,22 @@ class Supervisor:
             notify(*leaving(supervision.hub_leave_s(self.settings)))
         self._leaving = True
         self._news.set()
+
+    def _hang_up(self, had_terminal: bool) -> None:  # noqa: FBT001  # the loop passes it on
+        """SIGHUP: somebody has closed the terminal of this hub, or wants files read anew."""
+        if had_terminal and not has_terminal():
+            self._stop(signal.SIGHUP)
+            return
+        log.info("SIGHUP: the shards read their certificate anew")
+        self._reload = {child.name for child in self.children if child.name.startswith("shard-")}
+        self._news.set()
+
+    def _pass_on(self) -> None:
+        """Those who shall read files anew are told once they are ready: before, they would end."""
+        for child in self.children:
+            if child.name in self._reload and child.state is State.READY:
+                self._reload.discard(child.name)
+                self._processes.signal(child.name, signal.SIGHUP)
 
     def _tell(self) -> bool:
         """Report if anything has changed; whether it has."""

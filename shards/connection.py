@@ -140,6 +140,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self.limit(self._house.high_bytes)
         self._fd = int(transport.get_extra_info("socket").fileno())
+        self._secure = transport.get_extra_info("sslcontext") is not None
         peer = transport.get_extra_info("peername")
         self.address = address_of(peer)
         self._port = int(peer[1]) if isinstance(peer, tuple) else 0
@@ -212,10 +213,10 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> int:
         """Send whole frames; the descriptor that the next may be written to at once, -1 for none:
-        what the transport holds has to go first."""
+        what the transport holds has to go first, or it is to be encrypted."""
         if not self._open:
             return -1
-        if not self._transport.get_write_buffer_size():
+        if not self._secure and not self._transport.get_write_buffer_size():
             try:
                 sent = os.write(self._fd, data)
             except OSError:  # it is full, or gone: the transport knows what to do
@@ -494,7 +495,7 @@ class Connection(asyncio.Protocol):
     def _hang_up(self) -> None:
         """End in order; who has said what is no handshake is told what is one."""
         if isinstance(self._ws.handshake_exc, InvalidMessage):
-            self._transport.write(handshake.NONE)
+            self._transport.write(handshake.NONE_SECURE if self._secure else handshake.NONE)
         self._transport.close()
 
     def _leave_within(self, seconds: float) -> None:

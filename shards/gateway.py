@@ -7,6 +7,7 @@ import contextlib
 import errno
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from shards import protocol
 from shards.balance import Balance
 from shards.connection import RESTART, Connection
 from shards.guests import Guests
+from shards.handshake import NONE_SECURE
 from shards.intake import Intake, room_for
 from shards.loads import BEAT_S
 from shards.marks import Mark
+from shards.secure import Secure
 from shards.session import Session
 from shards.tally import Tally
 
@@ -49,8 +52,10 @@ class Gateway:
         settings: Settings,
         runtime_dir: Path,
         make_session: Callable[[Connection], Session],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings
+        self._tls = tls
         self._make_session = make_session
         self._loop = asyncio.get_running_loop()
         self._connections: set[Connection] = set()
@@ -133,6 +138,10 @@ class Gateway:
         self._gone()
         if not self._connections:
             self._empty.set()
+
+    def secure(self, tls: ssl.SSLContext) -> None:
+        """Show clients that come from now on another certificate."""
+        self._tls = tls
 
     def tend(self) -> None:
         """Once a second: deadlines, keep-alive and stalled clients. After a pause of this process
@@ -273,11 +282,16 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, sock: socket.socket, *, crowded: bool) -> None:
-        make, websocket = self._make_session, self._settings.websocket
+        make, websocket, tls = self._make_session, self._settings.websocket, self._tls
+
+        def protocol() -> asyncio.Protocol:
+            connection = Connection(self, websocket, make, crowded=crowded)
+            if tls is None:
+                return connection
+            return Secure(connection, tls, NONE_SECURE, self.guests.no_tls)
+
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: Connection(self, websocket, make, crowded=crowded), sock
-            )
+            await self._loop.connect_accepted_socket(protocol, sock)
         except OSError:  # it went away before it was ours
             self._gone()
             sock.close()

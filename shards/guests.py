@@ -37,6 +37,7 @@ class Bound(StrEnum):
     TOO_LARGE = "too_large"
     FRAGMENTS = "fragments"
     OVERRUN = "overrun"
+    TLS = "tls"
 
 
 class Guests:
@@ -90,6 +91,11 @@ class Guests:
         shown = ascii(origin[:_LONGEST])
         self._turn_away(address, f"a page of origin {shown} may not connect", Bound.ORIGINS)
         return True
+
+    def no_tls(self, address: str, reason: str) -> None:
+        """A handshake of TLS has failed."""
+        self.bounds[Bound.TLS] += 1
+        self._seldom.warning(f"tls {address}", "TLS with %s failed: %s", address, reason)
 
     def connection(self, address: str, number: int) -> None:
         """A connection that was let in has begun (1) or ended (-1)."""

@@ -20,13 +20,20 @@ _END = re.compile(rb"\A\r?\n|\n\r\n")
 """Where a handshake may end, in a part of what has come: its empty line may be cut."""
 _TLS = b"\x16\x03"
 """How TLS begins, and nothing in a handshake does."""
-_TEXT = b"This is no WebSocket handshake. The scheme here is ws://, without TLS.\n"
 
-NONE = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
-) % (len(_TEXT), _TEXT)
+
+def _none(scheme: bytes) -> bytes:
+    text = b"This is no WebSocket handshake. The scheme here is %b.\n" % scheme
+    return (
+        b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
+    ) % (len(text), text)
+
+
+NONE = _none(b"ws://, without TLS")
 """What is answered to what is no handshake."""
+NONE_SECURE = _none(b"wss://, with TLS")
+"""The same where TLS is spoken, also to who does not."""
 
 _RETRY_S = 1
 """When to come again, for whoever is told that there is no room, or no service, for now."""

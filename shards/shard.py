@@ -8,13 +8,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from hub.auth.sources import keys_of
 from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
 from hub.core.config import Settings, load
-from hub.core.errors import Malformed
+from hub.core.errors import ConfigError, Malformed
 from hub.core.liveness import BEAT_S, Awake
 from hub.core.names import INGEST
 from hub.core.window import Window
@@ -24,6 +24,7 @@ from hub.runtime.log import Seldom, log
 from hub.runtime.pipe import Pipe
 from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
+from hub.runtime.tls import Identity, identity
 from shards.backlog import Backlog
 from shards.connection import Connection
 from shards.desk import Desk
@@ -105,12 +106,40 @@ class Shard(Role):
         self.background(self._listen())
         await self.until(self._known, _FEEDS_S)
         raise_limit()
-        self._gateway = Gateway(self.shard, self.settings, self.runtime_dir, self._make_session)
+        shown = self._identity()
+        self._gateway = Gateway(
+            self.shard,
+            self.settings,
+            self.runtime_dir,
+            self._make_session,
+            shown.context if shown else None,
+        )
         self._backlog = Backlog(time.monotonic(), time.process_time)
         self._serving = True
         self.background(self._tend())
         self.background(self._watch_pauses())
         log.info("clients on %s", self.settings.ws_url())
+
+    def reload(self) -> None:
+        """Show clients that come from now on the certificate that is in its file now."""
+        if not self.settings.websocket.tls_cert:
+            log.info("SIGHUP: there is no certificate to read anew (websocket.tls_cert)")
+        elif self._serving:
+            try:
+                shown = self._identity()
+            except ConfigError as error:
+                log.error("%s; the certificate from before stays in use", error)
+            else:
+                self._gateway.secure(cast("Identity", shown).context)
+
+    def _identity(self) -> Identity | None:
+        """What clients are shown, with what is to be said of it. Raises ConfigError."""
+        shown = identity(self.settings.websocket)
+        if shown is not None:
+            log.info("clients are shown %s", shown.text)
+            for warning in shown.warnings:
+                log.warning("%s", warning)
+        return shown
 
     async def see_off(self) -> None:
         """Say goodbye to the clients."""

@@ -98,6 +98,12 @@ def test_a_role_comes_back_soon_and_always_unless_its_settings_are_wrong(name: s
     assert unit["Unit"]["StartLimitIntervalSec"] == ["0"]
 
 
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
+def test_who_serves_clients_reads_a_renewed_certificate_at_a_reload(name: str) -> None:
+    serves = name in {"hub-shard@.service", ALL_IN_ONE}
+    assert read(name)["Service"]["ExecReload"] == ["/bin/kill -HUP $MAINPID"] * serves
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_stands_and_falls_with_the_target_alone(name: str) -> None:
     unit = read(name)

@@ -69,6 +69,16 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[_Port, Meta(description="Port all shards listen on; 0 picks a free one.")] = (
         8765
     )
+    tls_cert: Annotated[
+        str,
+        Meta(
+            description="Certificate in PEM, with its chain: clients then use wss://; empty is "
+            "plain ws://. SIGHUP has it read anew.",
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str, Meta(description="Its private key in PEM; empty when tls_cert holds it too.")
+    ] = ""
     auth_window_s: Annotated[
         float,
         Meta(
@@ -504,7 +514,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         host = self.websocket.host
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names it, binds nothing
         shown = everywhere.get(host, host)
-        return f"ws://{shown}:{self.websocket.port}"
+        scheme = "wss" if self.websocket.tls_cert else "ws"
+        return f"{scheme}://{shown}:{self.websocket.port}"
 
 
 class Given(NamedTuple):

@@ -99,6 +99,15 @@ class Processes:
             process.send_signal(number)
 
 
+def has_terminal() -> bool:
+    """Whether there is a terminal that would end this process by being closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def said_by(command: Sequence[str], within_s: float, *, owner: int = 0) -> str:
     """What a command prints, run outside of any project's folder.
 

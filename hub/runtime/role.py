@@ -2,7 +2,8 @@
 
 1. The child's stdin is a leash: when it ends, the parent is gone, and so is the child soon after.
 2. Heartbeats and the watchdog are fed from the role's own loop, so a stuck loop falls silent.
-3. SIGTERM and SIGINT drain: nothing new in, what is pending out, then leave.
+3. SIGTERM and SIGINT drain: nothing new in, what is pending out, then leave. SIGHUP ends nobody:
+   it has files read anew.
 4. What runs in the background lives until all who are served have been seen off; when it fails,
    the process ends.
 """
@@ -70,6 +71,9 @@ class Role:
         """Begin to leave."""
         self._leave.set()
 
+    def reload(self) -> None:
+        """SIGHUP: read anew what may have changed while this process runs."""
+
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something for as long as the process lives; when it fails, so does the process."""
         task = asyncio.create_task(work)
@@ -119,6 +123,7 @@ class Role:
         loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         if os.environ.get(LEASH) == "1":
             _hold_leash(loop, self.stop, self.leave_s())
         await self.start()

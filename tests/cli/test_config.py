@@ -11,6 +11,7 @@ import pytest
 from cli.options import find_file
 from hub.core.config import Settings, definitions, load
 from tests.hub.openalgo.kit import make_checkout
+from tests.tls import issue
 
 
 def test_doc_has_every_setting(hub: Any) -> None:
@@ -89,3 +90,16 @@ def test_the_user_s_file_comes_first(home: Path) -> None:
     assert find_file({"HOME": str(home), "XDG_CONFIG_HOME": str(other)}) == (
         other / "shardhub/hub.toml"
     )
+
+
+def test_check_looks_at_the_certificate_and_its_key(hub: Any, home: Path) -> None:
+    file = home / "hub.toml"
+    cert, key = issue(home)
+    file.write_text(f'[websocket]\ntls_cert = "{cert}"\ntls_key = "{key}"\n')
+    assert hub("config", "check", file).stdout == f"OK: {file}\n"
+    key.chmod(0o604)
+    told = hub("config", "check", file)
+    assert told.stdout == f"OK: {file}\n"
+    assert "mode 0604" in told.stderr
+    key.unlink()
+    assert f"{key} is not there" in hub("config", "check", file, rc=78).stderr

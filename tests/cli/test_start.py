@@ -21,6 +21,7 @@ from hub.core.errors import StartError
 from hub.core.names import DEMO_KEY
 from hub.core.supervision import Child, State, wanted
 from tests.hub.openalgo.kit import PEPPER, make_checkout, make_python
+from tests.tls import issue
 
 made: list[Stub] = []
 
@@ -276,8 +277,29 @@ def test_a_terminal_is_calm_unless_a_level_is_named(
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
     names = (
         *("shards", "runtime_dir", "host", "port", "bus_port", "latency"),
-        *("openalgo", "openalgo_python"),
+        *("openalgo", "openalgo_python", "tls_cert", "tls_key"),
     )
     given = dict.fromkeys(names)
     found = start.flags(given | {"feeds": (), "log_level": level}, demo=False, file=path)
     assert found["hub.log_level"] == expected
+
+
+def test_a_certificate_is_a_setting_and_clients_are_told_wss(
+    hub: Any, runtime_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cert, key = issue(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = hub("start", "--tls-cert", cert.name, "--tls-key", key.name,
+               "--runtime-dir", runtime_dir).stdout  # fmt: skip
+    given = made[0].given.websocket
+    assert (given.tls_cert, given.tls_key) == (str(cert), str(key))
+    assert "wss://127.0.0.1:43210" in text
+    assert "ws://" not in text.replace("wss://", "")
+
+
+def test_a_certificate_that_cannot_be_used_starts_nothing(
+    hub: Any, runtime_dir: Path, tmp_path: Path
+) -> None:
+    told = hub("start", "--tls-cert", tmp_path / "no.crt", "--runtime-dir", runtime_dir, rc=78)
+    assert "no.crt is not there" in told.stderr
+    assert not made

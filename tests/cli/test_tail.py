@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 from websockets.sync.server import Server, ServerConnection, serve
 
 from cli import tail
+from hub.core.config import Websocket
 from hub.core.names import DEMO_KEY
+from hub.runtime.tls import identity
+from tests.tls import issue, trusted
 
 KEY = "hub_00000000_secret"
 
@@ -26,13 +30,13 @@ def tick(symbol: str, ltp: float) -> str:
 class FakeHub:
     """Speaks the client protocol; `play` runs after each subscribe. Keeps what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.told: list[dict[str, Any]] = []
         self.unknown: set[str] = set()
         self.play: Callable[[ServerConnection, int], None] = lambda *_: None
         self.connections = 0
-        self.server: Server = serve(self._talk, "127.0.0.1", 0)
-        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}"
+        self.server: Server = serve(self._talk, "127.0.0.1", 0, ssl=tls)
+        self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{self.server.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self.server.serve_forever)
         self._thread.start()
 
@@ -195,3 +199,22 @@ def test_without_a_key_it_says_where_to_put_one(hub: Any, runtime_dir: Path) -> 
 
 def test_symbols_without_an_exchange_are_wrong_usage(hub: Any) -> None:
     assert "EXCHANGE:SYMBOL" in hub("tail", "SBIN", rc=2).stderr
+
+
+def test_over_tls_it_trusts_whom_this_machine_trusts_or_the_file_it_is_given(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_API_KEY", KEY)
+    shown = identity(Websocket(tls_cert=str(issue(tmp_path).cert), tls_key=f"{tmp_path}/hub.key"))
+    assert shown is not None
+    secure = FakeHub(shown.context)
+    secure.play = ticks(101.0)
+    try:
+        command = ("tail", "NSE:SBIN", "--url", secure.url, "--count", 1)
+        assert "101.00" in hub(*command, "--ca", trusted(tmp_path)).stdout
+        told = hub(*command, rc=1).stderr
+        assert "is not trusted: unable to get local issuer certificate; give --ca FILE" in told
+        told = hub(*command, "--ca", issue(tmp_path, "other.example").cert, rc=1).stderr
+        assert "is not trusted" in told
+    finally:
+        secure.close()

@@ -487,3 +487,41 @@ def test_a_hub_that_can_never_fork_ends_with_a_code_of_its_own(play: Play) -> No
         if play.turn(1):
             break
     assert play.hub._code == NO_PROCESS
+
+
+# SIGHUP.
+
+
+def test_rule_1_a_hang_up_is_passed_on_to_the_shards_that_are_ready(play: Play) -> None:
+    play.bring_up()
+    play.hub._hang_up(False)
+    play.turn()
+    assert play.signals() == [("shard-0", signal.SIGHUP)]
+    play.turn(2, feeding=NAMES)
+    assert play.signals() == []
+    assert set(play.states().values()) == {State.READY}
+
+
+def test_rule_1_a_shard_that_starts_is_told_when_it_is_ready(play: Play) -> None:
+    """Before it listens to signals, SIGHUP would end it."""
+    play.bring_up()
+    play.children.end("shard-0", 1)
+    play.hub._hang_up(False)
+    play.turn(1, feeding=["router", "feed-sim", "monitor"])
+    assert play.states()["shard-0"] is State.STARTING
+    assert play.signals() == []
+    play.children.say("shard-0", READY="1")
+    play.turn()
+    assert play.signals() == [("shard-0", signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_rule_1_only_a_terminal_that_was_closed_ends_the_hub(
+    play: Play, monkeypatch: pytest.MonkeyPatch, *, is_there: bool
+) -> None:
+    monkeypatch.setattr(module, "has_terminal", lambda: is_there)
+    play.bring_up()
+    play.hub._hang_up(True)
+    play.turn()
+    told = [number for name, number in play.signals() if name == "shard-0"]
+    assert told == ([signal.SIGHUP] if is_there else [signal.SIGTERM, signal.SIGCONT])

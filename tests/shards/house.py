@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,14 +17,19 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from hub.auth.verifier import Grant
+from hub.core.config import Websocket
+from hub.runtime.tls import identity
 from shards.connection import Connection
 from shards.desk import Desk
 from shards.gateway import Gateway
 from shards.session import Session
+from tests import tls
 from tests.shards.frames import CLOSE, HANDSHAKE, frame
 from tests.shards.kit import ALICE, answer, make_settings, serve
 
 _PATIENCE_S = 20.0
+SECURE = False
+"""Whether houses speak TLS."""
 
 
 class House:
@@ -37,11 +43,14 @@ class House:
         serve(self.desk, "bus")
         self.may_answer = asyncio.Event()
         self.may_answer.set()
-        self.gateway = Gateway(shard, self.settings, room, self._make_session)
+        self.tls = tls.client_context() if SECURE else None
+        context = server_context(room) if SECURE else None
+        self.gateway = Gateway(shard, self.settings, room, self._make_session, context)
         self.port: int = self.gateway._listener.getsockname()[1]
 
     def client(self, path: str = "/") -> connect:
-        return connect(f"ws://127.0.0.1:{self.port}{path}", ping_interval=None, compression=None)
+        url = f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}{path}"
+        return connect(url, ping_interval=None, compression=None, ssl=self.tls)
 
     async def known(self) -> ClientConnection:
         client = await self.client()
@@ -56,10 +65,17 @@ class House:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
-        reader, writer = await asyncio.open_connection(sock=sock, limit=1 << 12)
-        raw = Raw(reader, writer)
+        raw = await self.open(sock=sock, limit=1 << 12)
         await raw.shake_hands()
         return raw
+
+    async def open(self, **options: Any) -> Raw:
+        """A client before its handshake."""
+        if "sock" not in options:
+            options |= {"host": "127.0.0.1", "port": self.port}
+        name = "localhost" if self.tls else None
+        streams = asyncio.open_connection(**options, ssl=self.tls, server_hostname=name)
+        return Raw(*await streams)
 
     def tended(self, later_s: float) -> None:
         """As if so much time had passed in which this process ran."""
@@ -135,6 +151,14 @@ class Raw:
         self.writer.close()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+def server_context(folder: Path, *names: str) -> ssl.SSLContext:
+    """A hub's with a new certificate for these names."""
+    pair = tls.issue(folder, *names)
+    shown = identity(Websocket(tls_cert=str(pair.cert), tls_key=str(pair.key)))
+    assert shown is not None
+    return shown.context
 
 
 async def patient(waiting: Awaitable[bytes]) -> bytes:

@@ -18,6 +18,7 @@ from websockets.frames import Frame
 from hub.core.model import Mode
 from shards import connection as module
 from shards.connection import Connection
+from tests.shards import house as house_module
 from tests.shards.frames import BINARY, CLOSE, CONT, HANDSHAKE, PING, PONG, TEXT, frame
 from tests.shards.house import House, Raw, house, live, until
 from tests.shards.kit import instruments, remains, subscription, tick
@@ -27,9 +28,11 @@ AUTH = b'{"action": "auth", "api_key": "alice"}'
 PING_1 = b'{"action": "ping", "_pingId": 1}'
 
 
-@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
-def uv(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=["asyncio", "uvloop", "tls"])
+def uv(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether uvloop is the loop; with it all is the same over TLS."""
+    monkeypatch.setattr(house_module, "SECURE", request.param == "tls")
+    return bool(request.param != "asyncio")
 
 
 async def ask(raw: Raw, request: bytes) -> Any:
@@ -85,11 +88,8 @@ def test_any_path_is_welcome(path: str, uv: bool) -> None:
 def test_a_plain_get_is_told_to_upgrade(uv: bool) -> None:
     async def main() -> None:
         async with house() as one:
-            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert (await reader.read()).startswith(b"HTTP/1.1 426 ")
-            writer.close()
-            await writer.wait_closed()
+            said = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+            assert (await answered(one, said)).startswith(b"HTTP/1.1 426 ")
             await one.empty()
 
     live(main, uv=uv)
@@ -115,7 +115,7 @@ def test_a_probe_that_comes_and_goes_is_harmless(words: bytes, uv: bool) -> None
 def test_what_comes_in_one_breath_with_the_handshake_is_read(uv: bool) -> None:
     async def main() -> None:
         async with house() as one:
-            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            raw = await one.open()
             await raw.shake_hands(frame(TEXT, PING_1))
             assert json.loads((await raw.receive())[1])["_pingId"] == 1
             await raw.close()
@@ -136,7 +136,7 @@ def test_what_comes_in_one_breath_with_the_handshake_is_answered_behind_it(
 ) -> None:
     async def main() -> None:
         async with house() as one:
-            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            raw = await one.open()
             assert (await raw.shake_hands(said)).startswith("HTTP/1.1 101 ")
             assert await raw.receive() == answer
             await raw.close()
@@ -146,11 +146,10 @@ def test_what_comes_in_one_breath_with_the_handshake_is_answered_behind_it(
 
 async def answered(one: House, said: bytes) -> bytes:
     """All that is answered to these bytes until the end."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
-    writer.write(said)
-    data = await asyncio.wait_for(reader.read(), 20)
-    writer.close()
-    await writer.wait_closed()
+    raw = await one.open()
+    raw.writer.write(said)
+    data = await asyncio.wait_for(raw.reader.read(), 20)
+    await raw.close()
     return data
 
 
@@ -164,7 +163,7 @@ def test_what_is_no_handshake_is_told_so_at_once(said: bytes, uv: bool) -> None:
             head, _, body = (await answered(one, said)).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
             assert b"\r\nContent-Length: %d\r\n" % len(body) in head
-            assert b"ws://, without TLS" in body
+            assert (b"wss://, with TLS" if one.tls else b"ws://, without TLS") in body
             await one.empty()
 
     live(main, uv=uv)
@@ -188,7 +187,7 @@ def test_nothing_is_kept_of_a_handshake_or_of_a_message_that_was_read(uv: bool) 
 
     async def main() -> None:
         async with house() as one:
-            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            raw = await one.open()
             await raw.shake_hands(headers="Cookie: a=b\r\n")
             raw.send(TEXT, json.dumps({"action": "ping", "pad": "x" * 10_000}).encode())
             await raw.receive()
@@ -360,12 +359,12 @@ def test_whoever_does_not_authenticate_in_time_is_closed_with_4401(uv: bool) -> 
 def test_whoever_does_not_finish_the_handshake_in_time_is_cut_off(uv: bool) -> None:
     async def main() -> None:
         async with house(websocket={"auth_window_s": 60}) as one:
-            reader, writer = await asyncio.open_connection("127.0.0.1", one.port)
-            writer.write(b"GET / HTTP/1.1\r\n")
+            raw = await one.open()
+            raw.writer.write(b"GET / HTTP/1.1\r\n")
             await until(lambda: len(one.gateway))
             one.tended(61)
-            await Raw(reader, writer).ended()
-            writer.close()
+            await raw.ended()
+            raw.writer.close()
             await one.empty()
 
     live(main, uv=uv)
@@ -599,7 +598,7 @@ def test_a_client_that_is_not_read_is_not_blamed_for_its_pong(uv: bool) -> None:
 
 async def knock(one: House, *headers: str) -> tuple[str, Raw]:
     """The head of the response to a handshake with more headers."""
-    raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+    raw = await one.open()
     return await raw.shake_hands(headers="".join(f"{header}\r\n" for header in headers)), raw
 
 
@@ -649,7 +648,7 @@ def test_one_too_many_is_answered_with_503(limit: str, uv: bool) -> None:
             await second.ended()
             await second.close()
             await until(lambda: len(one.gateway) == 1)
-            idle = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            idle = await one.open()
             await until(lambda: len(one.gateway) == 2)
             one.tended(3)
             await idle.ended()
@@ -688,7 +687,7 @@ def test_through_a_trusted_proxy_each_has_the_limits_of_its_own_address(
 ) -> None:
     async def main() -> None:
         async with house(websocket=PROXY | {limit: 1}) as one:
-            waiting = [Raw(*await asyncio.open_connection("127.0.0.1", one.port)) for _ in "ab"]
+            waiting = [await one.open() for _ in "ab"]
             head, first = await knock(one, FROM_7)
             assert head.startswith("HTTP/1.1 101 ")
             head, second = await knock(one, FROM_7)
@@ -771,7 +770,7 @@ def test_behind_a_proxy_that_keeps_the_host_its_own_pages_may_connect(
 ) -> None:
     async def main() -> None:
         async with house(websocket=PROXY) as one:
-            raw = Raw(*await asyncio.open_connection("127.0.0.1", one.port))
+            raw = await one.open()
             raw.writer.write(HANDSHAKE.replace(b"Host: x", b"Host: hub.example")[:-2])
             raw.writer.write(f"Origin: {origin}\r\n\r\n".encode())
             head = await raw.reader.readuntil(b"\r\n\r\n")

@@ -23,6 +23,7 @@ from shards.shard import Shard
 from shards.tickets import SubscribeTicket
 from tests.shards.house import until
 from tests.shards.kit import ALICE, Client, instruments, make_settings, subscription, tick
+from tests.tls import issue
 
 HERE, THERE = instruments(0, 2, 1)[0], instruments(1, 2, 1)[0]
 STAY = stream.token(7, 1)
@@ -606,3 +607,45 @@ def test_nothing_is_looked_for_when_that_is_turned_off(tmp_path: Path) -> None:
         await asyncio.wait_for(world.shard._listen(), 10)
 
     run(tmp_path, main)
+
+
+def test_a_hang_up_has_the_certificate_read_anew_and_a_bad_one_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        (tmp_path / "run").mkdir(mode=0o700)
+        pair = issue(tmp_path)
+        websocket = {"tls_cert": str(pair.cert), "tls_key": str(pair.key)}
+        hub = {"runtime_dir": str(tmp_path / "run")}
+        shard = Shard("shard-0", make_settings(hub=hub, websocket=websocket))
+        shown: list[object] = []
+        shard._gateway = SimpleNamespace(secure=shown.append)  # type: ignore[assignment]
+        shard.reload()
+        assert shown == [], "it has shown nobody the old one yet"
+        shard._serving = True
+        shard.reload()
+        issue(tmp_path)
+        shard.reload()
+        first, second = shown
+        assert first is not second
+        pair.key.write_text("half of a k")
+        with caplog.at_level(logging.INFO, "hub"):
+            caplog.clear()
+            shard.reload()
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+        assert f"{pair.key} has no private key in PEM" in record.message
+        assert record.message.endswith("; the certificate from before stays in use")
+        assert shown == [first, second]
+
+    asyncio.run(main())
+
+
+def test_a_hang_up_without_a_certificate_says_that_there_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(0o700)
+    shard = Shard("shard-0", make_settings(hub={"runtime_dir": str(tmp_path)}))
+    with caplog.at_level(logging.INFO, "hub"):
+        shard.reload()
+    assert "websocket.tls_cert" in caplog.text

@@ -201,3 +201,28 @@ def test_root_runs_what_is_another_users_as_that_user(monkeypatch: pytest.Monkey
         os.setgroups(groups)
     assert said.split() == ["12345", "12345"]
     assert said_by([*command[:2], "id -u"], 30).split() == ["0"]
+
+
+_CLOSED = """
+import os, pty, signal, sys
+from hub.runtime.process import has_terminal
+told, tell = os.pipe()
+pid, terminal = pty.fork()
+if not pid:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    os.write(tell, b"before: %d" % has_terminal())
+    signal.sigwait([signal.SIGHUP])
+    os.write(tell, b"after: %d" % has_terminal())
+    os._exit(0)
+print(os.read(told, 100).decode())
+os.close(terminal)
+print(os.read(told, 100).decode())
+os.waitpid(pid, 0)
+"""
+
+
+def test_a_terminal_that_was_closed_is_not_there_any_more() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", _CLOSED], check=True, capture_output=True, text=True, timeout=30
+    ).stdout
+    assert said.splitlines() == ["before: 1", "after: 0"]

@@ -379,3 +379,22 @@ def test_what_a_process_says_last_is_sent_before_it_ends(directory: Path) -> Non
             process.kill()
         process.wait()
         pull.close()
+
+
+def test_rule_3_a_hang_up_ends_nobody_and_is_told(directory: Path) -> None:
+    async def main() -> None:
+        async def work(role: Example) -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.01)
+            asyncio.get_running_loop().call_later(0.01, role.stop)
+
+        class Reader(Example):
+            def reload(self) -> None:
+                self.happened.append("reload")
+
+        role = Reader(directory, work)
+        await lived(role)
+        assert role.happened == ["start", "reload", "see off", "drain"]
+        await lived(Example(directory, work))
+
+    asyncio.run(main())
