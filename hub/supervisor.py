@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ from hub.runtime.process import (
     free_port,
     has_terminal,
     reserve_port,
+    see_that_nobody_serves,
 )
 from hub.runtime.stderr import Stderr
 
@@ -69,6 +71,8 @@ class Supervisor:
         self._lock = Lock(self.runtime_dir)
         ws, bus = settings.websocket, settings.bus
         self._port, ws_port = reserve_port(ws.host, ws.port, "websocket.port")
+        if ws.unix:
+            see_that_nobody_serves(Path(ws.unix), "websocket.unix")
         bus_port = free_port(bus.host, bus.port, "bus.port")
         replace = msgspec.structs.replace
         self.settings = replace(

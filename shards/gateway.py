@@ -20,6 +20,7 @@ from hub.runtime.log import Seldom
 from shards import protocol
 from shards.balance import Balance
 from shards.connection import RESTART, Connection
+from shards.door import Door
 from shards.guests import Guests
 from shards.handshake import NONE_SECURE
 from shards.intake import Intake, room_for
@@ -75,6 +76,8 @@ class Gateway:
         self._conflated = 0
         websocket = settings.websocket
         self._listener = _listen(websocket.host, websocket.port)
+        self._door = _door(websocket, shard)
+        self._listeners = [self._listener, *([self._door.listener] if self._door else [])]
         self.intake = Intake(websocket.accept_rate, _room(settings.hub.shards), self._clock())
         self._mark = Mark(websocket.outbox_bytes, websocket.shard_outbox_bytes)
         self._balance = Balance(
@@ -102,7 +105,8 @@ class Gateway:
             ),
             loads.total,
         )
-        self._loop.add_reader(self._listener, self._accept)
+        self._open_up()
+        self._tend_door()
         self._beating = self._loop.call_later(BEAT_S, self._beat)
 
     def __len__(self) -> int:
@@ -201,9 +205,12 @@ class Gateway:
             if timer is not None:
                 timer.cancel()
         self._balance.retire()
-        self._loop.remove_reader(self._listener)
-        self._accept_at_door(self._listener, _BACKLOG)
-        self._listener.close()
+        self._shut()
+        if self._door is not None:
+            self._door.leave(self._takes())
+        for listener in self._listeners:
+            self._accept_at_door(listener, _BACKLOG)
+            listener.close()
         await asyncio.sleep(0)  # those just taken get their connections
         await self._send_away(list(self._connections))
         stop_s = self._settings.hub.stop_s
@@ -238,10 +245,34 @@ class Gateway:
     def _beat(self) -> None:
         self._beating = self._loop.call_later(BEAT_S, self._beat)
         self._balance.tend()
+        self._tend_door()
 
-    def _accept(self) -> None:
+    def _tend_door(self) -> None:
+        """See that there is a shard that takes those who come by the Unix socket."""
+        if self._door is not None and not self.leaving:
+            self._door.tend(self._takes())
+
+    def _takes(self) -> list[bool]:
+        """Of each shard whether it takes clients."""
+        return [load is not None for load in self._balance.loads.all()]
+
+    def _open_up(self) -> None:
+        """Take those who come by this shard's own doors."""
+        for listener in self._listeners:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _shut(self) -> None:
+        """Leave those who come where they are."""
+        for listener in self._listeners:
+            self._loop.remove_reader(listener)
+
+    def _accept_all(self) -> None:
+        for listener in self._listeners:
+            self._accept(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(_BATCH):
-            if not self._is_ready() or self._accept_one(self._listener):
+            if not self._is_ready() or self._accept_one(listener):
                 return
 
     def _accept_at_door(self, door: socket.socket, most: int) -> bool:
@@ -282,7 +313,8 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, sock: socket.socket, *, crowded: bool) -> None:
-        make, websocket, tls = self._make_session, self._settings.websocket, self._tls
+        make, websocket = self._make_session, self._settings.websocket
+        tls = None if sock.family == socket.AF_UNIX else self._tls
 
         def protocol() -> asyncio.Protocol:
             connection = Connection(self, websocket, make, crowded=crowded)
@@ -313,7 +345,7 @@ class Gateway:
         wait_s = 0.0 if self.leaving else self.intake.wait_s(self._clock())
         if wait_s and self._pausing is None:
             self.intake.paused += 1
-            self._loop.remove_reader(self._listener)
+            self._shut()
             self._balance.hold()
             self._pausing = self._loop.call_later(wait_s, self._go_on)
         return not wait_s
@@ -325,12 +357,12 @@ class Gateway:
             self._balance.release()
             return
         self._ways_first = not self._ways_first
-        for take in (self._balance.take, self._accept)[:: 1 if self._ways_first else -1]:
+        for take in (self._balance.take, self._accept_all)[:: 1 if self._ways_first else -1]:
             take()
         if self._pausing is None:
             self._balance.release()
             if self._resting is None:
-                self._loop.add_reader(self._listener, self._accept)
+                self._open_up()
 
     def _rest(self, error: OSError) -> None:
         """No descriptor or memory left: those who are here live on, new ones wait a little or go
@@ -339,14 +371,14 @@ class Gateway:
         self._seldom.warning("full", "no new client can be taken: %s", error.strerror)
         if self.leaving or self._resting is not None:
             return
-        self._loop.remove_reader(self._listener)
+        self._shut()
         self._balance.pause()
         self._resting = self._loop.call_later(_REST_S, self._rested)
 
     def _rested(self) -> None:
         self._resting = None
         if self._pausing is None:
-            self._loop.add_reader(self._listener, self._accept)
+            self._open_up()
         self._balance.resume()
 
 
@@ -375,6 +407,13 @@ def _packing(settings: Websocket) -> Packing | None:
     if settings.spread == "packed":
         return Packing(settings.pack_share, settings.pack_clients)
     return None
+
+
+def _door(settings: Websocket, shard: int) -> Door | None:
+    """This shard's Unix socket, if the hub has one. Raises StartError."""
+    if not settings.unix:
+        return None
+    return Door(Path(settings.unix), int(settings.unix_mode, 8), shard, _BACKLOG)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -104,6 +104,12 @@ def test_who_serves_clients_reads_a_renewed_certificate_at_a_reload(name: str) -
     assert read(name)["Service"]["ExecReload"] == ["/bin/kill -HUP $MAINPID"] * serves
 
 
+@pytest.mark.parametrize("name", UNDER_SYSTEMD)
+def test_who_serves_clients_may_do_so_on_a_unix_socket(name: str) -> None:
+    serves = name in {"hub-shard@.service", ALL_IN_ONE}
+    assert read(name)["Service"]["ReadWritePaths"] == ["-/run/shardhub-web"] * serves
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_stands_and_falls_with_the_target_alone(name: str) -> None:
     unit = read(name)

@@ -69,6 +69,16 @@ class Websocket(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[_Port, Meta(description="Port all shards listen on; 0 picks a free one.")] = (
         8765
     )
+    unix: Annotated[
+        str,
+        Meta(
+            description="Unix socket for clients besides, for a reverse proxy on this machine; "
+            "always without TLS; empty is none."
+        ),
+    ] = ""
+    unix_mode: Annotated[
+        str, Meta(pattern=r"\A0?[0-7]{3}\Z", description="Permissions of that socket, octal.")
+    ] = "0660"
     tls_cert: Annotated[
         str,
         Meta(

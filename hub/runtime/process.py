@@ -172,6 +172,16 @@ def free_port(host: str, port: int, what: str) -> int:
     return port
 
 
+def see_that_nobody_serves(path: Path, what: str) -> None:
+    """Raises StartError when somebody listens at a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return
+    raise StartError(f"{what} cannot use {path}: another process listens there")
+
+
 def _holder(port: int) -> str:
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):

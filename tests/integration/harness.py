@@ -25,6 +25,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import psutil
@@ -35,6 +36,7 @@ from hub.auth.keystore import KeyStore
 from hub.core.errors import HubError
 from hub.runtime.control import ask
 from scripts.faults.hub import survivors
+from tests.tls import client_context
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 15.0
@@ -158,7 +160,8 @@ class Hub:
     @property
     def url(self) -> str:
         """Where clients connect to."""
-        return f"ws://127.0.0.1:{self.first['ws']}"
+        scheme = "wss" if self.flags.get("websocket.tls_cert") else "ws"
+        return f"{scheme}://127.0.0.1:{self.first['ws']}"
 
     @property
     def bus(self) -> str:
@@ -232,10 +235,13 @@ class Hub:
         `batch` and `encoding`.
 
         It takes in all that comes, so that it is never the one that is slow, unless `options`
-        has a `max_queue`.
+        has a `max_queue`. With `unix` it comes by the Unix socket at `path`.
         """
         options = {"max_queue": None, "max_size": None, "close_timeout": 1} | options
-        async with connect(self.url, **options) as socket_:
+        url = "ws://localhost" if options.get("unix") else self.url
+        if url.startswith("wss:"):
+            options["ssl"] = client_context()
+        async with connect(url, **options) as socket_:
             client = Client(socket_)
             if user:
                 extra = ({} if snapshot is None else {"snapshot": snapshot}) | (form or {})
@@ -458,10 +464,10 @@ def numbers(messages: Sequence[Message], symbol: str) -> list[int]:
 
 def small_socket(url: str, receive_bytes: int = 4096) -> socket.socket:
     """A socket connected to a hub that takes in little before it is read."""
-    host, _, port = url.removeprefix("ws://").partition(":")
+    where = urlsplit(url)
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    sock.connect((host, int(port)))
+    sock.connect((where.hostname, where.port))
     return sock
 
 

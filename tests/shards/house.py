@@ -69,6 +69,11 @@ class House:
         await raw.shake_hands()
         return raw
 
+    async def local(self) -> Raw:
+        """A client of the Unix socket, which has no TLS, before its handshake."""
+        path = self.settings.websocket.unix
+        return Raw(*await asyncio.open_unix_connection(path, limit=1 << 12))
+
     async def open(self, **options: Any) -> Raw:
         """A client before its handshake."""
         if "sock" not in options:

@@ -9,7 +9,7 @@ import gc
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -24,8 +24,10 @@ from websockets.server import ServerProtocol
 from hub.core import topics
 from hub.core.errors import StartError
 from hub.core.model import Mode
+from hub.core.proxies import LOCAL
 from shards import connection, gateway, intake
 from shards.session import Session
+from tests.shards import house as house_module
 from tests.shards.frames import CLOSE, PONG, TEXT
 from tests.shards.frames import PING as WS_PING
 from tests.shards.house import House, Raw, faults, house, live, patient, room, until
@@ -164,10 +166,10 @@ def test_without_descriptors_those_who_are_there_live_on_and_new_ones_wait(
     async def main() -> None:
         async with house() as one:
             client = await one.known()
-            one.gateway._listener = Full(one.gateway._listener, 3)  # type: ignore[assignment]  # stands in
+            one.gateway._listeners[0] = Full(one.gateway._listener, 3)  # type: ignore[call-overload]  # stands in
             loop = asyncio.get_running_loop()
             loop.remove_reader(one.gateway._listener.fileno())
-            loop.add_reader(one.gateway._listener.fileno(), one.gateway._accept)
+            loop.add_reader(one.gateway._listener.fileno(), one.gateway._accept_all)
             late = asyncio.ensure_future(one.known())
             await until(lambda: one.gateway.refused)
             await client.send(PING)
@@ -999,3 +1001,101 @@ def test_all_shards_may_have_the_same_port() -> None:
         port = first.getsockname()[1]
         with gateway._listen("127.0.0.1", port) as second:
             assert second.getsockname() == first.getsockname()
+
+
+# The Unix socket.
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """Where it is: the path may not be long."""
+    with room() as folder:
+        yield folder / "hub.sock"
+
+
+@contextlib.asynccontextmanager
+async def two_houses(**websocket: Any) -> AsyncIterator[tuple[House, House]]:
+    """Two shards that know each other."""
+    with faults() as found, room() as folder:
+        first = House(folder, 0, hub={"shards": 2}, websocket=websocket)
+        port = {"port": first.port}
+        second = House(folder, 1, hub={"shards": 2}, websocket=websocket | port)
+        await until(lambda: first.gateway._balance._peers and second.gateway._balance._peers)
+        yield first, second
+        for one in (first, second):
+            if not one.gateway.leaving:
+                await one.gateway.drain()
+        assert not found
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_by_the_unix_socket_it_is_all_the_same_and_never_with_tls(
+    uv: bool, path: Path, monkeypatch: pytest.MonkeyPatch, *, secure: bool
+) -> None:
+    monkeypatch.setattr(house_module, "SECURE", secure)
+
+    async def main() -> None:
+        async with house(websocket={"unix": str(path)}) as one:
+            near, far = await one.local(), await one.open()
+            for raw, address in ((near, LOCAL), (far, "127.0.0.1")):
+                head = await raw.shake_hands()
+                assert head.startswith("HTTP/1.1 101 ")
+                assert address in {each.address for each in one.gateway._connections}
+            near.send(TEXT, b'{"action": "auth", "api_key": "alice"}')
+            assert json.loads((await near.receive())[1])["status"] == "success"
+            for raw in (near, far):
+                await raw.close()
+        assert list(path.parent.iterdir()) == [], "nothing is left of it"
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("trusted", [[], ["unix"]])
+def test_who_comes_by_the_unix_socket_is_local_unless_a_proxy_there_is_trusted(
+    uv: bool, path: Path, trusted: list[str]
+) -> None:
+    async def main() -> None:
+        limits = {"max_address_connections": 1, "trusted_proxies": trusted}
+        async with house(websocket=limits | {"unix": str(path)}) as one:
+            heads = []
+            raws = [await one.local() for _ in range(2)]
+            for number, raw in enumerate(raws):
+                heads.append(
+                    await raw.shake_hands(headers=f"X-Forwarded-For: 192.0.2.{number}\r\n")
+                )
+            assert [head.split()[1] for head in heads] == ["101", "101" if trusted else "503"]
+            for raw in raws:
+                await raw.close()
+            await one.empty()
+
+    live(main, uv=uv)
+
+
+def test_who_comes_by_the_unix_socket_is_spread_over_all_shards(uv: bool, path: Path) -> None:
+    async def main() -> None:
+        async with two_houses(unix=str(path)) as (first, second):
+            raws = []
+            for _ in range(8):
+                raws.append(await first.local())
+                await raws[-1].shake_hands()
+            assert len(first.gateway) == len(second.gateway) == 4
+            for raw in raws:
+                await raw.close()
+
+    live(main, uv=uv)
+
+
+def test_when_a_shard_leaves_the_name_leads_to_another_at_once(uv: bool, path: Path) -> None:
+    async def main() -> None:
+        async with two_houses(unix=str(path)) as (first, second):
+            assert "leads to 0" in repr(second.gateway._door)
+            leaving = asyncio.ensure_future(first.gateway.drain())
+            await asyncio.sleep(0)
+            raw = await second.local()
+            head = await raw.shake_hands()
+            assert head.startswith("HTTP/1.1 101 ")
+            assert len(second.gateway) == 1
+            await raw.close()
+            await leaving
+
+    live(main, uv=uv)

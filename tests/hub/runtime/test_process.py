@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from hub.core.errors import StartError
-from hub.runtime.process import Notifications, Processes, free_port, reserve_port, said_by
+from hub.runtime.process import (
+    Notifications,
+    Processes,
+    free_port,
+    reserve_port,
+    said_by,
+    see_that_nobody_serves,
+)
 from hub.runtime.role import LEASH
 
 HOST = "127.0.0.1"
@@ -63,6 +70,17 @@ def test_a_port_shared_by_another_hubs_shards_is_refused_too() -> None:
         shard.listen()
         with pytest.raises(StartError):
             reserve_port(HOST, shard.getsockname()[1], "websocket.port")
+
+
+def test_a_unix_socket_at_which_somebody_listens_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        see_that_nobody_serves(path, "websocket.unix")  # it is there, and nobody answers
+        other.listen()
+        with pytest.raises(StartError, match=r"^websocket\.unix cannot use .* listens there"):
+            see_that_nobody_serves(path, "websocket.unix")
+    see_that_nobody_serves(tmp_path / "nothing", "websocket.unix")
 
 
 def test_an_address_that_is_not_ours_is_a_start_error() -> None:
