@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """Who this is, for people: address and port."""
-        return f"{self.address}:{self._port}"
+        return f"{self.address}:{self._port}" if self._port else self.address
 
     # From the transport.
 
