@@ -7,7 +7,8 @@
     ├── NoAnswer           69   a process did not answer in time; says which
     ├── KeyStoreError      74   the file of API keys cannot be read or written
     ├── Malformed               bytes from outside that do not follow their format
-    └── RequestError            a client's request that gets an error reply; carries its code
+    ├── RequestError            a client's request that gets an error reply; carries its code
+    └── SubscribeError          symbols that a client was refused; carries each with its sentence
 
 Exit codes are those of sysexits(3); FAULT is that of an exception nobody meant.
 Across a process boundary travel codes, never exceptions.
@@ -15,7 +16,7 @@ Across a process boundary travel codes, never exceptions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 FAULT = 70
 
@@ -75,3 +76,13 @@ class RequestError(HubError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class SubscribeError(HubError):
+    """Some symbols of a subscribe were refused: `failed` has the hub's sentence for each."""
+
+    def __init__(self, failed: Mapping[str, str]) -> None:
+        told = [f"{name}: {sentence}" for name, sentence in failed.items()]
+        more = [f"and {len(told) - 5} more"] if len(told) > 5 else []
+        super().__init__("; ".join(["cannot be subscribed: " + told[0], *told[1:5], *more]))
+        self.failed = dict(failed)
