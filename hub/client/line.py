@@ -137,7 +137,10 @@ async def open_line(
     """A connection within `timeout_s`, closed at the end. Raises what `websockets` raises."""
     options = {"compression": None, "proxy": None, "max_size": _MOST_BYTES}
     options |= {"ping_interval": None, "close_timeout": 1}
-    async with connect(url, open_timeout=timeout_s, **(options | transport)) as socket:
+    socket = await connect(url, open_timeout=timeout_s, **(options | transport))
+    try:
         yield Line(socket, take, full)
         if socket.close_code is not None:
             raise ConnectionClosed(socket.protocol.close_rcvd, None)
+    finally:
+        await socket.close()

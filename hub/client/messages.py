@@ -7,6 +7,7 @@ it is, in `raw` and `data`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -60,25 +61,29 @@ class Tick(msgspec.Struct, frozen=True):
         """`NSE:RELIANCE`, as one writes it in a subscribe."""
         return f"{self.exchange}:{self.symbol}"
 
+    def number(self, field: str) -> float | None:
+        """A field of `data` when it is a number, else None."""
+        return number(self.data.get(field))
+
     @property
     def ltp(self) -> float | None:
         """Last traded price in rupees; None when the tick does not tell."""
-        return number(self.data.get("ltp"))
+        return self.number("ltp")
 
     @property
     def volume(self) -> float | None:
         """Shares or contracts traded today; None when the tick does not tell."""
-        return number(self.data.get("volume"))
+        return self.number("volume")
 
     @property
     def close(self) -> float | None:
         """Close of the previous day in rupees; None when the tick does not tell."""
-        return number(self.data.get("close"))
+        return self.number("close")
 
     @property
     def timestamp(self) -> float | None:
         """The feed's own time of the tick, as it gives it: mostly ms since the epoch."""
-        return number(self.data.get("timestamp"))
+        return self.number("timestamp")
 
     @property
     def depth(self) -> Depth | None:
@@ -181,8 +186,10 @@ def outcomes(reply: Mapping[str, Any]) -> list[Outcome]:
 
 
 def number(value: object) -> float | None:
-    """A number as it is, None for anything else."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number as it is, None for anything else, infinities too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _decoded(message: str | bytes) -> Any:

@@ -126,12 +126,11 @@ def test_tail_falls_back_to_the_port_of_the_checkout(
     monkeypatch.setenv("HUB_API_KEY", "key")
     tried = []
 
-    class Tail:
-        def __init__(self, url: str, *_: object) -> None:
-            tried.append(url)
-            raise StartError("enough")
+    def connect(url: str, *_: object, **__: object) -> None:
+        tried.append(url)
+        raise StartError("enough")
 
-    monkeypatch.setattr("cli.tail.Tail", Tail)
+    monkeypatch.setattr("cli.tail.connect", connect)
     root = make_checkout(home / "oa", "WEBSOCKET_PORT=1001\n")
     hub("tail", "NSE:SBIN", "--openalgo", root, rc=73)
     assert tried == ["ws://127.0.0.1:1001"]

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
-import ssl
+import subprocess
+import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.server import Server, ServerConnection, serve
 
-from cli import tail
-from hub.core.config import Websocket
+from hub.client import retry
 from hub.core.names import DEMO_KEY
-from hub.runtime.tls import identity
-from tests.tls import issue, trusted
 
+ROOT = Path(__file__).parents[2]
 KEY = "hub_00000000_secret"
 
 
@@ -30,13 +33,13 @@ def tick(symbol: str, ltp: float) -> str:
 class FakeHub:
     """Speaks the client protocol; `play` runs after each subscribe. Keeps what it was told."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
         self.unknown: set[str] = set()
         self.play: Callable[[ServerConnection, int], None] = lambda *_: None
         self.connections = 0
-        self.server: Server = serve(self._talk, "127.0.0.1", 0, ssl=tls)
-        self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{self.server.socket.getsockname()[1]}"
+        self.server: Server = serve(self._talk, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self.server.serve_forever)
         self._thread.start()
 
@@ -73,7 +76,7 @@ class FakeHub:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     monkeypatch.setenv("HUB_API_KEY", KEY)
-    monkeypatch.setattr(tail, "_FIRST_BACKOFF_S", 0.02)
+    monkeypatch.setattr(retry.Backoff.__init__, "__defaults__", (0.02, 0.02))
     made = FakeHub()
     yield made
     made.close()
@@ -95,7 +98,7 @@ def test_it_logs_in_subscribes_and_prints_a_line_per_tick(hub: Any, fake: FakeHu
         ["NSE:SBIN", "101.00", "+1.00", "+1.00", "%", "5"],
         ["NSE:SBIN", "102.00", "+2.00", "+2.00", "%", "5"],
     ]
-    assert fake.told[0] == {"action": "authenticate", "api_key": KEY}
+    assert fake.told[0] == {"action": "authenticate", "api_key": KEY, "batch": True}
     assert fake.told[1]["symbols"] == [{"exchange": "NSE", "symbol": "SBIN"}]
     assert fake.told[1]["mode"] == "Depth"
 
@@ -201,20 +204,75 @@ def test_symbols_without_an_exchange_are_wrong_usage(hub: Any) -> None:
     assert "EXCHANGE:SYMBOL" in hub("tail", "SBIN", rc=2).stderr
 
 
-def test_over_tls_it_trusts_whom_this_machine_trusts_or_the_file_it_is_given(
-    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_symbols_may_stand_in_several_words_and_in_a_file(
+    hub: Any, fake: FakeHub, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HUB_API_KEY", KEY)
-    shown = identity(Websocket(tls_cert=str(issue(tmp_path).cert), tls_key=f"{tmp_path}/hub.key"))
-    assert shown is not None
-    secure = FakeHub(shown.context)
-    secure.play = ticks(101.0)
-    try:
-        command = ("tail", "NSE:SBIN", "--url", secure.url, "--count", 1)
-        assert "101.00" in hub(*command, "--ca", trusted(tmp_path)).stdout
-        told = hub(*command, rc=1).stderr
-        assert "is not trusted: unable to get local issuer certificate; give --ca FILE" in told
-        told = hub(*command, "--ca", issue(tmp_path, "other.example").cert, rc=1).stderr
-        assert "is not trusted" in told
-    finally:
-        secure.close()
+    fake.play = ticks(101.0)
+    (tmp_path / "list").write_text("# mine\nNSE:A NSE:B,NSE:C # three\n\nNSE:SBIN\n")
+    hub("tail", f"@{tmp_path / 'list'}", "NSE:D,NSE:A", "--url", fake.url, "--count", 1)
+    assert [one["symbol"] for one in fake.told[1]["symbols"]] == ["A", "B", "C", "SBIN", "D"]
+    assert "No such file" in hub("tail", "@nowhere", rc=2).stderr
+    (tmp_path / "list").write_bytes(b"\xff")
+    assert "not UTF-8" in hub("tail", f"@{tmp_path / 'list'}", rc=2).stderr
+
+
+BOOK = {"buy": [{"price": 99.5, "quantity": 40, "orders": 2}, {"price": 99.0, "quantity": 10}],
+        "sell": [{"price": 100.5, "quantity": 20}]}  # fmt: skip
+
+
+def book(client: ServerConnection, _: int) -> None:
+    message = json.loads(tick("SBIN", 100.0))
+    message["data"]["depth"] = BOOK
+    client.send(json.dumps(message))
+
+
+def test_depth_asks_for_so_many_levels_and_without_a_terminal_it_is_lines(
+    hub: Any, fake: FakeHub
+) -> None:
+    fake.play = book
+    args = ("tail", "NSE:SBIN", "--url", fake.url, "--count", 1, "--depth")
+    assert "40 @ 99.50 | 100.50 @ 20" in hub(*args, "--levels", 20).stdout
+    assert fake.told[1]["mode"] == "Depth"
+    assert fake.told[1]["depth"] == 20
+    assert "one symbol" in hub("tail", "NSE:A,NSE:B", "--depth", rc=2).stderr
+
+
+def on_a_terminal(*args: str, **more: str) -> str:
+    """What `hub` writes to a terminal of 100 columns, with its colours."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (30, 100))
+    environment = os.environ | {"HUB_API_KEY": KEY, "TERM": "xterm-256color"} | more
+    environment.pop("COLUMNS", None)
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", *args], stdin=theirs, stdout=theirs, stderr=theirs,
+        cwd=ROOT, env=environment,
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        read = b""
+        with suppress(OSError):  # that is how a terminal ends
+            while chunk := os.read(ours, 1 << 16):
+                read += chunk
+        os.close(ours)
+        assert process.wait(20) == 0, read
+    return read.decode()
+
+
+def test_on_a_terminal_prices_that_rise_are_green_and_no_color_is_none(
+    fake: FakeHub,
+) -> None:
+    fake.play = ticks(101.0, 102.0, 101.5)
+    args = ("tail", "NSE:SBIN", "--url", fake.url, "--count", "3")
+    first, second, third = on_a_terminal(*args).splitlines()
+    assert "\x1b[1m      101.00" in first
+    assert "\x1b[1;32m      102.00" in second
+    assert "\x1b[1;31m      101.50" in third
+    assert "\x1b[1;32m" not in on_a_terminal(*args, NO_COLOR="1")
+
+
+def test_on_a_terminal_a_book_is_a_ladder(fake: FakeHub) -> None:
+    fake.play = book
+    text = on_a_terminal("tail", "NSE:SBIN", "--url", fake.url, "--count", "1", "--depth")
+    rows = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).splitlines()
+    (best,) = [row for row in rows if "99.50" in row]
+    assert re.search(r"█+ +2 +40 +99\.50 +100\.50 +20 +█+", best)
+    assert any("50 bid" in row and "20 asked" in row for row in rows)

@@ -41,6 +41,8 @@ def test_it_logs_in_subscribes_and_reads_typed_ticks() -> None:
         assert fake.told[1]["mode"] == "Depth"
         assert fake.told[1]["depth"] == 20
         assert KEY not in repr(client)
+        await until(lambda: fake.last.close_code)
+        assert fake.last.close_code == 1000
 
     run(scene)
 
