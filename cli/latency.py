@@ -20,7 +20,7 @@ from cli.options import config_option, json_option, lines, openalgo_option, runt
 from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import console, show
-from cli.ticks import instruments
+from hub.client import wishes
 from hub.core.errors import HubError, NotRunning
 from hub.core.histogram import Histogram
 from hub.core.journey import HOPS
@@ -115,7 +115,7 @@ def latency(
 
 def _instrument(symbol: str) -> Instrument:
     try:
-        (found,) = instruments(symbol)
+        (found,) = wishes.instruments([symbol])
     except ValueError:
         raise click.BadParameter(
             "name one EXCHANGE:SYMBOL, such as NSE:RELIANCE", param_hint="--symbol"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from cli.monitor import ask_monitor
 from cli.options import lines, load_settings, whole
 from cli.place import hub_dir
-from hub.client import State, wishes
-from hub.core.errors import HubError, NoAnswer, NotRunning, RequestError
+from hub import client
+from hub.client import Client, State, wishes
+from hub.core.errors import HubError, NoAnswer, NotRunning, NotTrusted, RequestError
 from hub.core.model import Instrument, Mode
 from hub.core.names import DEMO_KEY
+from hub.runtime.tls import client_context
 
 _VARIABLE = "HUB_API_KEY"
 _ASK_S = 1.0
@@ -45,11 +48,24 @@ url_option = click.option(
 )
 
 
+ca_option = click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="For wss://: certificates to trust, such as the hub's own.  [default: this machine's]",
+)
+
+
 class Login(NamedTuple):
-    """Where to connect to, and with which key."""
+    """Where to connect to, with which key, and whom to trust at wss://."""
 
     url: str
     key: str
+    tls: ssl.SSLContext | None
+
+    def connect(self, **options: Any) -> Client:
+        """The client, with these options of `hub.client.connect`; it says when the hub is away."""
+        return client.connect(self.url, self.key, on_state=tell_state, ssl=self.tls, **options)
 
 
 def login(
@@ -58,12 +74,14 @@ def login(
     config_file: Path | None,
     openalgo: Path | None,
     runtime_dir: Path | None,
+    ca: Path | None,
 ) -> Login:
-    """The login that these options name. Raises UsageError without a key."""
+    """The login that these options name. Raises UsageError without a key, ConfigError."""
     directory = hub_dir(runtime_dir, config_file, openalgo)
     key = read_key(key_file, directory)
     flags = {"openalgo.path": whole(openalgo)}
-    return Login(url or find(directory) or load_settings(config_file, flags).ws_url(), key)
+    url = url or find(directory) or load_settings(config_file, flags).ws_url()
+    return Login(url, key, client_context(ca) if url.startswith("wss:") else None)
 
 
 def read_key(key_file: Path | None, runtime_dir: Path) -> str:
@@ -131,5 +149,7 @@ def explained() -> Iterator[None]:
         yield
     except NotRunning as error:
         raise NotRunning(f"{error}; start one with `hub start`, or name it with --url") from None
+    except NotTrusted as error:
+        raise NotTrusted(f"{error}; give --ca FILE if it is the hub's own") from None
     except RequestError as error:
         raise HubError(f"the hub refuses: {error} ({error.code})") from None

@@ -17,18 +17,18 @@ from cli import ticks
 from cli.login import (
     ABOUT_KEYS,
     Login,
+    ca_option,
     explained,
     key_option,
     login,
     mode_option,
     symbols_argument,
     symbols_of,
-    tell_state,
     url_option,
 )
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.terminal import console
-from hub.client import Tick, connect
+from hub.client import Tick
 from hub.core.errors import HubError
 from hub.core.model import Instrument, Mode
 
@@ -54,6 +54,7 @@ _PICTURES = 10
 )
 @key_option
 @url_option
+@ca_option
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many ticks.")
 @json_option
 @config_option
@@ -67,6 +68,7 @@ def tail(
     levels: int | None,
     key_file: Path | None,
     url: str | None,
+    ca: Path | None,
     count: int | None,
     as_json: bool,
     config_file: Path | None,
@@ -84,7 +86,7 @@ def tail(
     if depth and len(wanted) > 1:
         raise click.BadParameter("--depth shows the book of one symbol", param_hint="SYMBOLS")
     wish = Mode.DEPTH if depth or levels else Mode.from_client(mode)
-    found = login(url, key_file, config_file, openalgo, runtime_dir)
+    found = login(url, key_file, config_file, openalgo, runtime_dir, ca)
     screen = console()
     if depth and screen.is_terminal and not as_json:
         printer: Printer = Ladder(screen, count)
@@ -98,7 +100,7 @@ async def _tail(
     found: Login, wanted: Sequence[Instrument], mode: Mode, levels: int, printer: Printer
 ) -> None:
     """Print until the printer is done."""
-    async with connect(*found, on_state=tell_state) as client:
+    async with found.connect() as client:
         outcomes = await client.subscribe(wanted, mode, depth=levels, strict=False)
         failed = [one for one in outcomes if one.error]
         for one in failed:

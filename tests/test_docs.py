@@ -228,7 +228,8 @@ def check(args: Sequence[str]) -> None:
         if isinstance(value, str) and not isinstance(param.type, click.Path):
             param.type_cast_value(context, value)
         if isinstance(param, click.Argument) and param.required:
-            assert isinstance(value, str), f"{command.name} wants {param.name}"
+            assert isinstance(value, str | tuple), f"{command.name} wants {param.name}"
+            assert value, f"{command.name} wants {param.name}"
 
 
 def check_words(args: Sequence[str]) -> None:

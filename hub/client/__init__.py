@@ -24,13 +24,14 @@ to connect again, `line` one connection; `client` is what outlives it.
 
 from hub.client.client import Client, connect
 from hub.client.messages import Depth, Level, Outcome, Stale, State, Tick
-from hub.core.errors import NotRunning, RequestError, SubscribeError
+from hub.core.errors import NotRunning, NotTrusted, RequestError, SubscribeError
 
 __all__ = [
     "Client",
     "Depth",
     "Level",
     "NotRunning",
+    "NotTrusted",
     "Outcome",
     "RequestError",
     "Stale",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
@@ -17,7 +18,7 @@ from hub.client.line import Line, LineLost, open_line
 from hub.client.messages import Message, Outcome, Stale, State, Tick
 from hub.client.retry import STEADY_S, Backoff, asked_s, is_full, reason
 from hub.client.wishes import Held, Symbols, Wish
-from hub.core.errors import HubError, NotRunning, RequestError, SubscribeError
+from hub.core.errors import HubError, NotRunning, NotTrusted, RequestError, SubscribeError
 from hub.core.model import Instrument, Mode
 
 _FINAL = frozenset({"AUTHENTICATION_ERROR", "INVALID_PARAMETERS"})
@@ -113,7 +114,7 @@ class Client:
     # Beginning and end.
 
     async def __aenter__(self) -> Self:
-        """Connect and log in. Raises NotRunning, RequestError, HubError."""
+        """Connect and log in. Raises NotRunning, NotTrusted, RequestError, HubError."""
         self._runner = asyncio.create_task(self._run())
         try:
             await self._connected()
@@ -273,12 +274,17 @@ class Client:
                 wait_s = backoff.next(asked_s(error, time.time()))
                 patient = self._was_there or self._options.wait
                 if not patient and not (is_full(error) and now_s + wait_s < until_s):
-                    raise NotRunning(f"no hub answers at {self.url} ({reason(error)})")
+                    raise self._absent(error)
                 self._tell(State(connected=False, reason=reason(error), again_s=wait_s))
                 await asyncio.sleep(wait_s)
         except Exception as error:  # noqa: BLE001  # whoever reads the client gets it
             self._error = error
             self._end()
+
+    def _absent(self, error: Exception) -> HubError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return NotTrusted(f"the certificate of {self.url} is not trusted: {reason(error)}")
+        return NotRunning(f"no hub answers at {self.url} ({reason(error)})")
 
     async def _once(self) -> Exception:
         """One connection, from its beginning to its end; why it ended. Raises what is final."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from email.utils import parsedate_to_datetime
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -67,6 +68,8 @@ def reason(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
     if is_full(error):
         return "it is full: HTTP 503"
     return str(error) or type(error).__name__

@@ -4,6 +4,7 @@
     ├── ConfigError        78   settings that cannot be used; carries every problem found
     ├── StartError         73   a port, a directory or a lock that cannot be had
     ├── NotRunning         69   no hub answers at this runtime directory
+    ├── NotTrusted              a hub's certificate is of nobody who is trusted
     ├── NoAnswer           69   a process did not answer in time; says which
     ├── KeyStoreError      74   the file of API keys cannot be read or written
     ├── Malformed               bytes from outside that do not follow their format
@@ -47,6 +48,10 @@ class NotRunning(HubError):
     """No hub runs at this runtime directory."""
 
     exit_code = 69
+
+
+class NotTrusted(HubError):
+    """The certificate of a hub is of nobody who is trusted."""
 
 
 class NoAnswer(HubError):

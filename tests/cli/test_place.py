@@ -130,7 +130,7 @@ def test_tail_falls_back_to_the_port_of_the_checkout(
         tried.append(url)
         raise StartError("enough")
 
-    monkeypatch.setattr("cli.tail.connect", connect)
+    monkeypatch.setattr("hub.client.connect", connect)
     root = make_checkout(home / "oa", "WEBSOCKET_PORT=1001\n")
     hub("tail", "NSE:SBIN", "--openalgo", root, rc=73)
     assert tried == ["ws://127.0.0.1:1001"]

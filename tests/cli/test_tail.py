@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import termios
@@ -19,7 +20,10 @@ import pytest
 from websockets.sync.server import Server, ServerConnection, serve
 
 from hub.client import retry
+from hub.core.config import Websocket
 from hub.core.names import DEMO_KEY
+from hub.runtime.tls import identity
+from tests.tls import issue, trusted
 
 ROOT = Path(__file__).parents[2]
 KEY = "hub_00000000_secret"
@@ -33,13 +37,13 @@ def tick(symbol: str, ltp: float) -> str:
 class FakeHub:
     """Speaks the client protocol; `play` runs after each subscribe. Keeps what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.told: list[dict[str, Any]] = []
         self.unknown: set[str] = set()
         self.play: Callable[[ServerConnection, int], None] = lambda *_: None
         self.connections = 0
-        self.server: Server = serve(self._talk, "127.0.0.1", 0)
-        self.url = f"ws://127.0.0.1:{self.server.socket.getsockname()[1]}"
+        self.server: Server = serve(self._talk, "127.0.0.1", 0, ssl=tls)
+        self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{self.server.socket.getsockname()[1]}"
         self._thread = threading.Thread(target=self.server.serve_forever)
         self._thread.start()
 
@@ -276,3 +280,22 @@ def test_on_a_terminal_a_book_is_a_ladder(fake: FakeHub) -> None:
     (best,) = [row for row in rows if "99.50" in row]
     assert re.search(r"█+ +2 +40 +99\.50 +100\.50 +20 +█+", best)
     assert any("50 bid" in row and "20 asked" in row for row in rows)
+
+
+def test_over_tls_it_trusts_whom_this_machine_trusts_or_the_file_it_is_given(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_API_KEY", KEY)
+    shown = identity(Websocket(tls_cert=str(issue(tmp_path).cert), tls_key=f"{tmp_path}/hub.key"))
+    assert shown is not None
+    secure = FakeHub(shown.context)
+    secure.play = ticks(101.0)
+    try:
+        command = ("tail", "NSE:SBIN", "--url", secure.url, "--count", 1)
+        assert "101.00" in hub(*command, "--ca", trusted(tmp_path)).stdout
+        told = hub(*command, rc=1).stderr
+        assert "is not trusted: unable to get local issuer certificate; give --ca FILE if" in told
+        told = hub(*command, "--ca", issue(tmp_path, "other.example").cert, rc=1).stderr
+        assert "is not trusted" in told
+    finally:
+        secure.close()
