@@ -17,14 +17,16 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
+PROGRAM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 WITHIN_S = 20.0
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
@@ -35,7 +37,6 @@ class Browser:
 
     def __enter__(self) -> Self:
         assert PROGRAM
-        self._stack = ExitStack()
         self._dir = tempfile.mkdtemp(prefix="browser-", dir="/tmp")
         self._process = subprocess.Popen(
             [PROGRAM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
@@ -51,13 +52,12 @@ class Browser:
                 break
         else:
             raise AssertionError("chromium does not start")
-        opened = connect(url, max_size=None, compression=None, proxy=None)
-        self._socket = self._stack.enter_context(opened)
+        self._socket = connect(url, max_size=None, compression=None, proxy=None)
         return self
 
     def __exit__(self, *_: object) -> None:
         with suppress(OSError):
-            self._stack.close()
+            self._socket.close()
         os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own: nobody else's
         self._process.wait(WITHIN_S)
         assert self._process.stderr is not None
@@ -115,12 +115,14 @@ class Page:
         """What an expression gives once that is true; errors meanwhile mean not yet."""
         end_s = time.monotonic() + within_s
         while True:
-            if found := self.run(
-                f"(() => {{ try {{ return {script}; }} catch {{ return 0; }} }})()"
-            ):
+            found = self.run(
+                f"(() => {{ try {{ return ({script}); }} catch {{ return null; }} }})()"
+            )
+            if found:
                 return found
-            late = time.monotonic() > end_s
-            assert not late, f"never: {script}\n{self.run('document.body.innerText')}"
+            assert time.monotonic() < end_s, (
+                f"never: {script}\n{self.run('document.body.innerText')}"
+            )
             time.sleep(0.05)
 
     def text(self, selector: str) -> str:
@@ -130,12 +132,9 @@ class Page:
     def press(self, key: str) -> None:
         """A key, as from a keyboard."""
         text = {"Enter": "\r"}.get(key, "")
-        number = {"Enter": 13, "Tab": 9}.get(key, 0)
         for kind in ("keyDown", "keyUp"):
-            self._channel.call(
-                "Input.dispatchKeyEvent",
-                type=kind, key=key, code=key, text=text, windowsVirtualKeyCode=number,
-            )  # fmt: skip
+            self._channel.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text,
+                               windowsVirtualKeyCode={"Enter": 13, "Tab": 9}.get(key, 0))  # fmt: skip
 
     def write(self, text: str) -> None:
         """Text, as from a keyboard, where the focus is."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import itertools
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -401,6 +402,34 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     ] = "broker"
 
 
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """The page, the metrics and the health of the hub, served by the monitor."""
+
+    enabled: Annotated[bool, Meta(description="Serve them.")] = True
+    host: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Address they are served on; one that others reach needs a token.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[_Port, Meta(description="Port they are served on; 0 picks a free one.")] = 8766
+    token_file: Annotated[
+        str,
+        Meta(
+            description="File (0600) of the token that a visitor must know; $HUB_PAGE_TOKEN has it "
+            "as well; without either anybody on this machine may look.",
+        ),
+    ] = ""
+    origins: Annotated[
+        list[_Name],
+        Meta(
+            description="Addresses by which a reverse proxy serves the page, such as "
+            "https://hub.example.com, beside its own.",
+        ),
+    ] = msgspec.field(default_factory=list)
+
+
 class Market(msgspec.Struct, frozen=True, kw_only=True):
     """When exchanges trade: outside of that nothing is stale."""
 
@@ -513,6 +542,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     market: Market = msgspec.field(default_factory=Market)
     sim: Sim = msgspec.field(default_factory=Sim)
     keys: Keys = msgspec.field(default_factory=Keys)
+    page: Page = msgspec.field(default_factory=Page)
     openalgo: OpenAlgo = msgspec.field(default_factory=OpenAlgo)
 
     def supported_brokers(self) -> list[str]:
@@ -521,11 +551,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def ws_url(self) -> str:
         """The address to paste into a client on this machine."""
-        host = self.websocket.host
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # names it, binds nothing
-        shown = everywhere.get(host, host)
         scheme = "wss" if self.websocket.tls_cert else "ws"
-        return f"{scheme}://{shown}:{self.websocket.port}"
+        return f"{scheme}://{_shown(self.websocket.host)}:{self.websocket.port}"
+
+    def page_url(self) -> str:
+        """The address of the page for a browser on this machine, empty when none is served."""
+        page = self.page
+        return f"http://{_shown(page.host)}:{page.port}" if page.enabled else ""
+
+
+def _shown(host: str) -> str:
+    """A host that is listened on, as it stands in an address to visit."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names it, binds nothing
+    shown = everywhere.get(host, host)
+    return f"[{shown}]" if ":" in shown else shown
 
 
 class Given(NamedTuple):
@@ -597,10 +636,21 @@ def load(
     if problems:
         raise ConfigError(problems)
     settings = Settings(**built)
-    if settings.websocket.port == settings.bus.port != 0:
-        port = settings.bus.port
-        raise ConfigError([f"websocket.port and bus.port are both {port}; each needs its own"])
+    if shared := _shared_ports(settings):
+        raise ConfigError(shared)
     return settings
+
+
+def _shared_ports(settings: Settings) -> list[str]:
+    """A sentence for each two settings that name the same port."""
+    ports = {"websocket.port": settings.websocket.port, "bus.port": settings.bus.port}
+    if settings.page.enabled:
+        ports["page.port"] = settings.page.port
+    return [
+        f"{one} and {other} are both {port}; each needs its own"
+        for (one, port), (other, second) in itertools.combinations(ports.items(), 2)
+        if port == second != 0
+    ]
 
 
 def said(
