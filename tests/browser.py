@@ -24,9 +24,7 @@ from typing import Any, Self
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-PROGRAM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
+PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 WITHIN_S = 20.0
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
@@ -115,14 +113,12 @@ class Page:
         """What an expression gives once that is true; errors meanwhile mean not yet."""
         end_s = time.monotonic() + within_s
         while True:
-            found = self.run(
-                f"(() => {{ try {{ return ({script}); }} catch {{ return null; }} }})()"
-            )
-            if found:
+            if found := self.run(
+                f"(() => {{ try {{ return {script}; }} catch {{ return 0; }} }})()"
+            ):
                 return found
-            assert time.monotonic() < end_s, (
-                f"never: {script}\n{self.run('document.body.innerText')}"
-            )
+            late = time.monotonic() > end_s
+            assert not late, f"never: {script}\n{self.run('document.body.innerText')}"
             time.sleep(0.05)
 
     def text(self, selector: str) -> str:
@@ -132,9 +128,12 @@ class Page:
     def press(self, key: str) -> None:
         """A key, as from a keyboard."""
         text = {"Enter": "\r"}.get(key, "")
+        number = {"Enter": 13, "Tab": 9}.get(key, 0)
         for kind in ("keyDown", "keyUp"):
-            self._channel.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text,
-                               windowsVirtualKeyCode={"Enter": 13, "Tab": 9}.get(key, 0))  # fmt: skip
+            self._channel.call(
+                "Input.dispatchKeyEvent",
+                type=kind, key=key, code=key, text=text, windowsVirtualKeyCode=number,
+            )  # fmt: skip
 
     def write(self, text: str) -> None:
         """Text, as from a keyboard, where the focus is."""

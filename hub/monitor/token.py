@@ -53,13 +53,12 @@ def token_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> str
         if not token:
             raise ConfigError([f"{source}: the file is empty; {_HOW}"])
     if not token and not is_loopback(page.host):
-        raise ConfigError(
-            [
-                f"page.host is {page.host}, where others may look, and there is no token; start "
-                "with `hub start --token auto`, name its file in page.token_file, or leave "
-                "page.host at 127.0.0.1"
-            ]
+        problem = (
+            f"page.host is {page.host}, where others may look, and there is no token; start with "
+            "`hub start --token auto`, name its file in page.token_file, or leave page.host at "
+            "127.0.0.1"
         )
+        raise ConfigError([problem])
     if token and (len(token) < _SHORTEST or not token.isascii() or not token.isprintable()):
         raise ConfigError([f"{source}: a token has {_SHORTEST} ASCII characters or more; {_HOW}"])
     return token

@@ -94,7 +94,11 @@ class MadeUp:
             raise HubError("Write exchange and symbol, such as NSE:RELIANCE.")
         self.watched.append((symbol, mode))
         ticking = asyncio.create_task(self._tick(exchange, name, mode, take))
-        return lambda: (ticking.cancel() and None) or None
+
+        def unwatch() -> None:
+            ticking.cancel()
+
+        return unwatch
 
     async def _tick(
         self, exchange: str, name: str, mode: str, take: Callable[[Json], None]
