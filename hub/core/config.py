@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import itertools
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -636,21 +635,10 @@ def load(
     if problems:
         raise ConfigError(problems)
     settings = Settings(**built)
-    if shared := _shared_ports(settings):
-        raise ConfigError(shared)
+    if settings.websocket.port == settings.bus.port != 0:
+        port = settings.bus.port
+        raise ConfigError([f"websocket.port and bus.port are both {port}; each needs its own"])
     return settings
-
-
-def _shared_ports(settings: Settings) -> list[str]:
-    """A sentence for each two settings that name the same port."""
-    ports = {"websocket.port": settings.websocket.port, "bus.port": settings.bus.port}
-    if settings.page.enabled:
-        ports["page.port"] = settings.page.port
-    return [
-        f"{one} and {other} are both {port}; each needs its own"
-        for (one, port), (other, second) in itertools.combinations(ports.items(), 2)
-        if port == second != 0
-    ]
 
 
 def said(
