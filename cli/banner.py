@@ -19,7 +19,8 @@ _OPENALGO = "http://127.0.0.1:5000"
 
 class Start(NamedTuple):
     """What the banner needs to know: the demo's key (empty: none), whether any key exists, and
-    the options by which another command finds this hub, and how the command itself is called."""
+    the options by which another command finds this hub, and how the command itself is called; the
+    page's token if it is to be shown, and why there is no page."""
 
     settings: Settings
     demo_key: str = ""
@@ -27,6 +28,8 @@ class Start(NamedTuple):
     hub_options: str = ""
     config_options: str = ""
     program: str = "hub"
+    page_token: str = ""
+    page_problem: str = ""
 
 
 def banner(start: Start) -> Text:
@@ -93,10 +96,21 @@ def _facts(text: Text, start: Start) -> None:
         ("WebSocket", settings.ws_url(), ""),
         ("Bus", f"tcp://{settings.bus.host}:{settings.bus.port}", ""),
     ]
+    if settings.page.enabled:
+        rows.append(_page(start))
     if start.demo_key:
         rows.append(("API key", start.demo_key, "  (until this hub stops)"))
     for name, value, note in rows:
         text.append(f"  {name:<11}", "dim").append(value, "bold green").append(f"{note}\n", "dim")
+
+
+def _page(start: Start) -> tuple[str, str, str]:
+    if start.page_problem:
+        return "Page", "none", f"  ({start.page_problem}; --page-port 0 picks another)"
+    token = f"/#token={start.page_token}" if start.page_token else ""
+    everywhere = start.settings.page.host in {"0.0.0.0", "::"}  # noqa: S104  # binds nothing
+    note = "  (from elsewhere: with this machine's address)" if everywhere else ""
+    return "Page", f"{start.settings.page_url()}{token}", note
 
 
 def _paste(text: Text, comment: str, *lines: str) -> None:

@@ -16,6 +16,7 @@ from cli.terminal import show
 from hub.core.config import Definition, as_toml, definitions
 from hub.feeds import catalogue
 from hub.runtime.tls import identity
+from hub.monitor.token import token_of
 
 
 @click.group(
@@ -67,6 +68,7 @@ def check(*, file: Path | None, config_file: Path | None) -> None:
     shown = identity(settings.websocket)
     for warning in shown.warnings if shown else ():
         click.echo(warning, err=True)
+    token_of(settings)
     click.echo(f"OK: {used}" if used else "OK: no settings file; the defaults are used")
 
 

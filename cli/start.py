@@ -34,6 +34,7 @@ from hub.core.config import Settings
 from hub.core.errors import StartError
 from hub.core.names import OPENALGO
 from hub.feeds import catalogue
+from hub.monitor.token import AUTO, VARIABLE, make_token, token_of
 from hub.openalgo.checkout import Checkout
 from hub.openalgo.service import services
 from hub.openalgo.survey import PORTS, PYTHON, Finding, Scene, State, survey
@@ -41,6 +42,7 @@ from hub.runtime.paths import make_runtime_dir
 from hub.runtime.tls import identity
 from hub.supervisor import Supervisor
 
+_AUTO = "auto"
 _DEMO_FEEDS = ["sim", "bus"]
 _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
 
@@ -52,6 +54,7 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
         "hub start --shards 8",
         "hub start --config hub.toml --feed bus --port 9000",
         "hub start --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem",
+        "hub start --page-host 0.0.0.0 --token auto    the page for others, who need the token",
     )
 )
 @click.option("--shards", type=int, metavar="N", help="Shard processes that serve clients.")
@@ -71,6 +74,16 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
     help="Its key; `kill -HUP` of the hub has both read anew.  [default: in the same file]",
 )
 @click.option("--bus-port", type=int, metavar="P", help="Port of the ZMQ bus; 0 picks one.")
+@click.option(
+    "--page/--no-page", default=None, help="Serve the page with the hub's figures.  [default: yes]"
+)
+@click.option("--page-host", metavar="H", help="Address of the page; other than loopback: --token.")
+@click.option("--page-port", type=int, metavar="P", help="Port of the page; 0 picks one.")
+@click.option(
+    "--token",
+    metavar="FILE|auto",
+    help="File of the token that the page asks for; auto makes one and shows it.",
+)
 @click.option(
     "--latency",
     type=click.Choice([*_WINDOWS_MS]),
@@ -103,9 +116,12 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
         raise click.UsageError("--demo has a market of its own; leave it out, or --openalgo.")
     file = config_file or find_file()
     settings = load_settings(file, flags(given, demo=demo, file=file))
+    if given["token"] == _AUTO:
+        settings = _with_token(settings)
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
     identity(settings.websocket)  # too; its warnings are in the log
+    token_of(settings)  # the same
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     if not settings.openalgo.path:
         sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
@@ -146,10 +162,25 @@ def flags(given: Mapping[str, Any], *, demo: bool, file: Path | None) -> dict[st
         "websocket.tls_cert": whole(given["tls_cert"]),
         "websocket.tls_key": whole(given["tls_key"]),
         "bus.port": given["bus_port"],
+        "page.enabled": given["page"],
+        "page.host": given["page_host"],
+        "page.port": given["page_port"],
+        "page.token_file": None if given["token"] == _AUTO else _whole(given["token"]),
         "flow.window_ms": _WINDOWS_MS.get(given["latency"] or ""),
         "openalgo.path": whole(given["openalgo"]),
         "openalgo.python": whole(given["openalgo_python"]),
     }
+
+
+def _whole(token_file: str | None) -> str | None:
+    return whole(Path(token_file)) if token_file else None
+
+
+def _with_token(settings: Settings) -> Settings:
+    """The same with a token of the hub's own."""
+    file = make_token(make_runtime_dir(settings))
+    page = msgspec.structs.replace(settings.page, token_file=str(file))
+    return msgspec.structs.replace(settings, page=page)
 
 
 def _calm(file: Path | None) -> str | None:
@@ -181,6 +212,8 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
                     hub_options=_hub_options(directory, settings.openalgo.path),
                     config_options=config_options,
                     program=os.environ.get("HUB_PROGRAM", "hub"),
+                    page_token=_own_token(settings, directory),
+                    page_problem=supervisor.page_problem,
                 )
             )
         )
@@ -191,6 +224,12 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
             feeds = settings.hub.feeds
             key = stack.enter_context(demo_key(directory, "sim" if "sim" in feeds else feeds[0]))
         return supervisor.run()
+
+
+def _own_token(settings: Settings, directory: Path) -> str:
+    """The token, if the hub has made it itself: it is shown. One that a user has made is not."""
+    own = settings.page.token_file == str(directory / AUTO)
+    return token_of(settings) if own and VARIABLE not in os.environ else ""
 
 
 def _hub_options(directory: Path, openalgo: str) -> str:

@@ -26,7 +26,8 @@ from typing import Any
 import msgspec
 
 from hub.core import config, supervision
-from hub.core.config import Settings
+from hub.core.config import Page, Settings
+from hub.core.errors import StartError
 from hub.core.liveness import Awake
 from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
@@ -60,7 +61,8 @@ class Supervisor:
     """Runs one hub. `report` is called with all children whenever the state of one changes.
 
     Raises StartError when the hub cannot be had: a second hub, ports in use, no permission.
-    `settings` are as given, with port 0 replaced by the port that was picked.
+    `settings` are as given, with port 0 replaced by the port that was picked. `page_problem` says
+    why there is no page just now, which keeps nobody from starting.
     """
 
     def __init__(
@@ -74,9 +76,11 @@ class Supervisor:
         if ws.unix:
             see_that_nobody_serves(Path(ws.unix), "websocket.unix")
         bus_port = free_port(bus.host, bus.port, "bus.port")
+        page, self.page_problem = _with_port(settings.page)
         replace = msgspec.structs.replace
         self.settings = replace(
             settings,
+            page=page,
             websocket=replace(ws, port=ws_port),
             bus=replace(bus, port=bus_port),
             hub=replace(settings.hub, runtime_dir=str(self.runtime_dir)),
@@ -283,3 +287,14 @@ class Supervisor:
         if not supervision.crashed(child, self._now_s):
             return {}
         return {"deaths": max(1, child.young_deaths), "last_lines": list(child.last_lines)}
+
+
+def _with_port(page: Page) -> tuple[Page, str]:
+    """These settings with the port that is picked for 0, and why it cannot be had, if so."""
+    if not page.enabled:
+        return page, ""
+    try:
+        port = free_port(page.host, page.port, "page.port")
+    except StartError as error:
+        return page, str(error)
+    return msgspec.structs.replace(page, port=port), ""

@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ import hub
 from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Settings
-from hub.core.errors import ConfigError
+from hub.core.errors import ConfigError, HubError
 from hub.core.liveness import BEAT_S
 from hub.monitor import metrics, stats
 from hub.monitor.board import Board
+from hub.monitor.live import Unwatch
 from hub.monitor.record import Figures, Record
+from hub.monitor.token import token_of
+from hub.monitor.web import Web
 from hub.openalgo.checkout import Checkout
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
@@ -43,6 +47,7 @@ class Monitor(Role):
         self._watched_s = -math.inf
         self._processes: dict[int, psutil.Process] = {}
         self._seldom = Seldom()
+        self._web: Web | None = None
 
     async def start(self) -> None:
         """Report for work and begin to measure."""
@@ -63,6 +68,14 @@ class Monitor(Role):
         self.background(self._sample())
         if file := self._stats_file():
             self.background(self._write_stats(file))
+        if self.settings.page.enabled:
+            self._web = Web(self.settings, self, token_of(self.settings))
+            self.background(self._web.run())
+
+    async def see_off(self) -> None:
+        """Send the pages away."""
+        if self._web:
+            await self._web.stop()
 
     async def drain(self) -> None:
         """Leave."""
@@ -95,6 +108,11 @@ class Monitor(Role):
     def metrics(self) -> tuple[bytes, str]:
         """The figures for Prometheus, and what type they are of."""
         return self._board.metrics(time.monotonic(), time.time()), metrics.CONTENT_TYPE
+
+    async def watch(self, symbol: str, mode: str, take: Callable[[Figures], None]) -> Unwatch:
+        """Have `take` called with the ticks of a symbol."""
+        del take
+        raise HubError(f"{symbol} in the mode {mode} cannot be watched here yet.")
 
     def _look(self, now_s: float) -> None:
         """Ask for what is counted only while somebody looks."""
