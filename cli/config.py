@@ -15,8 +15,8 @@ from cli.options import config_option, find_file, lines, load_settings
 from cli.terminal import show
 from hub.core.config import Definition, as_toml, definitions
 from hub.feeds import catalogue
-from hub.runtime.tls import identity
 from hub.monitor.token import token_of
+from hub.runtime.tls import identity
 
 
 @click.group(
