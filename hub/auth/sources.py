@@ -1,4 +1,5 @@
-"""Where API keys come from: the hub's own file, and the database of OpenAlgo's checkout."""
+"""Where API keys come from: the hub's own file, the database of OpenAlgo's checkout, and the
+monitor, which is a client for its page."""
 
 from __future__ import annotations
 
@@ -13,13 +14,18 @@ from hub.auth.verifier import Verifier
 from hub.auth.verifiers import AnyVerifier, Several
 from hub.core.config import Settings
 from hub.core.errors import ConfigError, KeyStoreError
+from hub.core.names import PAGE_KEYS
 from hub.openalgo.checkout import Checkout
+from hub.runtime.paths import runtime_dir
 
 
 def keys_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> AnyVerifier:
     """Who answers for the API keys of this hub. Raises ConfigError when a checkout cannot say."""
     own_file = Path(settings.keys.file) if settings.keys.file else default_path(environ)
-    own = Verifier(own_file, settings.keys.cache_s)
+    own: AnyVerifier = Verifier(own_file, settings.keys.cache_s)
+    if settings.page.enabled:
+        page = Verifier(runtime_dir(settings, environ) / PAGE_KEYS, settings.keys.cache_s)
+        own = Several(own, page)
     if not settings.openalgo.path:
         return own
     checkout = Checkout.read(Path(settings.openalgo.path))

@@ -420,6 +420,13 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
             "as well; without either anybody on this machine may look.",
         ),
     ] = ""
+    user: Annotated[
+        str,
+        Meta(
+            description="User whose ticks the page's ticker shows, where feeds give each user his "
+            "own; empty is what they give anybody.",
+        ),
+    ] = ""
     origins: Annotated[
         list[_Name],
         Meta(

@@ -23,6 +23,9 @@ NOTIFY = "notify"
 DEMO_KEY = "demo.key"
 """The throw-away API key of `--demo`, for `hub tail`."""
 
+PAGE_KEYS = "page-keys.json"
+"""The file of the key with which the monitor is a client of its own hub (hub/monitor/ticker)."""
+
 
 def pipe_name(shard: int) -> str:
     """Where a shard reads its stream from the router."""

@@ -20,12 +20,13 @@ import hub
 from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Settings
-from hub.core.errors import ConfigError, HubError
+from hub.core.errors import ConfigError
 from hub.core.liveness import BEAT_S
 from hub.monitor import metrics, stats
 from hub.monitor.board import Board
 from hub.monitor.live import Unwatch
 from hub.monitor.record import Figures, Record
+from hub.monitor.ticker import Ticker
 from hub.monitor.token import token_of
 from hub.monitor.web import Web
 from hub.openalgo.checkout import Checkout
@@ -48,6 +49,7 @@ class Monitor(Role):
         self._processes: dict[int, psutil.Process] = {}
         self._seldom = Seldom()
         self._web: Web | None = None
+        self._ticker = Ticker(settings, self.runtime_dir)
 
     async def start(self) -> None:
         """Report for work and begin to measure."""
@@ -59,11 +61,13 @@ class Monitor(Role):
                 "beat": self._take_beat,
                 "board": self._answer_board,
                 "looked": self._take_looked,
+                "pulse": self._take_pulse,
                 "status": self._status,
                 "usage": self._usage,
             },
             refused=self.refused,
         )
+        self._ticker.clear()  # what another life has left
         self._control.start(self.background)
         self.background(self._sample())
         if file := self._stats_file():
@@ -79,6 +83,7 @@ class Monitor(Role):
 
     async def drain(self) -> None:
         """Leave."""
+        self._ticker.clear()
         await self._control.stop()
 
     def _take_beat(self, message: Message) -> None:
@@ -110,9 +115,12 @@ class Monitor(Role):
         return self._board.metrics(time.monotonic(), time.time()), metrics.CONTENT_TYPE
 
     async def watch(self, symbol: str, mode: str, take: Callable[[Figures], None]) -> Unwatch:
-        """Have `take` called with the ticks of a symbol."""
-        del take
-        raise HubError(f"{symbol} in the mode {mode} cannot be watched here yet.")
+        """Have `take` called with the ticks of a symbol. Raises HubError."""
+        return await self._ticker.watch(symbol, mode, take, self._record.brokers())
+
+    def _take_pulse(self, message: Message) -> None:
+        """Which feeds there are."""
+        self._ticker.take_offers(codec.offers(message))
 
     def _look(self, now_s: float) -> None:
         """Ask for what is counted only while somebody looks."""

@@ -39,6 +39,14 @@ class Record:
         """Whom to measure."""
         return {name: pid for name, (_, pid, _) in self._beats.items()}
 
+    def brokers(self) -> dict[str, list[str]]:
+        """The brokers at which users are logged in, by feed."""
+        return {
+            name.removeprefix("feed-"): [*map(str, beat.get("brokers", ()))]
+            for name, (_, _, beat) in self._beats.items()
+            if name.startswith("feed-")
+        }
+
     def take(self, measured: dict[str, Figures], now_s: float) -> None:
         """Keep a snapshot: what was measured just now beside what was heard last."""
         processes = {}
