@@ -153,14 +153,6 @@ class Board:
             row |= {one: after["processes"].get(row["name"], {}).get(one) for one in _PLAIN}
         return metrics.text(self._version, rows, feeds, self.latencies)
 
-    def missing(self, now_s: float, epoch_s: float) -> list[str]:
-        """The processes that are not ready, of those that the hub is to have."""
-        rows = self._record.status(now_s, epoch_s)
-        ready = {row["name"] for row in rows if row["state"] == "ready"}
-        shards = [f"shard-{shard}" for shard in range(self._facts["shards"])]
-        feeds = [f"feed-{feed}" for feed in self._facts["feeds"]]
-        return [name for name in ("router", *feeds, *shards) if name not in ready]
-
     def _shards_latency(self, now_s: float) -> latencies.Hops:
         shards = [name for name in self.latencies.names() if name.startswith("shard-")]
         return latencies.merged(self.latencies.window(name, now_s) for name in shards)

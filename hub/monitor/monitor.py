@@ -43,7 +43,7 @@ class Monitor(Role):
 
     def __init__(self, name: str, settings: Settings) -> None:
         super().__init__(name, settings)
-        self._record = Record()
+        self._record = Record(_wanted(settings))
         self._board = Board(self._record, hub.__version__, _facts(settings))
         self._watched_s = -math.inf
         self._processes: dict[int, psutil.Process] = {}
@@ -107,8 +107,10 @@ class Monitor(Role):
         return self._board.history()
 
     def missing(self) -> list[str]:
-        """The processes that are not ready."""
-        return self._board.missing(time.monotonic(), time.time())
+        """The processes that are not ready, of those that the hub is to have."""
+        rows = self._record.status(time.monotonic(), time.time())
+        ready = {row["name"] for row in rows if row["state"] == "ready"}
+        return [name for name in _wanted(self.settings) if name not in ready]
 
     def metrics(self) -> tuple[bytes, str]:
         """The figures for Prometheus, and what type they are of."""
@@ -206,6 +208,12 @@ class Monitor(Role):
 
     def _answer(self, question: Message, answer: dict[str, Any]) -> None:
         self._control.send(answer | {"to": question["from"]})
+
+
+def _wanted(settings: Settings) -> list[str]:
+    """The processes that a hub is to have, beside whoever watches them."""
+    feeds = [f"feed-{feed}" for feed in settings.hub.feeds]
+    return ["router", *feeds, *(f"shard-{shard}" for shard in range(settings.hub.shards))]
 
 
 def _facts(settings: Settings) -> dict[str, Any]:

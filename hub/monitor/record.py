@@ -7,7 +7,9 @@ A snapshot is `{"at_s": monotonic seconds, "processes": {name: figures}}` with, 
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from hub.core.liveness import MISSED_S
@@ -22,10 +24,14 @@ is news how often in a row, and the last lines of its log."""
 
 
 class Record:
-    """Heartbeats by process, and a history of snapshots, one a second."""
+    """Heartbeats by process, and a history of snapshots, one a second. `wanted` are the processes
+    that the hub is to have: where no supervisor tells of them, they are missed all the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Iterable[str] = ()) -> None:
+        self._wanted = [*wanted]
+        self._began_s = math.inf
         self._beats: dict[str, tuple[float, int, Figures]] = {}
+        self._told: dict[str, tuple[float, int]] = {}
         self._history: deque[Figures] = deque(maxlen=_KEPT)
 
     def __repr__(self) -> str:
@@ -33,7 +39,12 @@ class Record:
 
     def heard(self, name: str, pid: int, figures: Figures, now_s: float) -> None:
         """A heartbeat has come."""
+        self._began_s = min(self._began_s, now_s)
         self._beats[name] = (now_s, pid, figures)
+        for child, told in figures.get("children", {}).items():
+            child_pid = told.get("pid") or 0
+            if child not in self._told or self._told[child][1] != child_pid:
+                self._told[child] = (now_s, child_pid)
 
     def pids(self) -> dict[str, int]:
         """Whom to measure."""
@@ -75,10 +86,10 @@ class Record:
         return before, after
 
     def status(self, now_s: float, now_epoch_s: float) -> list[Figures]:
-        """One row for each process that was ever heard of."""
+        """One row for each process that was ever heard of, or is wanted."""
         before, after = self.usage(2.0)
         children = self._beats.get("supervisor", (0.0, 0, {}))[2].get("children", {})
-        names = list(dict.fromkeys([*children, *self._beats]))
+        names = list(dict.fromkeys([*children, *self._beats, *self._wanted]))
         names.sort(key=lambda name: (_ORDER.get(name.partition("-")[0], 9), _number(name)))
         return [
             self._row(name, children.get(name, {}), before, after, now_s, now_epoch_s)
@@ -94,11 +105,13 @@ class Record:
         now_s: float,
         now_epoch_s: float,
     ) -> Figures:
-        heard_s, pid, beat = self._beats.get(name, (0.0, child.get("pid", 0), {}))
-        age_s = now_s - heard_s if heard_s else None
-        silent = age_s is None or age_s > MISSED_S
-        state = child.get("state", "ready")
-        if state == "ready" and beat.get("leaving") and pid == (child.get("pid") or pid):
+        heard_s, pid, beat = self._beats.get(name, (None, child.get("pid") or 0, {}))
+        if child and pid != child.get("pid"):  # what was heard is of a process that is gone
+            heard_s, beat = None, {}
+        state = child.get("state") or ("waiting" if heard_s is None else "ready")
+        if now_s - (self._since_s(name) if heard_s is None else heard_s) > MISSED_S:
+            state = "silent" if state == "ready" or not child else state
+        elif state == "ready" and beat.get("leaving"):
             state = "leaving"
         row = {
             key: value
@@ -109,10 +122,10 @@ class Record:
             "name": name,
             "role": name.partition("-")[0],
             "pid": child.get("pid") or pid,
-            "state": "silent" if silent and state == "ready" else state,
+            "state": state,
             "uptime_s": max(0.0, now_epoch_s - beat.get("started_s", now_epoch_s)),
             "restarts": child.get("restarts", 0),
-            "beat_age_s": age_s,
+            "beat_age_s": None if heard_s is None else now_s - heard_s,
         }
         row |= {key: child[key] for key in _OF_THE_END if key in child}
         elapsed_s = after["at_s"] - before["at_s"]
@@ -124,6 +137,10 @@ class Record:
                     per_second(counter, start, figures, elapsed_s) if figures is not None else 0.0
                 )
         return row
+
+    def _since_s(self, name: str) -> float:
+        """Since when a process that was never heard could have been."""
+        return self._told[name][0] if name in self._told else self._began_s
 
 
 _ORDER = {"supervisor": 0, "router": 1, "feed": 2, "shard": 3, "monitor": 4}

@@ -167,13 +167,52 @@ def test_what_the_supervisor_says_counts_more_than_silence() -> None:
     told = children(shard_0=("backoff", 0), shard_1=("ready", 9), router=("starting", 4))
     heard(record, "supervisor", pid=1, children=told)
     heard(record, "shard-0", now_s=50.0)
-    states = {found["name"]: found for found in record.status(100.0, 5000.0)}
-    assert states["shard-0"]["state"] == "backoff"
-    assert (states["shard-0"]["pid"], states["shard-0"]["restarts"]) == (7, 2)
-    assert (states["shard-1"]["state"], states["shard-1"]["pid"]) == ("silent", 9)
-    assert states["shard-1"]["beat_age_s"] is None
-    assert states["router"]["state"] == "starting"
-    assert "children" not in states["supervisor"]
+    found = {row["name"]: row for row in record.status(100.1 + MISSED_S, 5000.0)}
+    assert found["shard-0"]["state"] == "backoff"
+    assert (found["shard-0"]["pid"], found["shard-0"]["restarts"]) == (7, 2)
+    assert (found["shard-1"]["state"], found["shard-1"]["pid"]) == ("silent", 9)
+    assert found["shard-1"]["beat_age_s"] is None
+    assert found["router"]["state"] == "starting"
+    assert "children" not in found["supervisor"]
+
+
+def test_one_that_is_ready_has_some_time_until_it_is_heard() -> None:
+    """A monitor that had just started called all silent whom it had not heard yet."""
+    record = Record()
+    heard(record, "supervisor", pid=1, children=children(shard_0=("ready", 9)))
+    assert states(record)["shard-0"] == "ready"
+    heard(record, "supervisor", pid=1, now_s=103.0, children=children(shard_0=("ready", 9)))
+    assert row(record, now_s=100.1 + MISSED_S)["state"] == "silent"
+    heard(record, "supervisor", pid=1, now_s=105.0, children=children(shard_0=("ready", 10)))
+    assert row(record, now_s=105.0 + MISSED_S)["state"] == "ready"
+    assert row(record, now_s=105.1 + MISSED_S)["state"] == "silent"
+
+
+def test_figures_go_with_the_process_that_told_them() -> None:
+    """The clients of a shard that had been killed were counted until the next one was heard."""
+    record = Record()
+    heard(record, pid=7, clients=250, started_s=1.0)
+    for state, pid in (("backoff", 0), ("starting", 8), ("ready", 8)):
+        heard(record, "supervisor", pid=1, children=children(shard_0=(state, pid)))
+        found = row(record)
+        assert found["state"] == state
+        assert "clients" not in found
+        assert (found["uptime_s"], found["beat_age_s"]) == (0.0, None)
+    heard(record, pid=8, clients=2)
+    assert row(record)["clients"] == 2
+
+
+def test_one_that_is_wanted_is_missed_without_a_supervisor() -> None:
+    """Under systemd nobody tells of a unit that was never started."""
+    record = Record(["router", "shard-0", "shard-1"])
+    heard(record)
+    assert states(record) == {"router": "waiting", "shard-0": "ready", "shard-1": "waiting"}
+    heard(record, now_s=100.1 + MISSED_S)
+    now = {found["name"]: found for found in record.status(100.1 + MISSED_S, 5000.0)}
+    assert {name: found["state"] for name, found in now.items()} == {
+        "router": "silent", "shard-0": "ready", "shard-1": "silent",
+    }  # fmt: skip
+    assert (now["shard-1"]["pid"], now["shard-1"]["uptime_s"]) == (0, 0.0)
 
 
 def test_how_a_process_ended_is_told_with_its_last_lines() -> None:
@@ -193,6 +232,7 @@ def test_one_that_is_told_to_leave_says_so_itself_until_another_is_in_its_place(
     heard(record, "shard-0", leaving=True)
     assert row(record)["state"] == "leaving"
     assert "leaving" not in row(record)
+    assert row(record, now_s=100.1 + MISSED_S)["state"] == "silent"
     heard(record, "supervisor", pid=1, children=children(shard_0=("ready", 7)))
     assert states(record)["shard-0"] == "leaving"
     heard(record, "supervisor", pid=1, children=children(shard_0=("ready", 8)))
