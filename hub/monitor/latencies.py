@@ -1,4 +1,8 @@
-"""How long ticks have taken of late, by process and hop, from what heartbeats carry. Pure."""
+"""How long ticks have taken of late, by process and hop, from what heartbeats carry. Pure.
+
+1. A histogram grows as long as its process lives; what is recent is the newest less an older one.
+2. Of a process that was met when it had already counted, nothing is recent before its second beat.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +37,12 @@ class Latencies:
 
     def heard(self, name: str, pid: int, figures: Mapping[str, Any], now_s: float) -> None:
         """A heartbeat has come. One without readable histograms changes nothing."""
-        try:
-            told = figures.get("latency") or {}
-            hops = {hop: Histogram.decode(told[hop]) for hop in HOPS if hop in told}
-        except (Malformed, TypeError, AttributeError):
+        told = figures.get("latency")
+        if not isinstance(told, dict):
             return
-        if not hops:
+        try:
+            hops = {hop: Histogram.decode(told[hop]) for hop in HOPS if hop in told}
+        except Malformed:
             return
         kept = self._heard.setdefault(name, deque())
         if kept and kept[-1].pid != pid:
@@ -56,13 +60,10 @@ class Latencies:
     def window(self, name: str, now_s: float) -> Hops:
         """What a process has counted in the last seconds; nothing when it fell silent before."""
         kept = self._heard.get(name)
-        if not kept or kept[-1].at_s <= now_s - OVER_S:
+        if not kept or len(kept) == 1 or kept[-1].at_s <= now_s - OVER_S:
             return {}
         first, last = kept[0].hops, kept[-1].hops
-        return {
-            hop: histogram.since(first[hop]) if hop in first and len(kept) > 1 else histogram
-            for hop, histogram in last.items()
-        }
+        return {hop: last[hop].since(first.get(hop, Histogram())) for hop in last}
 
     def names(self) -> list[str]:
         """The processes that count."""
