@@ -81,7 +81,7 @@ class Board:
     def take(self, now_s: float, epoch_s: float) -> None:
         """A second has passed."""
         rows = self.rows(now_s, epoch_s)
-        self.events.look(rows, epoch_s)
+        self.events.look(rows, now_s, epoch_s)
         for row in rows:
             series = self._series.setdefault(row["name"], deque(maxlen=SECONDS))
             total = row["latency"].get("total", {})
@@ -105,6 +105,7 @@ class Board:
         costs = {row.process: row for row in usage.report(before, after)}
         elapsed_s = after["at_s"] - before["at_s"]
         rows = self._record.status(now_s, epoch_s)
+        router = _of("router", rows, "state") == "ready"
         for row in rows:
             name = row["name"]
             if cost := costs.get(name):
@@ -120,7 +121,7 @@ class Board:
                         row[rate] = usage.per_second(counter, start, figures, elapsed_s)
             row["latency"] = latencies.told(self.latencies.window(name, now_s))
             row["busiest"] = self._busiest(name, now_s)
-            findings = health.judge(row)
+            findings = health.judge(row, router=router)
             row["level"] = health.level(findings)
             row["findings"] = [finding.text for finding in findings]
         return rows
@@ -128,7 +129,8 @@ class Board:
     def board(self, now_s: float, epoch_s: float) -> Figures:
         """Everything."""
         rows = self.rows(now_s, epoch_s)
-        findings = [finding for row in rows for finding in health.judge(row)]
+        router = _of("router", rows, "state") == "ready"
+        findings = [finding for row in rows for finding in health.judge(row, router=router)]
         return {
             "at": epoch_s,
             "version": self._version,

@@ -1,21 +1,24 @@
 """What has happened: from what the processes were a second ago and are now. Pure.
 
-Everything is told once, when it begins and when it is over; counters that grow are told again only
-after a while.
+1. Everything is told once, when it begins and when it is over.
+2. Counters that grow are told at once, and then every now and then by what they grew meanwhile.
+3. Nothing is told of a process that cannot be heard: before its first beat, or without the router.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hub.monitor.health import BAD, OK, WARN
+from hub.monitor.health import BAD, OK, WARN, ended, left
 
 MOST = 200
 INFO = "info"
 _AGAIN_S = 30.0
 _AWAY = frozenset({"backoff", "failed", "gone"})
+_FEED_LEVELS = {"connected": OK, "disconnected": BAD}
 
 Row = Mapping[str, Any]
 
@@ -49,31 +52,42 @@ class Events:
         """Something has happened. `at_s` is in seconds since the epoch."""
         self._found.append({"at": at_s, "level": level, "who": who, "text": text})
 
-    def look(self, rows: Iterable[Row], at_s: float) -> None:
-        """The processes are like this now."""
+    def look(self, rows: Iterable[Row], now_s: float, at_s: float) -> None:
+        """The processes are like this now, which is `now_s` of a clock that never jumps."""
+        rows = [*rows]
+        router = any(row["role"] == "router" and row["state"] == "ready" for row in rows)
         for row in rows:
+            if _unheard(row, router=router):
+                continue
             name, before = row["name"], self._rows.get(row["name"])
             if before is not None:
                 for level, text in [*_life(before, row), *_state(before, row)]:
                     self.note(at_s, level, name, text)
-                self._count(before, row, at_s)
             elif row["state"] == "ready":
                 self.note(at_s, INFO, name, "is here")
+            self._count(before, row, now_s, at_s)
             self._rows[name] = row
 
-    def _count(self, before: Row, row: Row, at_s: float) -> None:
-        """What grows is told at once, and then every now and then what it grew by meanwhile."""
+    def _count(self, before: Row | None, row: Row, now_s: float, at_s: float) -> None:
+        """What has grown by rule 2. A process that is met has counted before, and one that was
+        started again has not."""
         name = row["name"]
-        if before.get("pid") != row.get("pid"):
-            for counter in _COUNTERS:
-                self._told.pop((name, counter), None)
-            return
         for counter, (level, text) in _COUNTERS.items():
-            now, then = row.get(counter) or 0, before.get(counter) or 0
-            told_s, told = self._told.get((name, counter), (-_AGAIN_S, then))
-            if now > told and at_s - told_s >= _AGAIN_S:
+            now = row.get(counter) or 0
+            if before is None:
+                self._told[name, counter] = -math.inf, now
+            elif before.get("pid") != row.get("pid"):
+                self._told[name, counter] = -math.inf, 0
+            told_s, told = self._told[name, counter]
+            if now > told and now_s - told_s >= _AGAIN_S:
                 self.note(at_s, level, name, text(now - told))
-                self._told[name, counter] = at_s, now
+                self._told[name, counter] = now_s, now
+
+
+def _unheard(row: Row, *, router: bool) -> bool:
+    if row["state"] == "ready":
+        return row["beat_age_s"] is None
+    return row["state"] == "silent" and not router and row["role"] != "router"
 
 
 def _life(before: Row, row: Row) -> Iterable[tuple[str, str]]:
@@ -82,32 +96,27 @@ def _life(before: Row, row: Row) -> Iterable[tuple[str, str]]:
     counted = (row.get("restarts") or 0) > (before.get("restarts") or 0)
     other = bool(before.get("pid") and row.get("pid")) and before["pid"] != row["pid"]
     if counted and was not in _AWAY:
-        yield BAD, f"{_ended(row)}, and is started again"
+        yield INFO if left(row) else BAD, f"{ended(row.get('last_code'))}, and is started again"
     elif counted or other:
-        yield WARN, "is started again"
-    elif was == "ready" and now == "silent":
+        yield INFO if left(row) else WARN, "is started again"
+    elif was in {"ready", "waiting"} and now == "silent":
         yield BAD, "says nothing"
     elif was == "ready" and now == "leaving":
         yield INFO, "leaves"
     elif now != was and now in _AWAY:
-        yield BAD, _ended(row)
+        yield INFO if left(row) else BAD, ended(row.get("last_code"))
     if now == "ready" and (was != "ready" or counted or other):
         yield OK, "is ready"
 
 
-def _ended(row: Row) -> str:
-    code = row.get("last_code")
-    if code is None:
-        return "is not there"
-    return f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
-
-
 def _state(before: Row, row: Row) -> Iterable[tuple[str, str]]:
     """A feed's connection, its stale topics, clients that fall behind."""
+    if row["beat_age_s"] is None:
+        return
     was, now = before.get("feed_state"), row.get("feed_state")
     if was != now and was and now:
         why = f": {row['problem']}" if row.get("problem") else ""
-        yield OK if now == "connected" else BAD, f"is {now}{why}"
+        yield _FEED_LEVELS.get(now, WARN), f"is {now}{why}"
     for name, begins, ends in (
         ("stale", "has stale topics", "has no stale topics any more"),
         ("behind", "has clients that are behind", "has no client that is behind any more"),

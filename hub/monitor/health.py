@@ -1,12 +1,17 @@
 """How a process is, and why, from its row. Pure.
 
 `bad`: it is not there, or cannot keep up. `warn`: somebody should look. `ok`: everything else.
+
+All heartbeats pass through the router. While it is away nobody else is heard, which says nothing of
+how they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+from hub.core.supervision import TOLD_TO_LEAVE
 
 OK, WARN, BAD = "ok", "warn", "bad"
 _ORDER = (BAD, WARN, OK)
@@ -24,9 +29,9 @@ class Finding(NamedTuple):
     text: str = ""
 
 
-def judge(row: Row) -> list[Finding]:
-    """What there is to say of a process, worst first."""
-    found = [*_presence(row)] or [*_load(row), *_feed(row), *_clients(row)]
+def judge(row: Row, *, router: bool) -> list[Finding]:
+    """What there is to say of a process, worst first. `router` is whether the router is ready."""
+    found = [*_presence(row, router=router)] or [*_load(row), *_feed(row), *_clients(row)]
     return sorted(found, key=lambda finding: _ORDER.index(finding.level))
 
 
@@ -36,18 +41,33 @@ def level(findings: Iterable[Finding]) -> str:
     return next((one for one in _ORDER if one in levels), OK)
 
 
-def _presence(row: Row) -> Iterable[Finding]:
+def ended(code: int | None) -> str:
+    """How a process ended, by its exit code or, below zero, the signal that killed it."""
+    if code is None:
+        return "is not there"
+    if code == TOLD_TO_LEAVE:
+        return "has left"
+    return f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
+
+
+def left(row: Row) -> bool:
+    """Whether a process ended last because it was told to leave."""
+    return row.get("last_code") == TOLD_TO_LEAVE and row["state"] != "failed"
+
+
+def _presence(row: Row, *, router: bool) -> Iterable[Finding]:
     name, state = row["name"], row["state"]
     if state == "ready":
         return
     if state == "silent":
-        yield Finding(BAD, f"{name} says nothing")
+        if router or row["role"] == "router":
+            yield Finding(BAD, f"{name} says nothing")
+        else:
+            yield Finding(WARN, f"{name} cannot be heard without the router")
     elif state in _COMING:
         yield Finding(WARN, f"{name} is {state}")
     else:
-        ended = row.get("last_code")
-        told = f" and ended with code {ended} last" if ended is not None else ""
-        yield Finding(BAD, f"{name} is not there ({state}){told}")
+        yield Finding(WARN if left(row) else BAD, f"{name} {ended(row.get('last_code'))} ({state})")
 
 
 def _load(row: Row) -> Iterable[Finding]:
@@ -58,7 +78,7 @@ def _load(row: Row) -> Iterable[Finding]:
         stuck = lag_ms >= STUCK_MS
         yield Finding(BAD if stuck else WARN, f"{name} kept a timer waiting for {lag_ms:.0f} ms")
     if row.get("dropped_s"):
-        yield Finding(WARN, f"{name} drops {row['dropped_s']:,.0f} ticks a second")
+        yield Finding(WARN, f"{name} drops ticks, {row['dropped_s']:,.1f} a second")
 
 
 def _feed(row: Row) -> Iterable[Finding]:

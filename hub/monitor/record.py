@@ -17,6 +17,7 @@ from hub.monitor.usage import per_second
 
 Figures = dict[str, Any]
 _KEPT = 601
+_ROUTER = "router"
 _RATES = {"in": "in_s", "out": "out_s"}
 _OF_THE_END = ("last_code", "deaths", "last_lines")
 """What the supervisor says of how a process ended: its code (-signal if killed), and while a crash
@@ -30,6 +31,8 @@ class Record:
     def __init__(self, wanted: Iterable[str] = ()) -> None:
         self._wanted = [*wanted]
         self._began_s = math.inf
+        self._router_s = -math.inf
+        """When the router came, or came back: heartbeats of all others pass through it."""
         self._beats: dict[str, tuple[float, int, Figures]] = {}
         self._told: dict[str, tuple[float, int]] = {}
         self._history: deque[Figures] = deque(maxlen=_KEPT)
@@ -40,6 +43,10 @@ class Record:
     def heard(self, name: str, pid: int, figures: Figures, now_s: float) -> None:
         """A heartbeat has come."""
         self._began_s = min(self._began_s, now_s)
+        if name == _ROUTER:
+            before_s, before_pid, _ = self._beats.get(name, (-math.inf, 0, {}))
+            if before_pid != pid or now_s - before_s > MISSED_S:
+                self._router_s = now_s
         self._beats[name] = (now_s, pid, figures)
         for child, told in figures.get("children", {}).items():
             child_pid = told.get("pid") or 0
@@ -109,7 +116,7 @@ class Record:
         if child and pid != child.get("pid"):  # what was heard is of a process that is gone
             heard_s, beat = None, {}
         state = child.get("state") or ("waiting" if heard_s is None else "ready")
-        if now_s - (self._since_s(name) if heard_s is None else heard_s) > MISSED_S:
+        if now_s - self._quiet_since_s(name, heard_s) > MISSED_S:
             state = "silent" if state == "ready" or not child else state
         elif state == "ready" and beat.get("leaving"):
             state = "leaving"
@@ -138,9 +145,11 @@ class Record:
                 )
         return row
 
-    def _since_s(self, name: str) -> float:
-        """Since when a process that was never heard could have been."""
-        return self._told[name][0] if name in self._told else self._began_s
+    def _quiet_since_s(self, name: str, heard_s: float | None) -> float:
+        """Since when a process, which was heard last at `heard_s`, could be heard and was not."""
+        if heard_s is None:
+            heard_s = self._told[name][0] if name in self._told else self._began_s
+        return heard_s if name == _ROUTER else max(heard_s, self._router_s)
 
 
 _ORDER = {"supervisor": 0, "router": 1, "feed": 2, "shard": 3, "monitor": 4}

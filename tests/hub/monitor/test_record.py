@@ -188,6 +188,22 @@ def test_one_that_is_ready_has_some_time_until_it_is_heard() -> None:
     assert row(record, now_s=105.1 + MISSED_S)["state"] == "silent"
 
 
+def test_nobody_is_silent_as_soon_as_the_router_is_back() -> None:
+    """Their heartbeats had no way while it was away."""
+    record = Record()
+    heard(record)
+    heard(record, "router", pid=8)
+    heard(record, "router", pid=8, now_s=101.0)
+    away = states(record, now_s=101.1 + MISSED_S)
+    assert away == {"router": "silent", "shard-0": "silent"}
+    for back_s, pid in ((110.0, 8), (112.0, 9)):  # it stood still, or was another one
+        heard(record, "router", pid=pid, now_s=back_s)
+        assert states(record, now_s=back_s) == {"router": "ready", "shard-0": "ready"}
+    for second in range(4):
+        heard(record, "router", pid=9, now_s=113.0 + second)
+    assert states(record, now_s=112.1 + MISSED_S) == {"router": "ready", "shard-0": "silent"}
+
+
 def test_figures_go_with_the_process_that_told_them() -> None:
     """The clients of a shard that had been killed were counted until the next one was heard."""
     record = Record()
@@ -239,8 +255,8 @@ def test_one_that_is_told_to_leave_says_so_itself_until_another_is_in_its_place(
     assert states(record)["shard-0"] == "ready"
 
 
-def states(record: Record) -> dict[str, str]:
-    return {found["name"]: found["state"] for found in record.status(100.0, 5000.0)}
+def states(record: Record, now_s: float = 100.0) -> dict[str, str]:
+    return {found["name"]: found["state"] for found in record.status(now_s, 5000.0)}
 
 
 def test_rows_stand_in_the_order_of_the_roles_and_of_their_numbers() -> None:
