@@ -107,11 +107,20 @@ def beat(message: Message) -> tuple[int, dict[str, Any]]:
     return message["pid"], message["figures"]
 
 
+class _Slow(TypedDict):
+    """What the monitor sorts clients by; the rest it only shows."""
+
+    behind: bool
+    conflated: float
+    unsent_bytes: float
+    out_s: float
+
+
 class _Looked(TypedDict):
-    """What a look has to tell; of clients the monitor reads no more than it shows."""
+    """What a look has to tell."""
 
     hottest: list[tuple[bytes, float]]
-    slowest: list[dict[str, Any]]
+    slowest: list[_Slow]
 
 
 def looked(message: Message) -> tuple[list[tuple[bytes, float]], list[dict[str, Any]]]:
@@ -121,7 +130,7 @@ def looked(message: Message) -> tuple[list[tuple[bytes, float]], list[dict[str, 
         found = msgspec.convert(message, _Looked)
     except msgspec.ValidationError as error:
         raise Malformed(f"{message['t']}: {error}") from None
-    return found["hottest"], found["slowest"]
+    return found["hottest"], message["slowest"]
 
 
 def keys(message: Message) -> list[bytes]:

@@ -72,11 +72,13 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "kind": TEXTS,
     "why": TEXTS,
     "over_s": st.floats(0, 100),
+    "hottest": st.lists(st.tuples(KEYS, st.floats(0, 100)), max_size=3),
+    "slowest": st.lists(st.dictionaries(TEXTS, VALUES), max_size=2),
     "figures": st.dictionaries(st.sampled_from(["in", "out", "started_s", "children"]), VALUES),
 }
 KINDS = (
     "hello", "welcome", "refused", "who", "bye", "beat", "pulse", "interest", "results",
-    "released", "invalidate", "status", "usage", "absent",
+    "released", "invalidate", "status", "usage", "absent", "board", "look", "looked",
 )  # fmt: skip
 
 
@@ -86,6 +88,8 @@ RIGHT: Message = {
     "results": [[b"NSE_A", 1]], "keys": [b"NSE_A"], "live": [b"NSE_A"], "other": [], "stay": b"",
     "stream": stream.token(7, 1), "number": 1, "question": 1, "replace": False, "shard": 0,
     "user": "alice", "kind": "ALL", "why": "so", "over_s": 60.0, "figures": {"in": 1},
+    "hottest": [[b"NSE_A_LTP", 2.5]],
+    "slowest": [{"behind": True, "conflated": 1, "unsent_bytes": 5, "out_s": 0.5}],
 }  # fmt: skip
 
 
@@ -220,13 +224,22 @@ def handlers(path: Path) -> Iterator[tuple[str, dict[str, Any], Callable[[Messag
     yield "shard-0", answers, shard._welcomed, shard
     told = {"interest": host._take_interest, "invalidate": host._take_invalidate}
     yield "feed-bus", told, host._welcomed, host
-    asked = {"beat": monitor._take_beat, "status": monitor._status, "usage": monitor._usage}
+    asked = {
+        "beat": monitor._take_beat,
+        "board": monitor._answer_board,
+        "looked": monitor._take_looked,
+        "status": monitor._status,
+        "usage": monitor._usage,
+    }
     yield "monitor", asked, lambda _: None, monitor
 
 
 @given(said=st.lists(messages() | VALUES, max_size=12))
 @example(said=[{"t": "usage", "from": "cli-1", "over_s": float("nan")}])
 @example(said=[{"t": "usage", "from": "cli-1", "over_s": float("inf")}])
+@example(said=[{"t": "looked", "from": "shard-x", "hottest": [], "slowest": []}])
+@example(said=[{"t": "looked", "from": "shard-0", "hottest": [], "slowest": [{"behind": True}]}])
+@example(said=[{"t": "beat", "from": "supervisor", "pid": 1, "figures": {"children": {"x": {}}}}])
 @example(said=[{"t": "welcome", "version": stream.VERSION, "lease": [1], "stream": b""}])
 def test_whatever_the_router_tells_a_process_nothing_of_it_is_a_fault(said: list[Any]) -> None:
     async def main(path: Path) -> None:
@@ -238,7 +251,9 @@ def test_whatever_the_router_tells_a_process_nothing_of_it_is_a_fault(said: list
             finally:
                 link._sock.close(linger=0)
             if isinstance(role, Monitor):
-                role._record.status(1.0, 2.0)
+                role._board.take(1.0, 2.0)
+                role._board.board(1.0, 2.0)
+                role._board.metrics(1.0, 2.0)
 
     run(main)
 

@@ -162,6 +162,31 @@ def test_a_beat_of_another_form_is_malformed(beat: dict[str, Any]) -> None:
         codec.beat({"t": "beat"} | beat)
 
 
+SLOW = {"behind": True, "conflated": 3, "unsent_bytes": 10, "out_s": 1.5, "user": "alice"}
+
+
+def test_what_a_look_tells_travels_as_it_is() -> None:
+    message = {"t": "looked", "hottest": [(b"NSE_A_LTP", 2.5)], "slowest": [SLOW]}
+    travelled = codec.decode(codec.encode(message))
+    assert codec.looked(travelled) == ([(b"NSE_A_LTP", 2.5)], [SLOW])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"slowest": []},
+        {"hottest": []},
+        {"hottest": [("NSE_A_LTP", 2.5)], "slowest": []},
+        {"hottest": [(b"NSE_A_LTP",)], "slowest": []},
+        {"hottest": [], "slowest": [5]},
+        *({"hottest": [], "slowest": [SLOW | {name: None}]} for name in [*SLOW][:4]),
+    ],
+)
+def test_a_look_of_another_form_is_malformed(told: dict[str, Any]) -> None:
+    with pytest.raises(Malformed, match="looked"):
+        codec.looked({"t": "looked", **told})
+
+
 def test_a_message_without_its_rows_is_malformed() -> None:
     for read in (codec.wants, codec.results, codec.keys):
         with pytest.raises(Malformed):
