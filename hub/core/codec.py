@@ -108,12 +108,13 @@ def beat(message: Message) -> tuple[int, dict[str, Any]]:
 
 
 class _Slow(TypedDict):
-    """What the monitor sorts clients by; the rest it only shows."""
+    """What the monitor reckons with; the rest of a client it only shows."""
 
     behind: bool
     conflated: float
     unsent_bytes: float
     out_s: float
+    share: float
 
 
 class _Looked(TypedDict):

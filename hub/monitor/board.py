@@ -40,8 +40,10 @@ _SERIES = (
     "symbols",
 )
 _COUNTERS = {"bus_s": "bus", "conflated_s": "conflated", "dropped_s": "dropped"}
-_PLAIN = ("cpu_s", "in", "out")
-"""Counters that rows tell as rates."""
+_PLAIN = ("cpu_s", "in", "out", "started_s")
+"""What rows do not tell as it is, but as rates and ages."""
+
+_SERVING = frozenset({"ready", "leaving"})
 
 _OVER_S = 2.0
 _BUS = "feed-bus"
@@ -59,7 +61,7 @@ class Board:
         self._facts = dict(facts)
         self._series: dict[str, deque[dict[str, float | None]]] = {}
         self._looked: dict[str, tuple[float, Sequence[Figures]]] = {}
-        self._ticked: dict[str, tuple[float, float]] = {}
+        self._ticked: dict[str, tuple[float, float | None]] = {}
 
     def __repr__(self) -> str:
         return f"<Board of {len(self._series)} processes, {self.events!r}>"
@@ -123,20 +125,19 @@ class Board:
             row["busiest"] = self._busiest(name, now_s)
             findings = health.judge(row, router=router)
             row["level"] = health.level(findings)
-            row["findings"] = [finding.text for finding in findings]
+            row["findings"] = findings
         return rows
 
     def board(self, now_s: float, epoch_s: float) -> Figures:
         """Everything."""
         rows = self.rows(now_s, epoch_s)
-        router = _of("router", rows, "state") == "ready"
-        findings = [finding for row in rows for finding in health.judge(row, router=router)]
+        findings = [finding for row in rows for finding in row.pop("findings")]
         return {
             "at": epoch_s,
             "version": self._version,
             "hub": self._facts | {"window_ms": _of("router", rows, "window_ms") or 0.0},
             "level": health.level(findings) if rows else health.BAD,
-            "reasons": _reasons(findings),
+            "reasons": _reasons(findings) if rows else ["nothing is known yet"],
             "totals": _totals(rows),
             "latency": latencies.told(self._shards_latency(now_s)),
             "processes": rows,
@@ -147,12 +148,15 @@ class Board:
         }
 
     def metrics(self, now_s: float, epoch_s: float) -> bytes:
-        """The figures for Prometheus."""
+        """The figures for Prometheus. Feeds are told of once their ticks are known: a counter that
+        began with 0 when this monitor did would seem to jump."""
         rows = self.rows(now_s, epoch_s)
-        feeds = [self._feed(row, rows, now_s) for row in rows if row["role"] == "feed"]
-        _, after = self._record.usage(0)
+        feeds = [self._feed(row, rows, now_s) for row in rows if row["name"] in self._ticked]
+        _, after = self._record.usage(_OVER_S)
         for row in rows:
             row |= {one: after["processes"].get(row["name"], {}).get(one) for one in _PLAIN}
+            if "last_code" not in row:  # no supervisor tells of it
+                del row["restarts"]
         return metrics.text(self._version, rows, feeds, self.latencies)
 
     def _shards_latency(self, now_s: float) -> latencies.Hops:
@@ -160,8 +164,8 @@ class Board:
         return latencies.merged(self.latencies.window(name, now_s) for name in shards)
 
     def _newest(self, name: str, now_s: float) -> Sequence[Figures]:
-        at_s, found = self._looked.get(name, (0.0, ()))
-        return found if now_s - at_s < _PATIENCE_S else ()
+        at_s, found = self._looked.get(name, (0.0, []))
+        return found if now_s - at_s < _PATIENCE_S else []
 
     def _slowest(self, rows: Iterable[Figures], now_s: float) -> list[Figures]:
         found = [
@@ -180,20 +184,24 @@ class Board:
         return {"clients": len(few), "share": sum(few)}
 
     def _tick(self, row: Figures, now_s: float) -> None:
-        """Note when a feed's counter of ticks has moved last."""
+        """Note when a feed's counter of ticks has moved last. When that was before this monitor
+        met it is not known; a process that was started again has counted from zero."""
         ticks = self._ticks(row)
-        before, _ = self._ticked.get(row["name"], (0.0, 0.0))
-        if ticks != before:
-            self._ticked[row["name"]] = ticks, now_s
+        if ticks is None:
+            return
+        before, at_s = self._ticked.get(row["name"], (ticks, None))
+        self._ticked[row["name"]] = ticks, now_s if ticks not in {0, before} else at_s
 
-    def _ticks(self, row: Figures) -> float:
-        """How many ticks a feed has brought; those of the bus are counted by the router."""
+    def _ticks(self, row: Figures) -> float | None:
+        """How many ticks a feed has brought, None when it is not there; those of the bus are
+        counted by the router."""
         name, counter = ("router", "bus") if row["name"] == _BUS else (row["name"], "out")
         _, after = self._record.usage(_OVER_S)
-        return float(after["processes"].get(name, {}).get(counter, 0))
+        ticks: float | None = after["processes"].get(name, {}).get(counter)
+        return ticks
 
     def _feed(self, row: Figures, rows: Iterable[Figures], now_s: float) -> Figures:
-        ticks, at_s = self._ticked.get(row["name"], (0.0, 0.0))
+        ticks, at_s = self._ticked.get(row["name"], (0, None))
         there = row["state"] == "ready"
         rate = _of("router", rows, "bus_s") if row["name"] == _BUS else row.get("out_s")
         return {
@@ -204,7 +212,7 @@ class Board:
             "limit": row.get("limit", 0),
             "ticks": ticks,
             "in_s": rate or 0.0,
-            "last_tick_s": now_s - at_s if ticks else None,
+            "last_tick_s": None if at_s is None else now_s - at_s,
             "stale": row.get("stale", 0),
             "stale_first": row.get("stale_first", []),
             "level": row["level"],
@@ -220,6 +228,7 @@ def _hot(topic: bytes, rate: float) -> Figures:
 
 
 def _totals(rows: Sequence[Figures]) -> Figures:
+    rows = [row for row in rows if row["state"] in _SERVING]
     shards = [row for row in rows if row["role"] == "shard"]
     return {
         "in_s": _of("router", rows, "in_s") or 0.0,

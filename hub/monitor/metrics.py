@@ -3,7 +3,7 @@
 1. Labels are `role`, `shard` and `feed`, and `hop` of a latency: nothing that clients or publishers
    can make up.
 2. Counters begin anew when their process does, as Prometheus expects; of one that is not there
-   nothing is told but `shardhub_up` 0.
+   nothing is told but `shardhub_up` 0 and how often it was restarted.
 3. Latencies are histograms with the same bounds everywhere, so they can be added up.
 
 docs/operations.md lists the names; docs/grafana.json and docs/alerts.yml use them.
@@ -49,12 +49,16 @@ class Figure(NamedTuple):
     per: float = 1.0
 
 
+_RESTARTS = Figure("restarts", "How often the supervisor has started it again; not under systemd.",
+                   "restarts", _ALL, counter=True)  # fmt: skip
+
 FIGURES = (
     Figure("cpu_seconds", "CPU time, user and system.", "cpu_s", _ALL, counter=True),
     Figure("memory_bytes", "Resident memory.", "rss", _ALL),
     Figure("threads", "Threads.", "threads", _ALL),
-    Figure("age_seconds", "How long the process has run.", "uptime_s", _ALL),
-    Figure("restarts", "How often it was started again.", "restarts", _ALL, counter=True),
+    Figure("start_time_seconds", "When the process began, in seconds since the epoch; what changes "
+           "was started again.", "started_s", _ALL),
+    _RESTARTS,
     Figure("loop_lag_seconds", "Longest wait of a timer in the last second.", "lag_ms",
            ("router", "feed", "shard", "monitor"), per=_MS),
     Figure("ticks_received", "Ticks into the router.", "in", ("router",), counter=True),
@@ -87,8 +91,8 @@ FIGURES = (
     Figure("faults", "Messages lost to a fault of the hub.", "faults", ("router", "shard"),
            counter=True),
     Figure("orders", "Order updates taken.", "orders", ("router",), counter=True),
-    Figure("feed_ticks", "Ticks a feed has brought.", "out", ("feed",), counter=True),
-    Figure("feed_limit", "Symbols a feed may have upstream; 0 is no limit.", "limit", ("feed",)),
+    Figure("feed_symbols_limit", "Symbols a feed may have upstream; 0 is no limit.", "limit",
+           ("feed",)),
     Figure("feed_stale_topics", "Topics without ticks though their market is open.", "stale",
            ("feed",)),
 )  # fmt: skip
@@ -99,7 +103,7 @@ class _Figures(Collector):
         self, version: str, rows: Iterable[Row], feeds: Iterable[Row], latencies: Latencies
     ) -> None:
         self._version = version
-        self._rows = [*rows]
+        self._rows = [row for row in rows if row["role"] in _ALL]
         self._feeds = [*feeds]
         self._latencies = latencies
 
@@ -111,6 +115,7 @@ class _Figures(Collector):
         for figure in FIGURES:
             yield self._family(figure)
         yield self._connected()
+        yield self._ticks()
         yield self._ages()
         yield self._hops()
 
@@ -125,9 +130,9 @@ class _Figures(Collector):
         family = make(f"shardhub_{figure.name}", figure.text, labels=_LABELS)
         for row in self._rows:
             value = row.get(figure.source)
-            known = row["role"] in figure.roles and isinstance(value, int | float)
-            if known and (row["state"] == "ready" or figure.source == "restarts"):
-                family.add_metric(_labels(row), float(value or 0) / figure.per)
+            there = row["state"] == "ready" or figure is _RESTARTS
+            if there and row["role"] in figure.roles and isinstance(value, int | float):
+                family.add_metric(_labels(row), value / figure.per)
         return family
 
     def _connected(self) -> Metric:
@@ -137,8 +142,16 @@ class _Figures(Collector):
             family.add_metric((feed["name"],), feed["state"] == "connected")
         return family
 
+    def _ticks(self) -> Metric:
+        text = "Ticks a feed has brought; of the bus all its messages."
+        family = CounterMetricFamily("shardhub_feed_ticks", text, labels=("feed",))
+        for feed in self._feeds:
+            if feed["state"] != "away":
+                family.add_metric((feed["name"],), feed["ticks"])
+        return family
+
     def _ages(self) -> Metric:
-        text = "Time since a feed's last tick; nothing before its first."
+        text = "Time since a feed's last tick; nothing while that is not known."
         family = GaugeMetricFamily("shardhub_feed_last_tick_seconds", text, labels=("feed",))
         for feed in self._feeds:
             if feed["last_tick_s"] is not None:
@@ -153,9 +166,11 @@ class _Figures(Collector):
         family = HistogramMetricFamily(
             "shardhub_tick_hop_seconds", text, labels=("role", "shard", "hop")
         )
-        for name in self._latencies.names():
-            role, _, shard = name.partition("-")
-            for hop, buckets, sum_s in _buckets(self._latencies.total(name)):
+        for row in self._rows:
+            if row["state"] != "ready":
+                continue
+            role, shard, _ = _labels(row)
+            for hop, buckets, sum_s in _buckets(self._latencies.total(row["name"])):
                 family.add_metric((role, shard, hop), buckets, sum_s)
         return family
 

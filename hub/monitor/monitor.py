@@ -21,7 +21,7 @@ from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
-from hub.core.liveness import BEAT_S
+from hub.core.liveness import BEAT_S, Awake
 from hub.monitor import metrics, stats
 from hub.monitor.board import Board
 from hub.monitor.live import Unwatch
@@ -133,11 +133,13 @@ class Monitor(Role):
             self._control.send({"t": "look", "to": name})
 
     async def _sample(self) -> None:
+        awake = Awake()
         while True:
             now_s = time.monotonic()
             self._record.heard(self.name, os.getpid(), self.common_figures(), now_s)
-            self._record.take(self._measure_all(), now_s)
-            self._board.take(now_s, time.time())
+            if not awake.pause(now_s).read_first:
+                self._record.take(self._measure_all(), now_s)
+                self._board.take(now_s, time.time())
             self._look(now_s)
             await asyncio.sleep(BEAT_S - (time.monotonic() - now_s) % BEAT_S)
 

@@ -89,7 +89,9 @@ RIGHT: Message = {
     "stream": stream.token(7, 1), "number": 1, "question": 1, "replace": False, "shard": 0,
     "user": "alice", "kind": "ALL", "why": "so", "over_s": 60.0, "figures": {"in": 1},
     "hottest": [[b"NSE_A_LTP", 2.5]],
-    "slowest": [{"behind": True, "conflated": 1, "unsent_bytes": 5, "out_s": 0.5}],
+    "slowest": [
+        {"behind": True, "conflated": 1, "unsent_bytes": 5, "out_s": 0.5, "share": 0.1}
+    ],
 }  # fmt: skip
 
 

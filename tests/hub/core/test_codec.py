@@ -162,7 +162,9 @@ def test_a_beat_of_another_form_is_malformed(beat: dict[str, Any]) -> None:
         codec.beat({"t": "beat"} | beat)
 
 
-SLOW = {"behind": True, "conflated": 3, "unsent_bytes": 10, "out_s": 1.5, "user": "alice"}
+SLOW = {
+    "behind": True, "conflated": 3, "unsent_bytes": 10, "out_s": 1.5, "share": 0.5, "user": "alice",
+}  # fmt: skip
 
 
 def test_what_a_look_tells_travels_as_it_is() -> None:
@@ -179,7 +181,7 @@ def test_what_a_look_tells_travels_as_it_is() -> None:
         {"hottest": [("NSE_A_LTP", 2.5)], "slowest": []},
         {"hottest": [(b"NSE_A_LTP",)], "slowest": []},
         {"hottest": [], "slowest": [5]},
-        *({"hottest": [], "slowest": [SLOW | {name: None}]} for name in [*SLOW][:4]),
+        *({"hottest": [], "slowest": [SLOW | {name: None}]} for name in [*SLOW][:5]),
     ],
 )
 def test_a_look_of_another_form_is_malformed(told: dict[str, Any]) -> None:

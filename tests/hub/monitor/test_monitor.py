@@ -7,13 +7,17 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+import hub
+from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Hub, OpenAlgo, Settings
 from hub.monitor.monitor import Monitor
@@ -28,8 +32,19 @@ def monitor() -> Iterator[Any]:
     shutil.rmtree(path)
 
 
-def beat(monitor: Any, name: str, pid: int) -> None:
-    monitor._take_beat({"t": "beat", "from": name, "pid": pid, "figures": {}})
+def beat(monitor: Any, name: str, pid: int, **figures: Any) -> None:
+    monitor._take_beat({"t": "beat", "from": name, "pid": pid, "figures": figures})
+
+
+class Link:
+    """Keeps what the monitor sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        """Send nothing."""
+        self.sent.append(message)
 
 
 def test_of_a_process_that_was_started_again_only_the_new_one_is_kept(monitor: Any) -> None:
@@ -66,6 +81,104 @@ async def refuse(monitor: Any) -> None:
         await monitor._leave.wait()
     await monitor.drain()
     switch.close()
+
+
+def test_who_is_not_ready_is_missing_until_it_is_heard(monitor: Any) -> None:
+    shards = [f"shard-{shard}" for shard in range(monitor.settings.hub.shards)]
+    assert monitor.missing() == ["router", "feed-bus", *shards]
+    for name in ("router", *shards):
+        beat(monitor, name, os.getpid())
+    assert monitor.missing() == ["feed-bus"]
+    beat(monitor, "feed-bus", os.getpid(), leaving=True)
+    assert monitor.missing() == ["feed-bus"]
+    beat(monitor, "feed-bus", os.getpid())
+    assert monitor.missing() == []
+
+
+def test_what_it_knows_is_told_in_all_forms(monitor: Any) -> None:
+    link = monitor._control = Link()
+    histogram = {"total": [50.0, 10, 1]}
+    beat(monitor, "router", os.getpid(), bus=5)
+    beat(monitor, "shard-0", os.getpid(), clients=3, latency=histogram)
+    monitor._record.take(monitor._measure_all(), time.monotonic())
+    monitor._board.take(time.monotonic(), time.time())
+    board = monitor.board()
+    assert board["version"] == hub.__version__
+    assert board["hub"]["shards"] == monitor.settings.hub.shards
+    assert board["totals"]["clients"] == 3
+    assert board["totals"]["rss"] > 1_000_000
+    assert json.loads(json.dumps(board)) == board
+    assert monitor.history()["series"]["shard-0"]["clients"] == [3]
+    text, kind = monitor.metrics()
+    assert b'shardhub_clients{feed="",role="shard",shard="0"} 3.0' in text
+    assert b"shardhub_tick_hop_seconds_count" in text
+    assert kind.startswith("text/plain")
+    monitor._answer_board({"t": "board", "from": "cli-1"})
+    (answer,) = link.sent
+    assert (answer["t"], answer["to"]) == ("board", "cli-1")
+    assert answer["board"].keys() == board.keys()
+    assert codec.encode(answer)
+
+
+def test_processes_are_looked_at_only_while_somebody_watches(monitor: Any) -> None:
+    link = monitor._control = Link()
+    monitor._look(time.monotonic())
+    monitor.history()
+    monitor.metrics()
+    monitor._look(time.monotonic())
+    assert link.sent == [], "neither Prometheus nor nobody needs to know who is slow"
+    monitor.board()
+    monitor._look(time.monotonic())
+    shards = [f"shard-{shard}" for shard in range(monitor.settings.hub.shards)]
+    assert link.sent == [{"t": "look", "to": name} for name in ("router", *shards)]
+    link.sent.clear()
+    monitor._look(time.monotonic() + 60)
+    assert link.sent == []
+
+
+def test_what_a_look_has_told_is_on_the_board(monitor: Any) -> None:
+    told: Message = {
+        "t": "looked",
+        "from": "router",
+        "hottest": [[b"NSE_X_LTP", 2.0]],
+        "slowest": [],
+    }
+    monitor._take_looked(told)
+    assert monitor.board()["hottest"] == [{"key": "NSE_X", "mode": "LTP", "rate": 2.0}]
+    beat(monitor, "shard-1", os.getpid())
+    slow = {"behind": True, "conflated": 1, "unsent_bytes": 5, "out_s": 0.5, "share": 0.1}
+    told = {"t": "looked", "from": "shard-1", "hottest": [], "slowest": [slow]}
+    monitor._take_looked(told)
+    assert monitor.board()["slowest"] == [{"shard": 1} | slow]
+
+
+def test_after_a_pause_of_its_own_it_reads_before_it_judges(
+    monitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped for a while and continued, it told of everybody that he says nothing."""
+    monitor._control = Link()
+    clock = SimpleNamespace(now_s=100.0, time=time.time)
+    clock.monotonic = lambda: clock.now_s
+    monkeypatch.setattr("hub.monitor.monitor.BEAT_S", 0.001)
+    monkeypatch.setattr("hub.monitor.monitor.time", clock)
+
+    async def main() -> None:
+        sampling = asyncio.create_task(monitor._sample())
+        for name in ("router", "shard-0"):
+            beat(monitor, name, os.getpid())
+        await until(lambda: monitor._board.history()["series"].get("shard-0"))
+        clock.now_s += 60.0
+        await until(lambda: monitor._record._beats["monitor"][0] == clock.now_s)
+        for name in ("router", "shard-0"):
+            beat(monitor, name, os.getpid())
+        taken = len(monitor._record._history)
+        clock.now_s += 1.0
+        await until(lambda: len(monitor._record._history) > taken)
+        assert not sampling.done()
+        sampling.cancel()
+
+    asyncio.run(main())
+    assert "says nothing" not in {event["text"] for event in monitor._board.events}
 
 
 async def until(met: Callable[[], bool]) -> None:
