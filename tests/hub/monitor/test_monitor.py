@@ -19,7 +19,7 @@ import pytest
 import hub
 from hub.core import codec
 from hub.core.codec import Message
-from hub.core.config import Hub, OpenAlgo, Settings
+from hub.core.config import Hub, OpenAlgo, Page, Settings
 from hub.monitor.monitor import Monitor
 from hub.runtime.control import Switch
 from tests.openalgo import Checkout
@@ -28,7 +28,8 @@ from tests.openalgo import Checkout
 @pytest.fixture
 def monitor() -> Iterator[Any]:
     path = Path(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
-    yield Monitor("monitor", Settings(hub=Hub(runtime_dir=str(path))))
+    page = Page(enabled=False)
+    yield Monitor("monitor", Settings(hub=Hub(runtime_dir=str(path)), page=page))
     shutil.rmtree(path)
 
 
