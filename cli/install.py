@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,20 +13,26 @@ from rich.text import Text
 
 from cli.options import find_file, lines, python_option, whole
 from cli.terminal import show_long
+from cli.units import (
+    PROGRAM,
+    REPOSITORY,
+    Systemctl,
+    consent,
+    dry_run_option,
+    refusal,
+    root_option,
+    show_changes,
+    shut_out,
+    yes_option,
+)
 from hub.auth.database import Database
-from hub.core.errors import ConfigError, StartError
+from hub.core.errors import ConfigError
 from hub.openalgo import settings as sources
 from hub.openalgo import units
 from hub.openalgo.checkout import Checkout, interpreter
-from hub.openalgo.install import Change, apply, changes
 from hub.openalgo.service import Service, services
 from hub.openalgo.survey import PORTS, Scene, State, survey
-from hub.runtime.paths import shut
-from hub.runtime.process import said_by
-
-_REPOSITORY = Path(__file__).resolve().parent.parent
-_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-_SYSTEMCTL_S = 120.0
+from hub.systemd.files import Change, apply, changes, templates
 
 
 @click.command(
@@ -43,16 +49,9 @@ _SYSTEMCTL_S = 120.0
 @click.option("--service", metavar="NAME", help="OpenAlgo's service.  [default: found by PATH]")
 @click.option("--undo", is_flag=True, help="Stop that hub and take all of it away again.")
 @click.option("--start", is_flag=True, help="Also restart OpenAlgo and start the hub.")
-@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option(
-    "--root",
-    "system",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="/",
-    metavar="DIR",
-    help="Write below this folder and leave systemd alone, as for an image.  [default: /]",
-)
+@dry_run_option
+@yes_option
+@root_option
 def install(
     *,
     path: Path,
@@ -79,13 +78,13 @@ def install(
         wanted: dict[Path, str | None] = dict.fromkeys(units.paths(found.name))
     else:
         plan = _plan(path, found, openalgo_python, shards)
-        wanted = dict(units.files(plan, _templates()))
-    what = changes(wanted, system)
-    show_long(Text("\n").join(_diff(what)) if what else Text("Nothing is to be changed."))
+        wanted = dict(units.files(plan, templates(REPOSITORY)))
+    what = changes(wanted, system, units.MARK)
+    show_changes(what)
     if dry_run or not (what or start):
         return
     if what:
-        _consent(what, yes=yes)
+        consent(what, yes=yes)
     again = (system / units.target_path(found.name)).exists()
     control = Systemctl(real=system == Path("/"))
     if plan is None:
@@ -95,21 +94,6 @@ def install(
         _put(what, found, control, start=start)
         told = _done(plan, start=start, again=again)
     show_long(Text("\n".join(told)))
-
-
-class Systemctl:
-    """systemd, if it is this machine's files that are changed. Raises StartError."""
-
-    def __init__(self, *, real: bool) -> None:
-        self._real = real
-
-    def __call__(self, *words: str) -> None:
-        """Run one command of it."""
-        if self._real:
-            try:
-                said_by(["systemctl", *words], _SYSTEMCTL_S)
-            except StartError as error:
-                raise StartError(f"`systemctl {shlex.join(words)}`: {error}") from None
 
 
 def _put(what: Sequence[Change], found: Service, control: Systemctl, *, start: bool) -> None:
@@ -162,7 +146,7 @@ def _plan(path: Path, service: Service, python: Path | None, shards: int | None)
         if finding.state is State.BAD and finding.what not in PORTS
     ]
     if bad:
-        raise _refusal(bad)
+        raise refusal(bad)
     openalgo = interpreter(checkout.root, settings.openalgo.python)
     own = Path(sys.executable)
     plan = units.Plan(
@@ -170,58 +154,20 @@ def _plan(path: Path, service: Service, python: Path | None, shards: int | None)
         checkout.root,
         openalgo,
         shards or settings.hub.shards,
-        _REPOSITORY,
+        REPOSITORY,
         touched=(own.resolve(), openalgo.resolve()),
         writable=checkout.elsewhere(Database(checkout.database_url, checkout.root).file),
     )
     problems = units.problems(plan)
-    for file in (_REPOSITORY / "scripts" / "hub", own, openalgo):
-        if folder := shut(file, service.user or "root"):
-            problems.append(
-                f"{service.user} may not enter {folder}, where {file} is or leads to; have it "
-                "where that user may go, such as /opt, or made with /usr/bin/python3"
-            )
+    problems += shut_out(service.user or "root", (PROGRAM, own, openalgo))
     if problems:
-        raise _refusal(problems)
+        raise refusal(problems)
     return plan
-
-
-def _refusal(problems: Sequence[str]) -> StartError:
-    return StartError("\n".join(["nothing is written:", *(f"  - {one}" for one in problems)]))
-
-
-def _templates() -> dict[str, str]:
-    folder = _REPOSITORY / "systemd"
-    try:
-        return {name: (folder / name).read_text(encoding="utf-8") for name in units.UNITS}
-    except OSError as error:
-        raise StartError(
-            f"{folder}: {error.strerror}; run this from a clone of the hub's repository"
-        ) from None
-
-
-def _diff(what: Sequence[Change]) -> Iterator[Text]:
-    for change in what:
-        for line in change.diff():
-            yield Text(line, _STYLES.get(line[:1], ""))
-
-
-def _consent(what: Sequence[Change], *, yes: bool) -> None:
-    if yes:
-        return
-    written = [str(change.path) for change in what if change.after is not None]
-    removed = [str(change.path) for change in what if change.after is None]
-    for title, paths in (("To be written:", written), ("To be removed:", removed)):
-        if paths:
-            show_long(Text("\n".join(["", title, *(f"  {path}" for path in paths)])))
-    if not sys.stdin.isatty():
-        raise StartError("nothing is written without a terminal to ask at; add --yes")
-    click.confirm("\nDo it?", abort=True)
 
 
 def _done(plan: units.Plan, *, start: bool, again: bool) -> list[str]:
     """What to type then. `again`: the hub was installed before."""
-    program, place = f"sudo {_REPOSITORY}/scripts/hub", shlex.quote(str(plan.checkout))
+    program, place = f"sudo {PROGRAM}", shlex.quote(str(plan.checkout))
     user = plan.service.user or "root"
     lines = ["\nDone."]
     if not start and again:
@@ -239,7 +185,7 @@ def _done(plan: units.Plan, *, start: bool, again: bool) -> list[str]:
     return [
         *lines,
         "To see how it is:",
-        f"  sudo -u {user} HUB_CONFIG=/{plan.settings} {_REPOSITORY}/scripts/hub status",
+        f"  sudo -u {user} HUB_CONFIG=/{plan.settings} {PROGRAM} status",
         f"  journalctl -f -u '{plan.name}*'",
         "To go back to OpenAlgo's own proxy:",
         f"  {program} openalgo install {place} --undo",

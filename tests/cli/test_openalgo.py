@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from cli.install import Systemctl
-from hub.core.errors import StartError
+from cli.units import Systemctl
 from hub.openalgo.ports import Holder, Kind, user_name
 from hub.openalgo.service import Service
 from tests.openalgo import Checkout
@@ -163,7 +162,7 @@ def test_what_is_installed_fits_this_checkout_its_python_and_the_settings(
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     link.symlink_to(python)
-    monkeypatch.setattr("hub.openalgo.units._HOMES", (str(python.parent),))
+    monkeypatch.setattr("hub.systemd.units._HOMES", (str(python.parent),))
     monkeypatch.setenv("HUB_SHARDS", "5")
     install = ("openalgo", "install", checkout.root, "--openalgo-python", link, "--root", system)
     shown = hub(*install, "--dry-run").stdout.splitlines()
@@ -295,18 +294,3 @@ def test_install_sees_that_openalgos_user_gets_in(
     monkeypatch.setattr("cli.install.sys.executable", str(own))
     told = hub("openalgo", "install", checkout.root, *PYTHON, "--root", system, rc=73).stderr
     assert re.search(f"nobody may not enter .*, where {own} is", told)
-
-
-def test_systemd_is_asked_on_the_real_system_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
-    (tmp_path / "systemctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    Systemctl(real=False)("daemon-reload")
-    assert not (tmp_path / "asked").exists()
-    Systemctl(real=True)("enable", "openalgo-hub.target")
-    assert (tmp_path / "asked").read_text() == "enable openalgo-hub.target\n"
-    (tmp_path / "systemctl").write_text("#!/bin/sh\necho no such unit >&2; exit 5\n")
-    with pytest.raises(StartError, match="`systemctl restart openalgo`: no such unit"):
-        Systemctl(real=True)("restart", "openalgo")

@@ -17,7 +17,8 @@ import pytest
 
 from hub.core.config import load
 from hub.openalgo.service import Service
-from hub.openalgo.units import MARK, UNITS, Plan, files, paths, problems
+from hub.openalgo.units import MARK, Plan, files, paths, problems
+from hub.systemd.units import TEMPLATES as UNITS
 
 TEMPLATES = {
     name: (Path(__file__).parents[3] / "systemd" / name).read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """Files put in place of others, and taken away again: what units.py says, on the disk.
 
-A file that is there without units.MARK is somebody else's: nothing is written then.
+1. A file that is there without the mark of who writes is somebody else's: nothing is written then.
+2. Each is replaced at a stroke, and stays whose it was.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hub.core.errors import StartError
-from hub.openalgo.units import MARK
+from hub.systemd.units import TEMPLATES
 
 _MODE = 0o644
 _FOLDER_MODE = 0o755
@@ -34,16 +35,34 @@ class Change(NamedTuple):
         return difflib.unified_diff(old, new, before, after, lineterm="")
 
 
-def changes(wanted: Mapping[Path, str | None], system: Path) -> list[Change]:
+def changes(
+    wanted: Mapping[Path, str | None], system: Path, mark: str, or_has: str = ""
+) -> list[Change]:
     """What is to be done so that there are these files, and not those that are None. `system` is
-    the root of the file system, below which the paths are. Raises StartError."""
-    found = [Change(system / path, _read(system / path), text) for path, text in wanted.items()]
+    the root of the file system, below which the paths are.
+
+    Raises StartError for a file that neither begins with the mark nor has a line that begins with
+    `or_has`.
+    """
+    found = [Change(system / path, read(system / path), text) for path, text in wanted.items()]
     for change in found:
-        if change.before is not None and not change.before.startswith(MARK):
-            raise StartError(
-                f"{change.path} is there, and not by `hub openalgo install`; move it away first"
-            )
+        before = change.before
+        if before is None or before.startswith(mark) or (or_has and f"\n{or_has}" in before):
+            continue
+        by = mark.removeprefix("# Written ").partition(";")[0]
+        raise StartError(f"{change.path} is there, and not {by}; move it away first")
     return [change for change in found if change.before != change.after]
+
+
+def templates(repository: Path) -> dict[str, str]:
+    """The units of systemd/ in the hub's repository, by name. Raises StartError."""
+    folder = repository / "systemd"
+    try:
+        return {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
+    except OSError as error:
+        raise StartError(
+            f"{folder}: {error.strerror}; run this from a clone of the hub's repository"
+        ) from None
 
 
 def apply(what: Iterable[Change]) -> None:
@@ -58,7 +77,7 @@ def apply(what: Iterable[Change]) -> None:
                 _make(change.path.parent)
                 new = change.path.with_name(f".{change.path.name}.new")
                 new.write_text(change.after, encoding="utf-8")
-                new.chmod(_MODE)
+                _give(new, change.path)
                 new.replace(change.path)
         except OSError as error:
             raise StartError(
@@ -73,7 +92,19 @@ def _make(folder: Path) -> None:
         missing.chmod(_FOLDER_MODE)
 
 
-def _read(path: Path) -> str | None:
+def _give(new: Path, path: Path) -> None:
+    """To whom the file it replaces belongs, with the same mode; else for all to read."""
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        new.chmod(_MODE)
+    else:
+        new.chmod(old.st_mode & 0o7777)
+        os.chown(new, old.st_uid, old.st_gid)
+
+
+def read(path: Path) -> str | None:
+    """A file's text, None if there is none. Raises StartError."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from hub.core.errors import StartError
-from hub.openalgo.install import apply, changes
-from hub.openalgo.units import MARK
+from hub.systemd.files import Change, apply, templates
+from hub.systemd.files import changes as changes_by
+from hub.systemd.units import TEMPLATES
+
+MARK = "# Written by `hub so and so`; `hub this and that` takes it away."
 
 A, B = Path("etc/systemd/system/a.target"), Path("etc/shardhub/b.toml")
 TEXTS: dict[Path, str | None] = {A: f"{MARK}\none\n", B: f"{MARK}\ntwo\n"}
 NONE: dict[Path, str | None] = {A: None, B: None}
+
+
+def changes(wanted: Mapping[Path, str | None], system: Path, or_has: str = "") -> list[Change]:
+    return changes_by(wanted, system, MARK, or_has)
 
 
 def files(root: Path) -> dict[str, str]:
@@ -83,7 +91,7 @@ def test_a_file_that_somebody_else_made_stays(
     theirs = tmp_path / B
     theirs.parent.mkdir(parents=True)
     theirs.write_text("[hub]\n")
-    with pytest.raises(StartError, match=r"b\.toml is there.*move it away"):
+    with pytest.raises(StartError, match=r"b\.toml is there, and not by `hub so and so`; move"):
         changes(wanted, tmp_path)
     assert files(tmp_path) == {str(B): "[hub]\n"}
 
@@ -97,3 +105,33 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "etc").write_text("a file in the way")
     with pytest.raises(StartError, match=r"a\.target cannot be written.*with sudo"):
         apply(what)
+
+
+def test_a_file_is_ours_too_when_it_has_such_a_line(tmp_path: Path) -> None:
+    theirs = tmp_path / B
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("[Unit]\nDescription=Shardhub: x\n")
+    assert changes({B: None}, tmp_path, "Description=Shardhub")
+    with pytest.raises(StartError):
+        changes({B: None}, tmp_path, "Description=Other")
+
+
+def test_a_file_stays_whose_it_was(tmp_path: Path) -> None:
+    apply(changes(TEXTS, tmp_path))
+    (tmp_path / B).chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / B, 4711, 4712)
+    before = (tmp_path / B).stat()
+    apply(changes({B: f"{MARK}\nthree\n"}, tmp_path))
+    after = (tmp_path / B).stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (
+        before.st_mode, before.st_uid, before.st_gid,
+    )  # fmt: skip
+
+
+def test_the_units_to_begin_with_are_those_of_the_repository(tmp_path: Path) -> None:
+    found = templates(Path(__file__).parents[3])
+    assert list(found) == list(TEMPLATES)
+    assert all("\nDescription=Shardhub: " in text for text in found.values())
+    with pytest.raises(StartError, match="clone"):
+        templates(tmp_path)
