@@ -48,6 +48,11 @@ COMMANDS = {
     "bench": Entry(
         "cli.bench", "Look at it", "Measure a hub of its own under load, beside others."
     ),
+    "systemd": Entry(
+        "cli.systemd",
+        "Set it up",
+        "Install a hub as systemd units, one for each process.",
+    ),
     "openalgo": Entry(
         "cli.openalgo", "Set it up", "Check a checkout of OpenAlgo, and install a hub beside it."
     ),

@@ -4,6 +4,7 @@ to write, and systemctl.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from cli.terminal import show_long, waiting
 from hub.core.errors import StartError
 from hub.runtime.paths import shut
 from hub.runtime.process import said_by
+from hub.systemd import plan as plans
+from hub.systemd import state, units
 from hub.systemd.files import Change
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -35,6 +38,21 @@ root_option = click.option(
     default="/",
     metavar="DIR",
     help="Write below this folder and leave systemd alone, as for an image.  [default: /]",
+)
+
+
+def _name(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not units.plain(value) or set("/@.:,+") & set(value):
+        raise click.BadParameter("it may have letters, digits, - and _")
+    return value
+
+
+name_option = click.option(
+    "--name",
+    default=plans.NAME,
+    metavar="NAME",
+    callback=_name,
+    help="What the names of units and files begin with, for a second hub.  [default: hub]",
 )
 
 
@@ -90,6 +108,25 @@ def shut_out(user: str, files: Sequence[Path]) -> Iterator[str]:
                 f"{user} may not enter {folder}, where {file} is or leads to; have it "
                 "where that user may go, such as /opt, or made with /usr/bin/python3"
             )
+
+
+def states(control: Systemctl, instances: Sequence[str]) -> list[state.UnitState]:
+    """How these units are, as far as systemd may be asked. Raises StartError."""
+    if not instances:
+        return []
+    return state.read(control("show", f"--property={','.join(state.PROPERTIES)}", *instances))
+
+
+def see_that_this_is_root(typed: Sequence[str]) -> None:
+    """Raises StartError that names the command with sudo."""
+    if os.geteuid() != 0:
+        command = shlex.join(["sudo", program(), "systemd", *typed])
+        raise StartError(f"nothing is written, for that takes root; type: {command}")
+
+
+def program() -> str:
+    """What a person types to run a command of the hub."""
+    return os.environ.get("HUB_PROGRAM", "hub")
 
 
 def _diff(what: Sequence[Change]) -> Iterator[Text]:

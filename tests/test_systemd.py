@@ -19,6 +19,9 @@ import pytest
 
 from hub.core.config import Settings
 from hub.core.supervision import hub_leave_s, patience_s
+from hub.openalgo.service import Service
+from hub.openalgo.units import Plan, files
+from hub.systemd.files import templates
 
 UNITS = Path(__file__).parent.parent / "systemd"
 HUB = "/opt/shardhub/scripts/hub"
@@ -85,6 +88,7 @@ def test_systemd_knows_when_a_role_is_ready_stuck_or_draining(name: str) -> None
     assert service["NotifyAccess"] == ["main"]
     assert service["WatchdogSec"] == ["30"]
     assert service["KillSignal"] == ["SIGTERM"]
+    assert service["SyslogIdentifier"] == ["%N"], "which shard it was, and not `hub`"
     longest = hub_leave_s(Settings()) if name == ALL_IN_ONE else patience_s("shard-0", Settings())
     assert seconds(service["TimeoutStopSec"][0]) > longest, "longer than a drain takes"
 
@@ -179,10 +183,11 @@ def test_all_services_are_confined_in_the_same_words() -> None:
     assert len({hardening(name) for name in UNDER_SYSTEMD}) == 1
 
 
-def test_the_target_says_how_to_install_four_shards() -> None:
-    text = (UNITS / "hub.target").read_text(encoding="utf-8")
-    assert "systemctl enable --now hub.target" in text
-    assert "hub-shard@{0..3}" in text
+@pytest.mark.parametrize("name", ["hub.target", ALL_IN_ONE])
+def test_a_unit_says_how_it_is_installed(name: str) -> None:
+    text = (UNITS / name).read_text(encoding="utf-8")
+    command = {"hub.target": f"{HUB} systemd install", ALL_IN_ONE: f"enable --now {ALL_IN_ONE}"}
+    assert f"#   sudo {command[name]}" in text.replace("systemctl ", "")
     for line in re.findall(r"/opt/shardhub/(\S+)", text):
         path = UNITS.parent / line.rstrip(":,*")
         assert path.exists() or line == "README.md", f"{line} is not in the repository"
@@ -209,6 +214,30 @@ class TestSystemd:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
+    @pytest.fixture
+    def installed(self, tmp_path: Path) -> Path:
+        """Units with all that is allowed more anywhere: those beside OpenAlgo."""
+        plan = Plan(
+            Service("openalgo", "www-data", "", {}),
+            Path("/home/a/openalgo"),
+            Path("/usr/bin/python3"),
+            3,
+            UNITS.parent,
+            writable=(Path("/var/log/openalgo"),),
+        )
+        for path, text in files(plan, templates(UNITS.parent)).items():
+            program = f"{UNITS.parent}/scripts/hub"
+            if path.suffix in {".service", ".target"}:
+                (tmp_path / path.name).write_text(text.replace(program, "/bin/true"))
+        return tmp_path
+
+    def test_it_has_nothing_to_complain_about_what_is_installed(self, installed: Path) -> None:
+        said = self.analyze("verify", "--man=no", installed / "openalgo-hub.target")
+        assert not [line for line in said.splitlines() if "hub" in line]
+
+    def test_exposure_is_low_where_most_is_allowed(self, installed: Path) -> None:
+        assert self.exposure(installed / "openalgo-hub-feed@.service") <= WORST_EXPOSURE
+
     def test_it_has_nothing_to_complain_about(self, units: Path) -> None:
         instances = [
             units / name.replace("@.", f"@{instance}.")
@@ -220,10 +249,13 @@ class TestSystemd:
 
     @pytest.mark.parametrize("name", UNDER_SYSTEMD)
     def test_exposure_is_low(self, units: Path, name: str) -> None:
+        assert self.exposure(units / name) <= WORST_EXPOSURE
+
+    def exposure(self, unit: Path) -> float:
         if "--offline" not in self.analyze("--help"):
             pytest.skip("this systemd-analyze judges installed units only")
         said = self.analyze("security", "--offline=true", "--no-pager",
-                            f"--threshold={WORST_EXPOSURE * 10:.0f}", units / name)  # fmt: skip
+                            f"--threshold={WORST_EXPOSURE * 10:.0f}", unit)  # fmt: skip
         found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
         assert found
-        assert float(found[1]) <= WORST_EXPOSURE
+        return float(found[1])

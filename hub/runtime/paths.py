@@ -85,17 +85,17 @@ def make_runtime_dir(settings: Settings) -> Path:
 def shut(path: Path, user: str) -> Path | None:
     """The first folder on the way to `path` that this user may not enter, None when the way is
     free; a link's way is its own and that of what it leads to. Only owner, groups and others are
-    looked at, not what else a file system may say."""
+    looked at, not what else a file system may say. A user who is yet to be made owns nothing."""
     try:
         who = pwd.getpwnam(user)
+        uid, groups = who.pw_uid, set(os.getgrouplist(user, who.pw_gid))
     except KeyError:
-        return None
-    groups = set(os.getgrouplist(user, who.pw_gid))
+        uid, groups = -1, set()
     ways = (path.absolute(), Path(os.path.realpath(path)))
     for folder in dict.fromkeys(folder for way in ways for folder in reversed(way.parents)):
         found = folder.stat()
-        if who.pw_uid in {0, found.st_uid}:
-            needed = found.st_mode & stat.S_IXUSR or who.pw_uid == 0
+        if uid in {0, found.st_uid}:
+            needed = found.st_mode & stat.S_IXUSR or uid == 0
         elif found.st_gid in groups:
             needed = found.st_mode & stat.S_IXGRP
         else:

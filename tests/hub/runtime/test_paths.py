@@ -172,4 +172,5 @@ def test_the_way_to_a_link_and_the_way_to_what_it_leads_to_are_both_looked_at() 
         assert shut(root / "open" / "python", "nobody") is None
         assert shut(root / "closed" / "python", "nobody") == root / "closed"
         assert shut(root / "closed" / "python", "root") is None
-        assert shut(root / "closed" / "python", "no such user") is None
+        assert shut(root / "open" / "python", "no such user") is None
+        assert shut(root / "closed" / "python", "no such user") == root / "closed"
