@@ -44,6 +44,7 @@ COMMANDS = {
     "cpu": Entry("cli.cpu", "Look at it", "Show what each process costs: CPU, memory, switches."),
     "top": Entry("cli.top", "Look at it", "Show processes, symbols and clients, live."),
     "latency": Entry("cli.latency", "Look at it", "Show how long ticks take, hop by hop."),
+    "logs": Entry("cli.logs", "Look at it", "Show what the processes of a hub have logged."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),
     "bench": Entry(
         "cli.bench", "Look at it", "Measure a hub of its own under load, beside others."

@@ -20,7 +20,7 @@ _MORE_S = 3.0
 
 def usual_dir(config_file: Path | None, openalgo: Path | None = None) -> Path:
     """The runtime directory that these name. It takes no .env, so a broken one hides no hub."""
-    return paths.runtime_dir(_unread(config_file, openalgo))
+    return paths.runtime_dir(unread(config_file, openalgo))
 
 
 def hub_dir(
@@ -33,7 +33,7 @@ def hub_dir(
     """
     if runtime_dir:
         return runtime_dir
-    said = _unread(config_file, openalgo)
+    said = unread(config_file, openalgo)
     usual = paths.runtime_dir(said)
     if said.hub.runtime_dir or said.openalgo.path or _runs(usual):
         return usual
@@ -48,13 +48,14 @@ def patience(config_file: Path | None, openalgo: Path | None = None) -> float:
     """How long a hub may take to stop, in seconds, by its settings as far as they can be read: 30,
     or longer where they let its processes take longer."""
     try:
-        settings_ = _unread(config_file, openalgo)
+        settings_ = unread(config_file, openalgo)
     except ConfigError:
         settings_ = Settings()
     return max(_PATIENCE_S, hub_leave_s(settings_) + _MORE_S)
 
 
-def _unread(config_file: Path | None, openalgo: Path | None) -> Settings:
+def unread(config_file: Path | None, openalgo: Path | None) -> Settings:
+    """The settings that these name, without what a checkout's .env says. Raises ConfigError."""
     flags = {"openalgo.path": whole(openalgo)}
     return settings.load_unread(config_file or find_file(), os.environ, flags)
 

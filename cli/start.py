@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from cli.place import usual_dir
 from cli.progress import Progress
 from cli.terminal import show_long
 from hub.auth.sources import keys_of
-from hub.core.config import Settings
+from hub.core.config import Settings, said
 from hub.core.errors import StartError
 from hub.core.names import OPENALGO
 from hub.feeds import catalogue
@@ -101,7 +100,8 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
 @click.option(
     "--log-level",
     metavar="LEVEL",
-    help="debug, info, warning or error.  [default: warning on a terminal, else info]",
+    help="Least severe message: debug, info, warning or error.  [default: info; a terminal shows "
+    "warnings, `hub logs` the rest]",
 )
 @config_option
 @runtime_option
@@ -115,7 +115,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     if demo and given["openalgo"]:
         raise click.UsageError("--demo has a market of its own; leave it out, or --openalgo.")
     file = config_file or find_file()
-    settings = load_settings(file, flags(given, demo=demo, file=file))
+    settings = load_settings(file, flags(given, demo=demo))
     if given["token"] == _AUTO:
         settings = _with_token(settings)
     catalogue.check(settings)
@@ -123,11 +123,13 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     identity(settings.websocket)  # too; its warnings are in the log
     token_of(settings)  # the same
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
+    least = shown_level(file, given["log_level"])
     if not settings.openalgo.path:
-        sys.exit(_run(settings, demo=demo and not settings.keys.file, config_options=options))
+        demo = demo and not settings.keys.file
+        sys.exit(_run(settings, demo=demo, config_options=options, least=least))
     findings = _look(settings)
     try:
-        sys.exit(_run(settings, demo=False, config_options=options))
+        sys.exit(_run(settings, demo=False, config_options=options, least=least))
     except StartError as error:
         ports = [one for one in findings if one.state is State.BAD and one.what in PORTS]
         raise StartError("; ".join([str(error), *(one.advice for one in ports[:1])])) from None
@@ -148,15 +150,15 @@ def _look(settings: Settings) -> list[Finding]:
     return findings
 
 
-def flags(given: Mapping[str, Any], *, demo: bool, file: Path | None) -> dict[str, Any]:
-    """The options as settings; None is not given. `file` is the settings file, if there is one."""
+def flags(given: Mapping[str, Any], *, demo: bool) -> dict[str, Any]:
+    """The options as settings; None is not given."""
     feeds = list(given["feeds"]) or (_DEMO_FEEDS if demo else None)
     directory = given["runtime_dir"]
     return {
         "hub.shards": given["shards"],
         "hub.feeds": feeds,
         "hub.runtime_dir": str(directory.absolute()) if directory else None,
-        "hub.log_level": given["log_level"] or _calm(file),
+        "hub.log_level": given["log_level"],
         "websocket.host": given["host"],
         "websocket.port": given["port"],
         "websocket.tls_cert": whole(given["tls_cert"]),
@@ -183,17 +185,14 @@ def _with_token(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, page=page)
 
 
-def _calm(file: Path | None) -> str | None:
-    """On a terminal only warnings are logged, unless the settings name a level."""
-    named = "HUB_LOG_LEVEL" in os.environ
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # load() has words for these
-        if file is not None:
-            document = tomllib.loads(file.read_text(encoding="utf-8"))
-            named = named or "log_level" in document.get("hub", {})
-    return "warning" if sys.stderr.isatty() and not named else None
+def shown_level(file: Path | None, level: str | None) -> str:
+    """On a terminal only warnings are shown, unless an option (`level`) or the settings name a
+    level: empty is all that is logged. `hub logs` has the rest."""
+    named = level or said("hub.log_level", file, os.environ)
+    return "warning" if sys.stderr.isatty() and not named else ""
 
 
-def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
+def _run(settings: Settings, *, demo: bool, config_options: str, least: str) -> int:
     directory = make_runtime_dir(settings)
     if demo:
         keys = msgspec.structs.replace(settings.keys, file=str(directory / STORE))
@@ -219,7 +218,7 @@ def _run(settings: Settings, *, demo: bool, config_options: str) -> int:
         )
 
     with Progress(ready) as progress, contextlib.ExitStack() as stack:
-        supervisor = Supervisor(settings, progress.report)
+        supervisor = Supervisor(settings, progress.report, least)
         if demo:
             feeds = settings.hub.feeds
             key = stack.enter_context(demo_key(directory, "sim" if "sim" in feeds else feeds[0]))

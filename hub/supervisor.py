@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from hub.core.liveness import Awake
 from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock
-from hub.runtime.log import log, setup
+from hub.runtime.log import Keep, log, setup, to_journal
+from hub.runtime.logfile import LogFile, log_path
 from hub.runtime.notify import leaving, notify
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.process import (
@@ -62,13 +63,18 @@ class Supervisor:
 
     Raises StartError when the hub cannot be had: a second hub, ports in use, no permission.
     `settings` are as given, with port 0 replaced by the port that was picked. `page_problem` says
-    why there is no page just now, which keeps nobody from starting.
+    why there is no page just now, which keeps nobody from starting. On stderr only what is logged
+    from `shown_level` on is shown, if it is given; the log file has all of it.
     """
 
     def __init__(
-        self, settings: Settings, report: Callable[[Sequence[Child]], None] = lambda _: None
+        self,
+        settings: Settings,
+        report: Callable[[Sequence[Child]], None] = lambda _: None,
+        shown_level: str = "",
     ) -> None:
         self._report = report
+        self._shown_level = shown_level
         self.runtime_dir = make_runtime_dir(settings)
         self._lock = Lock(self.runtime_dir)
         ws, bus = settings.websocket, settings.bus
@@ -102,21 +108,32 @@ class Supervisor:
 
     def run(self) -> int:
         """Run the hub until it is told to stop; the exit code."""
-        setup("supervisor", self.settings.hub.log_level)
-        try:
-            return asyncio.run(self._live())
-        finally:
-            self._port.close()
-            self._lock.release()
+        with self._log() as keep:
+            setup("supervisor", self.settings.hub.log_level, self._shown_level, keep)
+            try:
+                return asyncio.run(self._live(keep))
+            finally:
+                self._port.close()
+                self._lock.release()
 
-    async def _live(self) -> int:
+    @contextmanager
+    def _log(self) -> Iterator[Keep | None]:
+        """Who keeps what is logged; nobody where the journal does, unless a file is named."""
+        path = log_path(self.settings, self.runtime_dir)
+        if path is None or (to_journal() and not self.settings.hub.log_file):
+            yield None
+        else:
+            with closing(LogFile(path)) as file:
+                yield file.keep
+
+    async def _live(self, keep: Keep | None = None) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up, has_terminal())
         loop.add_signal_handler(signal.SIGCHLD, self._news.set)
         self._notifications = Notifications(self.runtime_dir)
-        stderr = Stderr()
+        stderr = Stderr(least=self._shown_level, keep=keep)
         self._processes = Processes(
             config.environment(self.settings) | {"NOTIFY_SOCKET": str(self._notifications.path)},
             stderr,

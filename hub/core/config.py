@@ -48,6 +48,13 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
             description="Least severe message logged: debug, info, warning or error.",
         ),
     ] = "info"
+    log_file: Annotated[
+        str,
+        Meta(
+            description="File (0600) in which `hub start` keeps what is logged, with two older "
+            "ones, of 10 MiB each; empty is hub.log in the runtime directory, none keeps none.",
+        ),
+    ] = ""
     stop_s: Annotated[
         float,
         Meta(

@@ -17,6 +17,9 @@ OPENALGO = "openalgo"
 LOCK = "hub.lock"
 """Locked by the supervisor for as long as it lives (hub/runtime/lock)."""
 
+LOG = "hub.log"
+"""What the processes under a supervisor have logged (hub/runtime/logfile)."""
+
 NOTIFY = "notify"
 """Where children tell the supervisor that they are ready."""
 

@@ -17,6 +17,7 @@ import psutil
 
 from hub.core.errors import StartError
 from hub.core.names import NOTIFY
+from hub.runtime.log import STREAM, stream_name, to_journal
 from hub.runtime.role import LEASH
 from hub.runtime.stderr import Stderr
 
@@ -67,9 +68,10 @@ class Processes:
     def start(self, name: str, command: Sequence[str]) -> int:
         """Start a process on a leash; its pid. It hears no signals of the terminal."""
         stderr = self._stderr.open(name) if self._stderr else None
+        journal = {} if stderr is None or not to_journal() else {STREAM: stream_name(stderr)}
         try:
             process = subprocess.Popen(  # noqa: S603  # the command is our own
-                command, stdin=subprocess.PIPE, stderr=stderr, env=self._environment,
+                command, stdin=subprocess.PIPE, stderr=stderr, env=self._environment | journal,
                 start_new_session=True,
             )  # fmt: skip
         finally:

@@ -1,4 +1,5 @@
-"""What children write to stderr: passed on as it is, and the last lines of each kept.
+"""What children write to stderr: passed on as it is, and the last lines of each kept; all of them
+where there is somebody who keeps them.
 
 1. Each life of a child has a pipe of its own, which is read until nobody can write to it any more.
 2. Lines are passed on whole and in their order, byte for byte: whoever has begun one ends it before
@@ -6,6 +7,7 @@
 3. A child waits when its pipe is full, and not before: that holds 1 MiB, or what the kernel gives
    this user, while the supervisor stands still or nobody reads what it passes on.
 4. The supervisor waits for nobody who does not read: what cannot be passed on stays in the pipes.
+5. Whoever is shown only what is severe is shown whole messages, of each line the first 8 KiB.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import select
 from collections import defaultdict, deque
 from contextlib import suppress
 
-from hub.runtime.log import shown
+from hub.core.logline import Reader, as_severe, without_priority
+from hub.runtime.log import Keep, shown
 
 _PIPE_BYTES = 1 << 20
 _LINES = 20
 _LINE_BYTES = 400
 """So much is kept of each child: 20 lines, of each its beginning."""
+_LONGEST_BYTES = 8192
+"""What goes to who keeps all lines, of each, and to who is shown only some."""
 
 _READ_BYTES = 1 << 16
 _WRITE_BYTES = select.PIPE_BUF
@@ -32,10 +37,14 @@ _AGAIN_S = 0.1
 
 
 class Stderr:
-    """The stderr of all children, by name. `out` is where it goes on to, this process's own."""
+    """The stderr of all children, by name. `out` is where it goes on to, this process's own; only
+    from level `least` on, if it is given. `keep` gets the name and each line."""
 
-    def __init__(self, out: int = 2) -> None:
+    def __init__(self, out: int = 2, least: str = "", keep: Keep | None = None) -> None:
         self._out = out
+        self._least = least
+        self._keep = keep
+        self._reader = Reader()
         self._loop = asyncio.get_running_loop()
         self._pipes: dict[_Pipe, None] = {}  # in the order of their lives
         self._midway: _Pipe | None = None  # a line of it has gone on in part
@@ -62,7 +71,8 @@ class Stderr:
             self._drain(pipe)
             self._go_on(pipe)
         lines = [*self._last[name], *(pipe.line for pipe in pipes if pipe.line)]
-        return tuple(shown(line.decode(errors="replace")) for line in lines[-_LINES:])
+        texts = (line[:_LINE_BYTES].decode(errors="replace") for line in lines[-_LINES:])
+        return tuple(shown(without_priority(text)) for text in texts)
 
     def close(self) -> None:
         """Pass on what is there yet, and read no more."""
@@ -103,16 +113,28 @@ class Stderr:
         except BlockingIOError:
             return False
         pipe.open = bool(data)
-        pipe.held += data
+        if not self._least:
+            pipe.held += data
         *whole, rest = data.split(b"\n")
         for line in whole:
-            self._last[pipe.name].append((pipe.line + line)[:_LINE_BYTES])
+            self._whole(pipe, (pipe.line + line)[:_LONGEST_BYTES])
             pipe.line = b""
-        pipe.line = (pipe.line + rest)[:_LINE_BYTES]
+        pipe.line = (pipe.line + rest)[:_LONGEST_BYTES]
         if pipe.line and not pipe.open:
-            self._last[pipe.name].append(pipe.line)
+            self._whole(pipe, pipe.line)
             pipe.line = b""
         return pipe.open
+
+    def _whole(self, pipe: _Pipe, line: bytes) -> None:
+        """A line has come to its end."""
+        self._last[pipe.name].append(line[:_LINE_BYTES])
+        if not (self._least or self._keep):
+            return
+        text = line.decode(errors="replace")
+        if self._keep:
+            self._keep(pipe.name, text)
+        if self._least and as_severe(self._reader.said("", pipe.name, text).level, self._least):
+            pipe.held += line + b"\n"
 
     def _pass_on(self, pipe: _Pipe) -> bool:
         """Pass on whole lines, and the last one as it is; whether some are left."""

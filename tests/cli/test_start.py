@@ -31,7 +31,10 @@ class Stub:
 
     code = 0
 
-    def __init__(self, settings: Settings, report: Callable[[Sequence[Child]], None]) -> None:
+    def __init__(
+        self, settings: Settings, report: Callable[[Sequence[Child]], None], shown_level: str
+    ) -> None:
+        assert not shown_level, "this is no terminal"
         made.append(self)
         self.given = settings
         self.settings = msgspec.structs.replace(
@@ -254,10 +257,10 @@ def test_a_feed_that_there_is_not_starts_nothing(
     ("level", "variable", "file", "terminal", "expected"),
     [
         (None, None, "", True, "warning"),
-        (None, None, "", False, None),
-        ("debug", None, "", True, "debug"),
-        (None, "info", "", True, None),
-        (None, None, '[hub]\nlog_level = "info"\n', True, None),
+        (None, None, "", False, ""),
+        ("debug", None, "", True, ""),
+        (None, "info", "", True, ""),
+        (None, None, '[hub]\nlog_level = "info"\n', True, ""),
         (None, None, "not toml", True, "warning"),
     ],
 )
@@ -268,20 +271,14 @@ def test_a_terminal_is_calm_unless_a_level_is_named(
     variable: str | None,
     file: str,
     terminal: bool,
-    expected: str | None,
+    expected: str,
 ) -> None:
     path = home / "hub.toml"
     path.write_text(file)
     if variable:
         monkeypatch.setitem(os.environ, "HUB_LOG_LEVEL", variable)
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
-    names = (
-        *("shards", "runtime_dir", "host", "port", "bus_port", "latency"),
-        *("openalgo", "openalgo_python", "tls_cert", "tls_key"),
-    )
-    given = dict.fromkeys(names)
-    found = start.flags(given | {"feeds": (), "log_level": level}, demo=False, file=path)
-    assert found["hub.log_level"] == expected
+    assert start.shown_level(path, level) == expected
 
 
 def test_a_certificate_is_a_setting_and_clients_are_told_wss(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from hub.runtime import log as module
-from hub.runtime.log import Seldom, log, setup
+from hub.runtime.log import STREAM, Seldom, log, setup, stream_name, to_journal
 
 
 class Clock:
@@ -110,3 +111,54 @@ def test_a_traceback_keeps_its_lines_and_none_can_be_taken_for_a_message(
     assert first.endswith("it failed")
     assert any("raise ValueError" in line for line in rest)
     assert all(line.startswith("    ") and line.isprintable() for line in rest)
+
+
+def test_whoever_keeps_lines_gets_all_and_a_terminal_only_what_is_severe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept: list[tuple[str, str]] = []
+    setup("supervisor", "info", "warning", lambda role, line: kept.append((role, line)))
+    log.debug("not logged")
+    log.info("ready")
+    try:
+        raise ValueError("one")
+    except ValueError as error:
+        Seldom().warning("x", "it failed", error=error)
+    err = capsys.readouterr().err
+    assert "ready" not in err
+    assert "it failed" in err
+    assert {role for role, _ in kept} == {"supervisor"}
+    lines = [line for _, line in kept]
+    assert lines[0].split()[1:] == ["INFO", "supervisor", "ready"]
+    assert "\n".join(lines[1:]) == err.rstrip("\n")
+
+
+def test_the_journal_is_told_how_severe_each_line_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "to_journal", lambda: True)
+    setup("shard-2", "info")
+    log.info("ready")
+    try:
+        raise ValueError("one")
+    except ValueError as error:
+        Seldom().warning("x", "it failed", error=error)
+    first, second, *more = capsys.readouterr().err.splitlines()
+    assert first == "<6>INFO    shard-2    ready"
+    assert second == "<4>WARNING shard-2    it failed"
+    assert more
+    assert all(line.startswith("<4>    ") for line in more)
+
+
+def test_only_what_systemd_has_opened_is_the_journal() -> None:
+    fd, far = os.pipe()
+    other, _ = os.pipe()
+    try:
+        environ = {STREAM: stream_name(far)}
+        assert to_journal(far, environ)
+        assert not to_journal(other, environ), "somebody who has inherited the name"
+        assert not to_journal(far, {})
+    finally:
+        for one in (fd, far, other, _):
+            os.close(one)
+    assert not to_journal(far, environ), "it is closed"

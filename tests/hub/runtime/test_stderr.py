@@ -24,10 +24,11 @@ WITHIN_S = 20.0
 class Room:
     """A Stderr whose output a test reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: str = "") -> None:
         self.fd, self.far = os.pipe()
         os.set_blocking(self.fd, False)
-        self.stderr = Stderr(self.far)
+        self.kept: list[tuple[str, str]] = []
+        self.stderr = Stderr(self.far, least, lambda name, line: self.kept.append((name, line)))
         self.came = b""
 
     def read(self) -> bytes:
@@ -50,9 +51,9 @@ class Room:
         os.close(self.far)
 
 
-def live(play: Callable[[Room], Any]) -> None:
+def live(play: Callable[[Room], Any], least: str = "") -> None:
     async def main() -> None:
-        room = Room()
+        room = Room(least)
         try:
             await play(room)
         finally:
@@ -85,6 +86,59 @@ def test_rule_2_lines_of_two_are_never_mixed() -> None:
         os.close(one)
         await room.until(lambda: room.read().endswith(b"a line\nand "))
         os.close(two)
+
+    live(play)
+
+
+def test_every_line_is_kept_whole_by_whoever_keeps_them() -> None:
+    async def play(room: Room) -> None:
+        one, two = room.stderr.open("one"), room.stderr.open("two")
+        os.write(one, b"in ")
+        os.write(two, b"09:15:00 INFO two ready\n")
+        await room.until(lambda: room.kept)
+        os.write(one, b"two parts\n" + b"x" * 10_000 + b"\nlast")
+        os.close(one)
+        await room.until(lambda: len(room.kept) == 4)
+        assert room.kept == [
+            ("two", "09:15:00 INFO two ready"),
+            ("one", "in two parts"),
+            ("one", "x" * 8192),
+            ("one", "last"),
+        ]
+        os.close(two)
+
+    live(play)
+
+
+def message(level: str, text: str) -> bytes:
+    return f"09:15:00 {level:<7} {'one':<10} {text}\n".encode()
+
+
+def test_rule_5_only_what_is_severe_is_shown_and_that_whole() -> None:
+    async def play(room: Room) -> None:
+        one, two = room.stderr.open("one"), room.stderr.open("two")
+        broken, end = message("ERROR", "broken"), message("WARNING", "end")
+        os.write(one, message("INFO", "ready") + b"  more of it\n" + broken[:-5])
+        os.write(two, message("INFO", "ready"))
+        await room.until(lambda: len(room.kept) == 3)
+        assert room.read() == b""
+        more = b"    Traceback\n"
+        os.write(one, broken[-5:] + more + message("INFO", "again") + end[:-1])
+        os.close(one)
+        await room.until(lambda: room.read() == broken + more + end)
+        assert len(room.kept) == 7
+        os.close(two)
+
+    live(play, "warning")
+
+
+def test_what_only_the_journal_reads_is_not_in_the_last_lines() -> None:
+    async def play(room: Room) -> None:
+        far = room.stderr.open("one")
+        os.write(far, b"<3>ERROR   one broken\n")
+        os.close(far)
+        await room.until(room.read)
+        assert room.stderr.last_lines("one") == ("ERROR   one broken",)
 
     live(play)
 
