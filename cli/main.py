@@ -46,6 +46,9 @@ COMMANDS = {
     "latency": Entry("cli.latency", "Look at it", "Show how long ticks take, hop by hop."),
     "logs": Entry("cli.logs", "Look at it", "Show what the processes of a hub have logged."),
     "tail": Entry("cli.tail", "Look at it", "Print the ticks of some symbols as they come."),
+    "doctor": Entry(
+        "cli.doctor", "Look at it", "Check this machine and this hub, and say what to mend."
+    ),
     "bench": Entry(
         "cli.bench", "Look at it", "Measure a hub of its own under load, beside others."
     ),

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Group, RenderableType
-from rich.text import Text
 
+from cli.findings import picture
 from cli.install import install
 from cli.options import config_option, find_file, json_option, lines, python_option, whole
 from cli.terminal import show_long
@@ -21,8 +19,6 @@ from hub.openalgo.checkout import Checkout
 from hub.openalgo.ports import Holder, Kind, holder, user_name
 from hub.openalgo.service import services
 from hub.openalgo.survey import Finding, Scene, State, survey
-
-_SIGNS = {State.FINE: ("✓", "green"), State.LOOK: ("!", "yellow"), State.BAD: ("✗", "bold red")}
 
 _MEND = "mend what has a ✗, from the top, and look again"
 
@@ -57,24 +53,12 @@ def check(
         rows = [finding._asdict() for finding in findings]
         click.echo(json.dumps({"findings": rows, "next": then}, indent=2))
     else:
-        show_long(picture(findings, then))
+        show_long(picture([(*finding,) for finding in findings], f"Next: {then}"))
     if then == _MEND:
         raise click.exceptions.Exit(1)
 
 
 openalgo.add_command(install)
-
-
-def picture(findings: Sequence[Finding], then: str) -> RenderableType:
-    """The findings for a terminal, what to do under each, and what comes next."""
-    width = max(len(finding.what) for finding in findings)
-    parts = []
-    for what, state, found, advice in findings:
-        sign, style = _SIGNS[state]
-        parts.append(Text.assemble((f"{sign} ", style), f"{what:<{width}}  {found}"))
-        if advice:
-            parts.append(Text(f"{'':{width + 4}}→ {advice}", style))
-    return Group(*parts, Text(f"\nNext: {then}", "bold"))
 
 
 def _look(path: Path, python: Path | None, config_file: Path | None) -> tuple[list[Finding], str]:

@@ -35,9 +35,9 @@ def hub_dir(
         return runtime_dir
     said = unread(config_file, openalgo)
     usual = paths.runtime_dir(said)
-    if said.hub.runtime_dir or said.openalgo.path or _runs(usual):
+    if said.hub.runtime_dir or said.openalgo.path or runs(usual):
         return usual
-    running = [path for path in paths.instances() if _runs(path)]
+    running = [path for path in paths.instances() if runs(path)]
     if len(running) > 1:
         places = ", ".join(map(str, running))
         raise NotRunning(f"several hubs run here; name one of these by --runtime-dir: {places}")
@@ -60,7 +60,7 @@ def unread(config_file: Path | None, openalgo: Path | None) -> Settings:
     return settings.load_unread(config_file or find_file(), os.environ, flags)
 
 
-def _runs(runtime_dir: Path) -> bool:
+def runs(runtime_dir: Path) -> bool:
     """Whether a hub has this directory, if only for a moment without a router."""
     try:
         return lock.holder(runtime_dir) is not None or listening(runtime_dir)

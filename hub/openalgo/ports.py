@@ -55,6 +55,12 @@ def user_name(uid: int) -> str:
         return f"user {uid}"
 
 
+def is_hub(command: list[str]) -> bool:
+    """Whether it is the command line of one of a hub's processes."""
+    module = command[command.index("-m") + 1 :][:1] if "-m" in command else []
+    return bool(module) and module[0].startswith(_HUB)
+
+
 def _look(pid: int | None, checkout: Path) -> Holder:
     if not pid:
         return Holder(Kind.UNSEEN)
@@ -62,18 +68,12 @@ def _look(pid: int | None, checkout: Path) -> Holder:
         process = psutil.Process(pid)
         with process.oneshot():
             name, user = process.name(), user_name(process.uids().effective)
-            if _is_hub(process.cmdline()):
+            if is_hub(process.cmdline()):
                 return Holder(Kind.HUB, pid, name, user, *_of_hub(process))
             inside = os.path.realpath(process.cwd()) == str(checkout)
     except (psutil.Error, OSError):
         return Holder(Kind.UNSEEN, pid)
     return Holder(Kind.OPENALGO if inside else Kind.OTHER, pid, name, user)
-
-
-def _is_hub(command: list[str]) -> bool:
-    """Whether it is the command line of one of a hub's processes."""
-    module = command[command.index("-m") + 1 :][:1] if "-m" in command else []
-    return bool(module) and module[0].startswith(_HUB)
 
 
 def _of_hub(process: psutil.Process) -> tuple[str | None, str | None]:
