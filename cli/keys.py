@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from cli import render
+from cli import complete, render
 from cli.options import config_option, json_option, lines, load_settings
 from cli.render import Column
 from cli.terminal import show, show_long
@@ -49,7 +49,11 @@ def keys() -> None:
 )
 @click.argument("name")
 @click.option("--user", help="Whose order updates it may see.  [default: NAME]")
-@click.option("--broker", help="The feed its ticks come from.  [default: the first feed]")
+@click.option(
+    "--broker",
+    shell_complete=complete.feeds,
+    help="The feed its ticks come from.  [default: the first feed]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the key and nothing else.")
 @config_option
 def add(
@@ -83,7 +87,7 @@ def list_(*, as_json: bool, config_file: Path | None) -> None:
 
 
 @keys.command(epilog=lines("Example:", "hub keys revoke algo"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete.keys)
 @config_option
 def revoke(*, name: str, config_file: Path | None) -> None:
     """Delete the API key called NAME: nobody logs in with it any more."""

@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
+from cli import complete
 from cli.options import (
     config_option,
     json_option,
@@ -22,7 +23,6 @@ from cli.options import (
     runtime_option,
 )
 from cli.place import hub_dir, unread
-from cli.roles import complete_role
 from hub.core.errors import NotRunning, StartError
 from hub.core.logline import LEVELS, LogLine, Reader, as_severe
 from hub.runtime.logfile import log_path, older
@@ -99,7 +99,7 @@ def _text(at: datetime) -> str:
     )
 )
 @click.argument("roles", nargs=-1, metavar="[ROLE]...", callback=_roles,
-                shell_complete=complete_role)  # fmt: skip
+                shell_complete=complete.processes_and_supervisor)  # fmt: skip
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "--since", metavar="TIME", callback=_since,

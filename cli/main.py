@@ -62,6 +62,9 @@ COMMANDS = {
     ),
     "keys": Entry("cli.keys", "Set it up", "Add, list and revoke API keys."),
     "config": Entry("cli.config", "Set it up", "Explain, write and check the settings."),
+    "completion": Entry(
+        "cli.completion", "Set it up", "Print what a shell reads to complete `hub`."
+    ),
     "router": Entry("cli.roles", "", "Become the router."),
     "shard": Entry("cli.roles", "", "Become one shard."),
     "feed": Entry("cli.roles", "", "Become one feed host."),
@@ -108,7 +111,7 @@ class Hub(click.Group):
         """The commands by section, without loading any."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, entry in COMMANDS.items():
-            sections.setdefault(entry.section, []).append((f"{name:<8}", entry.summary))
+            sections.setdefault(entry.section, []).append((f"{name:<10}", entry.summary))
         for section, rows in sections.items():
             if section:
                 with formatter.section(section):

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from cli import complete
 from cli.hold import has_left, held, terminate
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.place import hub_dir, patience
@@ -82,7 +83,7 @@ class NotBack(HubError):
         "hub restart router feed-bus monitor",
     )
 )
-@click.argument("names", nargs=-1, metavar="[PROCESS]...")
+@click.argument("names", nargs=-1, metavar="[PROCESS]...", shell_complete=complete.processes)
 @click.option("--rolling", is_flag=True, help="All shards, never more than one away.")
 @json_option
 @config_option

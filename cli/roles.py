@@ -50,15 +50,6 @@ def monitor(*, config_file: Path | None) -> None:
     _become("monitor", load_settings(config_file))
 
 
-def complete_role(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    """For the shell: the processes that the settings name."""
-    try:
-        names = [child.name for child in wanted(load_settings(None))]
-    except (ConfigError, OSError):
-        return []
-    return [name for name in ("supervisor", *names) if name.startswith(begun)]
-
-
 def _become(name: str, settings: Settings) -> NoReturn:
     """Raises ConfigError when the settings know no process of that name."""
     names = [child.name for child in wanted(settings)]

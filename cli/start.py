@@ -13,6 +13,7 @@ from typing import Any
 import click
 import msgspec
 
+from cli import complete
 from cli.banner import Start, banner
 from cli.demo import STORE, demo_key
 from cli.keys import store_of
@@ -89,7 +90,14 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
     help="How long a tick may wait for company under load, which saves CPU: low, not at all; "
     "balanced, 2 ms; frugal, 5 ms. An idle hub never waits.  [default: balanced]",
 )
-@click.option("--feed", "feeds", multiple=True, metavar="NAME", help="Feed to run; repeatable.")
+@click.option(
+    "--feed",
+    "feeds",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete.feeds,
+    help="Feed to run; repeatable.",
+)
 @click.option(
     "--openalgo",
     type=click.Path(path_type=Path),

@@ -14,6 +14,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from cli import complete
 from cli.options import lines
 from cli.terminal import show_long
 from cli.units import (
@@ -33,7 +34,6 @@ from cli.units import (
 )
 from hub.core.errors import StartError
 from hub.core.hot import COMPILED
-from hub.feeds import catalogue
 from hub.runtime.process import said_by
 from hub.systemd import plan as plans
 from hub.systemd import units
@@ -44,10 +44,6 @@ _BOOTED = Path("run/systemd/system")
 """It is there while systemd runs the machine (sd_booted(3))."""
 _PATIENCE_S = 30.0
 _ALL_IN_ONE = units.SYSTEM / "hub.service"
-
-
-def _feeds(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    return [name for name in catalogue.NAMES if name.startswith(begun)]
 
 
 _WISHES = (
@@ -62,7 +58,7 @@ _WISHES = (
         "feeds",
         multiple=True,
         metavar="NAME",
-        shell_complete=_feeds,
+        shell_complete=complete.feeds,
         help="Feed to run; repeatable.  [default: as the settings file says, else bus]",
     ),
     click.option(

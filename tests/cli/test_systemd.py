@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -212,12 +210,3 @@ def test_the_hubs_user_must_get_at_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_
     plan = systemd_install.plan_of(wish, Path("/"))
     with pytest.raises(StartError, match=f"nobody may not enter .*, where {program} is"):
         systemd_install._see_that_it_can_be(plan, wish, Path("/"))
-
-
-def test_feeds_are_completed() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cli"], check=False, capture_output=True, text=True,
-        env={**os.environ, "_HUB_COMPLETE": "bash_complete", "COMP_CWORD": "4",
-             "COMP_WORDS": "hub systemd install --feed s"},
-    )  # fmt: skip
-    assert done.stdout == "plain,sim\n"
