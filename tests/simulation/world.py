@@ -276,6 +276,7 @@ class World:
                 settings.hub, shards=SHARDS, feeds=["sim"], runtime_dir=str(runtime_dir)
             ),
             upstream=msgspec.structs.replace(settings.upstream, linger_s=0.0),
+            flow=msgspec.structs.replace(settings.flow, sample_ms=0.0),  # no clock, no loop
             keys=msgspec.structs.replace(settings.keys, file=str(runtime_dir / "keys.json")),
         )
         self.links: dict[str, Link] = {}
