@@ -371,7 +371,7 @@ def missing(word: str) -> str:
 def test_files_and_functions_exist(name: str) -> None:
     rooms = "|".join((*ROOMS, "tests", "scripts", "systemd"))
     words = [word for word in quoted(name) if re.fullmatch(rf"({rooms})/[\w/.@-]+", word)]
-    invented = {"hub/feeds/replay.py"}  # the file that writing-a-feed.md writes
+    invented = {"hub/feeds/table.py"}  # the file that writing-a-feed.md writes
     found = [problem for word in words if word not in invented and (problem := missing(word))]
     assert not found, f"{name}: {'; '.join(found)}"
 
@@ -718,8 +718,8 @@ def test_the_example_feed_passes_its_own_tests(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     page_ = "docs/writing-a-feed.md"
-    run(block(page_, "replay"), "hub.feeds.replay", monkeypatch)
-    tests = run(block(page_, "tests"), "test_replay", monkeypatch)
+    run(block(page_, "table"), "hub.feeds.table", monkeypatch)
+    tests = run(block(page_, "tests"), "test_table", monkeypatch)
     found = [value for name, value in tests.items() if name.startswith("test_")]
     assert found
     for test in found:
@@ -729,13 +729,13 @@ def test_the_example_feed_passes_its_own_tests(
 def test_the_example_feed_has_all_members_and_says_why_it_cannot_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    replay = run(block("docs/writing-a-feed.md", "replay"), "hub.feeds.replay", monkeypatch)
-    feed = replay["ReplayFeed"](tmp_path / "none.csv", every_s=1.0)
+    table_ = run(block("docs/writing-a-feed.md", "table"), "hub.feeds.table", monkeypatch)
+    feed = table_["TableFeed"](tmp_path / "none.csv", every_s=1.0)
     members = {"name", "serves", "limits", "start", "apply", "health", "stop"}
     assert members <= set(dir(feed))
     assert members == names(ROOT / "hub/feeds/base.py")["Feed"]
     assert isinstance(feed.health(), FeedHealth)
-    with pytest.raises(replay["StartError"], match=r"none\.csv cannot be replayed"):
+    with pytest.raises(table_["StartError"], match=r"none\.csv cannot be played"):
         asyncio.run(feed.start(None))
 
 

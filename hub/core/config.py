@@ -488,6 +488,29 @@ class Sim(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0, description="The same seed gives the same market.")] = 1
 
 
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """The feed that plays a recording of `hub record`."""
+
+    file: Annotated[
+        str, Meta(description="The recording: a .jsonl, .jsonl.zst or .parquet file.")
+    ] = ""
+    speed: Annotated[
+        float,
+        Meta(ge=0.01, le=10_000, description="How many times as fast as it came it is played."),
+    ] = 1.0
+    loop: Annotated[bool, Meta(description="Begin anew at its end.")] = False
+    begin: Annotated[
+        str,
+        Meta(
+            description="Time of day of its first day from which on it is played, such as 09:15, "
+            "by market.timezone; empty is its beginning."
+        ),
+    ] = ""
+    gaps: Annotated[
+        bool, Meta(description="Keep its pauses; without them none takes more than a second.")
+    ] = True
+
+
 class Keys(msgspec.Struct, frozen=True, kw_only=True):
     """API keys."""
 
@@ -554,6 +577,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Upstream = msgspec.field(default_factory=Upstream)
     market: Market = msgspec.field(default_factory=Market)
     sim: Sim = msgspec.field(default_factory=Sim)
+    replay: Replay = msgspec.field(default_factory=Replay)
     keys: Keys = msgspec.field(default_factory=Keys)
     page: Page = msgspec.field(default_factory=Page)
     openalgo: OpenAlgo = msgspec.field(default_factory=OpenAlgo)

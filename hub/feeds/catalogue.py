@@ -7,18 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
-from hub.feeds import holidays, openalgo
+from hub.feeds import holidays, openalgo, replay
 from hub.feeds.base import Feed
 from hub.feeds.bus import BusFeed
 from hub.feeds.sim import SimFeed
 
-NAMES = ("bus", "sim", openalgo.NAME)
+NAMES = ("bus", "sim", replay.NAME, openalgo.NAME)
 _IST = timedelta(hours=5, minutes=30)
 
 
 def check(settings: Settings) -> None:
     """Raises ConfigError when there is no feed of one of the names in the settings, one is named
-    twice, the calendar is none, or OpenAlgo's adapters cannot be run."""
+    twice, the calendar is none, there is nothing to replay, or OpenAlgo's adapters cannot be
+    run."""
     names = settings.hub.feeds
     problems = [_unknown(name) for name in names if name not in NAMES]
     problems += [
@@ -27,6 +28,8 @@ def check(settings: Settings) -> None:
         if names.count(name) > 1
     ]
     problems += filter(None, [holidays.problem(settings.market.calendar)])
+    if replay.NAME in names:
+        problems += replay.problems(settings)
     if problems:
         raise ConfigError(problems)
     if openalgo.NAME in names:
@@ -40,6 +43,8 @@ def make(name: str, settings: Settings) -> Feed:
     if name == "sim":
         sim = settings.sim
         return SimFeed(sim.symbols, sim.rate, sim.seed, (datetime.now(UTC) + _IST).date())
+    if name == replay.NAME:
+        return replay.ReplayFeed(settings)
     if name == openalgo.NAME:
         return openalgo.OpenAlgoFeed(settings)
     raise ConfigError([_unknown(name)])

@@ -12,6 +12,8 @@ from hub.core.errors import ConfigError
 from hub.feeds import catalogue
 from tests.openalgo import Checkout
 
+THERE = "there are bus, sim, replay, openalgo"
+
 
 def settings(*feeds: str, path: str = "", python: str = "") -> Settings:
     return Settings(hub=Hub(feeds=list(feeds)), openalgo=OpenAlgo(path=path, python=python))
@@ -39,8 +41,13 @@ def test_adapters_that_cannot_be_run_are_told_before_anything_is_started(
 
 @pytest.mark.parametrize("name", ["zerodha", "", "BUS", "sim "])
 def test_an_unknown_name_is_a_config_error_that_names_those_there_are(name: str) -> None:
-    with pytest.raises(ConfigError, match="there are bus, sim, openalgo"):
+    with pytest.raises(ConfigError, match=THERE):
         catalogue.make(name, Settings())
+
+
+def test_a_replay_needs_a_recording_before_anything_is_started() -> None:
+    with pytest.raises(ConfigError, match=r"replay\.file: the feed replay needs a recording"):
+        catalogue.check(settings("sim", "replay"))
 
 
 def test_a_feed_that_is_named_twice_is_told() -> None:
@@ -55,7 +62,7 @@ def test_all_unknown_names_are_told_at_once_each_with_the_nearest_there_is() -> 
     with pytest.raises(ConfigError) as caught:
         catalogue.check(settings("sim", "BUS", "simm", "zerodha"))
     assert caught.value.problems == (
-        "hub.feeds: there is no feed 'BUS'; there are bus, sim, openalgo; did you mean bus?",
-        "hub.feeds: there is no feed 'simm'; there are bus, sim, openalgo; did you mean sim?",
-        "hub.feeds: there is no feed 'zerodha'; there are bus, sim, openalgo",
+        f"hub.feeds: there is no feed 'BUS'; {THERE}; did you mean bus?",
+        f"hub.feeds: there is no feed 'simm'; {THERE}; did you mean sim?",
+        f"hub.feeds: there is no feed 'zerodha'; {THERE}",
     )

@@ -1,0 +1,132 @@
+"""Recordings as they are read: in chunks, so that a large one needs no more memory than a small."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import zstandard
+
+from hub.core import topics
+from hub.core.errors import Malformed
+from hub.core.model import Mode
+from hub.recording import rows
+from hub.recording.rows import Kind, Row
+
+CHUNK_ROWS = 2000
+"""Rows that are in memory at a time, and again as many that are read ahead."""
+
+_BLOCK_BYTES = 1 << 16
+
+
+class Place(NamedTuple):
+    """A topic of a recording: as bytes, its key and mode, and how many levels its book had in the
+    first row (0: none)."""
+
+    topic: bytes
+    key: bytes
+    mode: Mode
+    levels: int
+
+
+class Summary(NamedTuple):
+    """What is in a recording: how many rows, when the earliest and the latest came (ns since the
+    epoch), and its topics by their text."""
+
+    ticks: int
+    first_ns: int
+    last_ns: int
+    places: dict[str, Place]
+
+    @property
+    def names(self) -> int:
+        """How many instruments there are."""
+        return len({place.key for place in self.places.values()})
+
+
+def chunks(path: Path) -> Generator[list[Row], None, None]:
+    """The rows of a recording in their order, CHUNK_ROWS at a time. Raises Malformed."""
+    try:
+        yield from _table(path) if rows.kind(path) is Kind.PARQUET else _lines(path)
+    except OSError as error:
+        raise Malformed(f"{path} cannot be read: {error.strerror or error}") from None
+    except zstandard.ZstdError as error:
+        raise Malformed(f"{path} is not compressed with zstd: {error}") from None
+
+
+def scan(path: Path) -> Summary:
+    """Read all of it once, to know what is in it. Raises Malformed, also when nothing is."""
+    count, first_ns, last_ns = 0, 1 << 63, 0
+    places: dict[str, Place] = {}
+    for chunk in chunks(path):
+        count += len(chunk)
+        for row in chunk:
+            first_ns, last_ns = min(first_ns, row.time_ns), max(last_ns, row.time_ns)
+            if row.topic not in places:
+                places[row.topic] = _place(path, row)
+    if not count:
+        raise Malformed(f"{path} has no ticks")
+    return Summary(count, first_ns, last_ns, places)
+
+
+def _place(path: Path, row: Row) -> Place:
+    topic = row.topic.encode()
+    try:
+        key, mode = topics.parse(topic)
+    except Malformed as error:
+        raise Malformed(f"{path}: {error}") from None
+    depth = msgspec.json.decode(row.data).get("depth") if mode is Mode.DEPTH else None
+    sides = depth.values() if isinstance(depth, dict) else ()
+    levels = max((len(side) for side in sides if isinstance(side, list)), default=0)
+    return Place(topic, key, mode, levels)
+
+
+def _lines(path: Path) -> Iterator[list[Row]]:
+    number, found = 0, list[Row]()
+    rest = b""
+    for block in _blocks(path):
+        *whole, rest = (rest + block).split(b"\n")
+        for text in whole:
+            number += 1
+            if text:
+                found.append(rows.parse(text, f"{path}:{number}"))
+        while len(found) >= CHUNK_ROWS:
+            yield found[:CHUNK_ROWS]
+            del found[:CHUNK_ROWS]
+    if rest:
+        try:
+            found.append(rows.parse(rest, f"{path}:{number + 1}"))
+        except Malformed:
+            if not number:
+                raise  # whoever was killed has left more than half a line
+    if found:
+        yield found
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, unpacked; of one that was cut off as many as there are."""
+    unpack = None
+    if rows.kind(path) is Kind.PACKED:
+        unpack = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield unpack(block) if unpack else block
+
+
+def _table(path: Path) -> Iterator[list[Row]]:
+    try:
+        from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415  # it is large, and an extra
+    except ImportError:
+        raise Malformed(f"{path.name}: parquet needs pyarrow: pip install pyarrow") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(CHUNK_ROWS, columns=["time_ns", "topic", "data"]):
+                yield [
+                    Row(time_ns=row["time_ns"], topic=row["topic"],
+                        data=msgspec.Raw(row["data"].encode()))
+                    for row in batch.to_pylist()
+                ]  # fmt: skip
+    except (ArrowInvalid, KeyError) as error:
+        raise Malformed(f"{path} is no recording: {error}") from None
