@@ -1,0 +1,164 @@
+"""What the documents tell people to type, typed: at a hub of a demo, as they would.
+
+1. Every command of every page is run here, or stands in ELSEWHERE with who runs it.
+2. A command that goes on without end is ended by Ctrl-C after it has said something.
+3. Python that is marked `run` is run as it stands, but for the key and the ports.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.integration.harness import ROOT, WITHIN_S, eventually
+from tests.test_docs import PAGES, blocks, command_lines
+
+ELSEWHERE = {
+    "bench": "tests/integration/test_benchmark.py",
+    "openalgo": "tests/cli/test_openalgo.py, tests/integration/test_openalgo.py",
+    "restart": "tests/integration/test_restart.py",
+    "start": "the hub of this file; tests/cli/test_start.py",
+    "stop": "the end of this file's hub",
+    "systemd": "tests/cli/test_systemd.py",
+}
+"""Commands that are not run here, and where they are."""
+
+_ENOUGH_S = 5.0
+_MAY_FAIL = frozenset({"doctor"})
+"""What may find something to mend on this machine."""
+
+_INTERRUPTED = 130
+
+
+class Demo(NamedTuple):
+    """A running hub of `hub start --demo`: its environment, and what it has shown."""
+
+    environ: dict[str, str]
+    folder: Path
+    process: subprocess.Popen[str]
+    shown: str
+
+    def told(self, pattern: str) -> str:
+        """What the start has shown behind a word."""
+        found = re.search(pattern, self.shown)
+        assert found, self.shown
+        return found[1]
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    folder = Path(tempfile.mkdtemp(prefix="hubdocs-", dir="/tmp"))
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("HUB_")}
+    environ |= {
+        "HOME": str(folder),
+        "HUB_RUNTIME_DIR": str(folder / "run"),
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_STATE_HOME": str(folder / "state"),
+    }
+    with (folder / "shown").open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", "start", "--shards", "4", "--demo",
+             "--port", "0", "--bus-port", "0", "--page-port", "0"],
+            env=environ, cwd=folder, stdout=out, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+    try:
+        eventually(lambda: "Ctrl-C stops" in (folder / "shown").read_text(), "the demo is ready")
+        yield Demo(environ, folder, process, (folder / "shown").read_text())
+        stop = [sys.executable, "-m", "cli", "stop"]
+        subprocess.run(stop, env=environ, cwd=folder, check=True, timeout=WITHIN_S)
+        assert process.wait(WITHIN_S) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder)
+
+
+class Typed(NamedTuple):
+    """A command, and the page that tells to type it first."""
+
+    args: tuple[str, ...]
+    page: str
+
+
+def commands() -> list[Typed]:
+    """What all pages tell to type, each once."""
+    found: dict[tuple[str, ...], str] = {}
+    for name in PAGES:
+        for args in command_lines(name):
+            found.setdefault(tuple(args), name)
+    return [Typed(*one) for one in found.items() if one[0][0] not in ELSEWHERE]
+
+
+def test_what_is_run_elsewhere_is_told_in_some_page() -> None:
+    told = {args[0] for name in PAGES for args in command_lines(name)}
+    assert set(ELSEWHERE) - told <= {"bench"}
+
+
+def test_every_command_of_the_documents_does_what_it_should(demo: Demo) -> None:
+    in_order = [one for one in commands() if one.args[0] in {"keys", "record", "replay"}]
+    at_once = [one for one in commands() if one not in in_order]
+    with ThreadPoolExecutor(4) as pool:
+        problems = [*pool.map(lambda one: run(demo, one), at_once)]
+    problems += [run(demo, one) for one in in_order]
+    assert not [problem for problem in problems if problem], "\n\n".join(filter(None, problems))
+
+
+def run(demo: Demo, one: Typed) -> str:
+    """Type it; what is wrong with what came, if anything. Each page has keys of its own."""
+    args, own = one.args, {"XDG_CONFIG_HOME": str(demo.folder / Path(one.page).stem)}
+    typed = ["1s" if before == "--for" else word for before, word in pairwise(("", *args))]
+    if any(word.startswith("/etc/") for word in typed):
+        return ""  # a file of the reader's machine
+    child = subprocess.Popen(
+        [sys.executable, "-m", "cli", *typed], env=demo.environ | own, cwd=demo.folder, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, err = child.communicate(timeout=_ENOUGH_S)
+        good = {0, 1} if args[0] in _MAY_FAIL else {0}
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=WITHIN_S)
+        good = {0, _INTERRUPTED}
+    if child.returncode in good and (out or err) and "Traceback" not in err:
+        return ""
+    return f"hub {shlex.join(args)}: {child.returncode}\n{out}\n{err}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, one.text) for name in PAGES for one in blocks(name) if one.note == "run"],
+    ids=lambda value: str(value).splitlines()[0][:40],
+)
+def test_python_that_is_to_be_run_runs(demo: Demo, name: str, text: str) -> None:
+    key, url = demo.told(r"API key +(\S+)"), demo.told(r"WebSocket +(\S+)")
+    text = text.replace("YOUR_API_KEY", key).replace("ws://127.0.0.1:8765", url)
+    text = text.replace("tcp://127.0.0.1:5555", demo.told(r"Bus +(\S+)"))
+    child = subprocess.Popen(
+        [sys.executable, "-u", "-c", text], env=demo.environ, cwd=demo.folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    try:
+        if "print(" in text:
+            assert "NSE:RELIANCE" in child.stdout.readline(), f"{name} prints ticks"
+        else:
+            assert child.wait(WITHIN_S) == 0, child.communicate()
+    finally:
+        child.kill()
+        child.communicate()
