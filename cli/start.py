@@ -129,7 +129,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
     identity(settings.websocket)  # too; its warnings are in the log
-    token_of(settings)  # the same
+    token_of(settings, os.environ)  # the same
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     least = shown_level(file, given["log_level"])
     if not settings.openalgo.path:
@@ -236,7 +236,7 @@ def _run(settings: Settings, *, demo: bool, config_options: str, least: str) -> 
 def _own_token(settings: Settings, directory: Path) -> str:
     """The token, if the hub has made it itself: it is shown. One that a user has made is not."""
     own = settings.page.token_file == str(directory / AUTO)
-    return token_of(settings) if own and VARIABLE not in os.environ else ""
+    return token_of(settings, os.environ) if own and VARIABLE not in os.environ else ""
 
 
 def _hub_options(directory: Path, openalgo: str) -> str:

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,13 +50,15 @@ class Browser:
                 break
         else:
             raise AssertionError("chromium does not start")
-        self._socket = connect(url, max_size=None, compression=None, proxy=None)
+        self._stack = ExitStack()
+        self._socket = self._stack.enter_context(
+            connect(url, max_size=None, compression=None, proxy=None)
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._socket.close()
         os.killpg(self._process.pid, signal.SIGKILL)  # a session of its own: nobody else's
+        self._stack.close()
         self._process.wait(WITHIN_S)
         assert self._process.stderr is not None
         self._process.stderr.close()
@@ -96,6 +98,10 @@ class Page:
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 500,
         )  # fmt: skip
+
+    def close(self) -> None:
+        """The tab is gone."""
+        self._channel.call("Page.close")
 
     def go(self, url: str) -> None:
         """Another address."""

@@ -175,7 +175,7 @@ class _Server(uvicorn.Server):
 
 def _config(app: Doors) -> uvicorn.Config:
     logger = logging.getLogger("uvicorn")
-    logger.handlers, logger.propagate = log.handlers, False
+    logger.handlers[:], logger.propagate = log.handlers, False
     return uvicorn.Config(
         app, log_config=None, log_level="error", access_log=False, lifespan="off",
         ws="websockets-sansio", ws_max_size=4096, ws_per_message_deflate=False,

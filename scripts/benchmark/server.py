@@ -29,6 +29,7 @@ def main(runtime_dir: Path, flags: Mapping[str, object]) -> int:
         "keys.file": str(keys),
         "websocket.port": 0,
         "bus.port": 0,
+        "page.port": 0,
     }
     settings = config.load(environ={}, flags={**flags, **own})
 

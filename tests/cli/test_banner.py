@@ -7,7 +7,7 @@ import ast
 import msgspec
 
 from cli.banner import Start, banner, browser, python
-from hub.core.config import Settings
+from hub.core.config import Page, Settings
 
 URL, KEY = "ws://127.0.0.1:9", "hub_0_x"
 
@@ -19,6 +19,17 @@ def test_it_shows_where_the_hub_is_and_the_demo_key() -> None:
     assert text.count(KEY) == 3
     assert "\nhub tail NSE:RELIANCE,NSE_INDEX:NIFTY\n" in text
     assert "hub keys add" not in text
+
+
+def test_it_shows_where_the_page_is_or_why_there_is_none() -> None:
+    assert "Page       http://127.0.0.1:8766\n" in banner(Start(Settings())).plain
+    taken = banner(Start(Settings(), page_problem="page.port cannot use 127.0.0.1:8766")).plain
+    assert "none  (page.port cannot use 127.0.0.1:8766; --page-port 0 picks another)" in taken
+    none = msgspec.structs.replace(Settings(), page=Page(enabled=False))
+    assert "Page" not in banner(Start(none)).plain
+    open_to_all = msgspec.structs.replace(Settings(), page=Page(host="0.0.0.0"))
+    text = banner(Start(open_to_all, page_token="t0")).plain
+    assert "http://127.0.0.1:8766/#token=t0  (from elsewhere: with this machine's address)" in text
 
 
 def test_without_a_key_it_says_how_to_add_one() -> None:

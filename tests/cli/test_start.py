@@ -20,6 +20,7 @@ from hub.core.config import Settings
 from hub.core.errors import StartError
 from hub.core.names import DEMO_KEY
 from hub.core.supervision import Child, State, wanted
+from hub.monitor.token import AUTO, VARIABLE
 from tests.hub.openalgo.kit import PEPPER, make_checkout, make_python
 from tests.tls import issue
 
@@ -30,6 +31,7 @@ class Stub:
     """Reports every process as ready, one after the other, and is told to stop."""
 
     code = 0
+    page_problem = ""
 
     def __init__(
         self, settings: Settings, report: Callable[[Sequence[Child]], None], shown_level: str
@@ -170,6 +172,46 @@ def test_each_process_is_told_and_the_banner_shown_once(hub: Any, runtime_dir: P
     assert names == ["router", "feed-bus", "shard-0", "shard-1", "monitor"]
     assert result.stdout.count("# Python") == 1
     assert "ws://127.0.0.1:43210" in result.stdout
+
+
+def test_the_page_s_options_are_settings(hub: Any, runtime_dir: Path, home: Path) -> None:
+    (home / "token").write_text("a-token-of-some-length\n")
+    (home / "token").chmod(0o600)
+    hub("start", "--page-host", "0.0.0.0", "--page-port", 99, "--token", home / "token",
+        "--runtime-dir", runtime_dir)  # fmt: skip
+    page = made[0].given.page
+    assert (page.host, page.port, page.token_file) == ("0.0.0.0", 99, str(home / "token"))
+    text = hub("start", "--no-page", "--runtime-dir", runtime_dir).stdout
+    assert not made[1].given.page.enabled
+    assert "Page" not in text
+
+
+def test_a_page_for_others_needs_a_token(hub: Any, runtime_dir: Path) -> None:
+    refused = hub("start", "--page-host", "0.0.0.0", "--runtime-dir", runtime_dir, rc=78)
+    assert "hub start --token auto" in refused.stderr
+    assert not made
+
+
+def test_a_token_that_the_hub_makes_is_shown_once_and_kept_from_others(
+    hub: Any, runtime_dir: Path
+) -> None:
+    text = hub("start", "--page-host", "0.0.0.0", "--token", "auto", "--runtime-dir", runtime_dir)
+    file = runtime_dir / AUTO
+    token = file.read_text().strip()
+    assert len(token) >= 32
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert text.stdout.count(token) == 1
+    assert f"http://127.0.0.1:8766/#token={token}" in text.stdout
+    assert token not in str(config.environment(made[0].settings))
+    again = hub("start", "--page-host", "0.0.0.0", "--token", "auto", "--runtime-dir", runtime_dir)
+    assert token in again.stdout, "bookmarks stay good"
+
+
+def test_a_token_of_one_s_own_is_not_shown(hub: Any, runtime_dir: Path) -> None:
+    os.environ[VARIABLE] = "a-token-of-some-length"
+    text = hub("start", "--page-host", "0.0.0.0", "--runtime-dir", runtime_dir).stdout
+    assert "Page       http://127.0.0.1:8766" in text
+    assert "a-token-of" not in text
 
 
 def test_the_exit_code_is_the_supervisor_s(

@@ -29,7 +29,8 @@ def main() -> int:
         _say({"error": type(error).__name__, "text": str(error)})
         return error.exit_code
     settings = supervisor.settings
-    _say({"ws": settings.websocket.port, "bus": settings.bus.port})
+    ports = {"ws": settings.websocket.port, "bus": settings.bus.port, "page": settings.page.port}
+    _say(ports)
     return supervisor.run()
 
 

@@ -115,9 +115,10 @@ function makeHot(watch) {
 
 export function slowest(parent) {
   return (board) => {
-    const body = orEmpty(parent, board.slowest, "No client is slow.");
+    const slow = board.slowest.filter((one) => one.behind || one.conflated || one.pending || one.unsent_bytes);
+    const body = orEmpty(parent, slow, "No client is slow.");
     body.className = "slowest";
-    each(body, board.slowest.slice(0, 10), (one) => `${one.shard} ${one.client}`, makeSlow, (node, one) => {
+    each(body, slow.slice(0, 10), (one) => `${one.shard} ${one.client}`, makeSlow, (node, one) => {
       set(node, { "data-level": one.behind ? "warn" : "ok" });
       say(node.parts.who, one.user || "not logged in");
       say(node.parts.where, `${one.client} · shard-${one.shard}`);

@@ -45,7 +45,8 @@ function makeRow() {
     cell.parts = { figure, line };
     return cell;
   });
-  const node = el("tr", {}, el("th", { scope: "row" }, el("i", { "aria-hidden": "true" }), el("span", {}, name, state)), ...cells);
+  const who = el("div", {}, el("i", { "aria-hidden": "true" }), el("span", {}, name, state));
+  const node = el("tr", {}, el("th", { scope: "row" }, who), ...cells);
   node.parts = { name, state, cells };
   return node;
 }
