@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,10 @@ PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 WITHIN_S = 20.0
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium here")
+
+
+class Refused(AssertionError):
+    """The browser does not do what it was asked: perhaps the page is just being left."""
 
 
 class Browser:
@@ -118,14 +122,13 @@ class Page:
     def until(self, script: str, within_s: float = WITHIN_S) -> Any:
         """What an expression gives once that is true; errors meanwhile mean not yet."""
         end_s = time.monotonic() + within_s
-        while True:
-            if found := self.run(
-                f"(() => {{ try {{ return {script}; }} catch {{ return 0; }} }})()"
-            ):
-                return found
-            late = time.monotonic() > end_s
-            assert not late, f"never: {script}\n{self.run('document.body.innerText')}"
+        tried = f"(() => {{ try {{ return {script}; }} catch {{ return null; }} }})()"
+        while time.monotonic() < end_s:
+            with suppress(Refused):
+                if found := self.run(tried):
+                    return found
             time.sleep(0.05)
+        raise AssertionError(f"never: {script}\n{self.run('document.body.innerText')}")
 
     def text(self, selector: str) -> str:
         """What a person reads there."""
@@ -165,7 +168,7 @@ class _Channel:
         self.complaints: list[str] = []
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call and wait; AssertionError when the browser refuses."""
+        """Call and wait."""
         number = next(self._numbers)
         self._socket.send(
             json.dumps({"id": number, "method": method, "params": parameters} | self._session)
@@ -173,7 +176,8 @@ class _Channel:
         while True:
             message = json.loads(self._socket.recv(WITHIN_S))
             if message.get("id") == number:
-                assert "error" not in message, f"{method}: {message['error']}"
+                if "error" in message:
+                    raise Refused(f"{method}: {message['error']}")
                 return dict(message["result"])
             self._note(message)
 

@@ -104,17 +104,14 @@ function showAge() {
   say($("age"), live ? "live" : board ? `${duration(old)} old` : "");
 }
 
-let until = 0;
 function lost(wait, reason) {
-  until = performance.now() + wait;
   const level = $("level");
   set(level, { "data-level": "none" });
   say(level.querySelector("b"), "No connection");
   document.title = "No connection – Shardhub";
   document.body.classList.add("stale");
   const text = reason ? `The monitor closed the connection: ${reason}.` : "The monitor does not answer. Ticks do not pass through it, so clients may well be served.";
-  const soon = Math.ceil((until - performance.now()) / 1000);
-  say($("lost").querySelector("span"), `${text} Trying again in ${soon} s.`);
+  say($("lost").querySelector("span"), `${text} Trying again in ${Math.ceil(wait / 1000)} s.`);
   $("lost").hidden = false;
   showAge();
 }
