@@ -108,8 +108,9 @@ class Page:
         self._channel.call("Page.close")
 
     def go(self, url: str) -> None:
-        """Another address."""
+        """Another address; returns when it is there."""
         self._channel.call("Page.navigate", url=url)
+        self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def run(self, script: str) -> Any:
         """What an expression gives; a promise is awaited."""

@@ -317,7 +317,9 @@ def test_settings_exist(name: str) -> None:
         if re.fullmatch(rf"({'|'.join(sections)})\.[a-z_]+", path):
             assert path in known | others, f"{name}: there is no setting {path}"
         if re.fullmatch(r"\$?HUB_[A-Z_]+", word):
-            assert word.strip("$") in variables | {"HUB_API_KEY", "HUB_CONFIG", "HUB_PAGE_TOKEN"}, word
+            assert word.strip("$") in variables | {"HUB_API_KEY", "HUB_CONFIG", "HUB_PAGE_TOKEN"}, (
+                word
+            )
 
 
 # Files, classes, functions.

@@ -90,6 +90,27 @@ def test_the_page_survives_the_monitor_that_serves_it(hub: Hub, browser: Browser
     assert not page.run("document.body.classList.contains('stale')")
 
 
+@needs_chromium
+def test_the_page_shows_the_ticks_of_a_symbol_that_is_typed(hub: Hub, browser: Browser) -> None:
+    async def main() -> None:
+        page = await asyncio.to_thread(browser.open, url(hub))
+        await asyncio.to_thread(type_in, page, "NSE:RELIANCE")
+        await asyncio.to_thread(page.until, "document.querySelector('.last').dataset.way")
+        assert await asyncio.to_thread(page.text, "#ticker h3") == "NSE:RELIANCE"
+        await asyncio.to_thread(type_in, page, "NSE:NOSUCH")
+        said = "document.querySelector('#ticker').innerText.includes('not one of the simulator')"
+        await asyncio.to_thread(page.until, said)
+        clean(page, hub)
+
+    asyncio.run(main())
+
+
+def type_in(page: Page, symbol: str) -> None:
+    page.run("document.querySelector('#symbol').select()")
+    page.write(symbol)
+    page.press("Enter")
+
+
 TILE = "document.querySelector('[data-title={}] b').innerText === '{}'"
 
 

@@ -280,6 +280,7 @@ def test_a_token_opens_it_by_the_form_or_the_address(browser: Browser) -> None:
         page.write("not the one, but long")
         page.press("Enter")
         see(page, ".why", "That is not the token.")
+        page.until("document.activeElement.id === 'token'")
         page.write(token)
         page.press("Enter")
         page.until("document.title.startsWith('WARN')")
