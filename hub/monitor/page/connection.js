@@ -58,7 +58,7 @@ export class Connection {
   }
 
   again(reason = "") {
-    const wait = Math.min(LONGEST_MS, FIRST_MS * 2 ** this.tries) * (0.8 + 0.4 * Math.random());
+    const wait = Math.min(LONGEST_MS, FIRST_MS * 1.5 ** this.tries) * (0.8 + 0.4 * Math.random());
     this.tries += 1;
     this.lost(wait, reason);
     this.timer = setTimeout(() => this.connect(), wait);

@@ -69,7 +69,7 @@ function layout(board, width) {
 /** Each shard with its own edges. */
 function fanned({ feeds, router, shards, clients }, width) {
   const wide = Math.min(210, Math.max(150, width * 0.17));
-  const columns = [0, width * 0.285, width * 0.57, width - wide * 0.86];
+  const columns = [1, width * 0.285, width * 0.57, width - wide * 0.86 - 1];
   const high = shards.length <= 6 ? 58 : shards.length <= 10 ? 46 : 34;
   const gap = shards.length <= 6 ? 14 : 8;
   const height = Math.max(shards.length * (high + gap), feeds.length * 74, 96) + 4;
@@ -117,10 +117,10 @@ function framed({ feeds, router, shards, clients }, width, totals) {
   const height = Math.max(tiles.bottom + GAP, feeds.length * 74, 96) + 2;
   const frame = { id: "frame", x: inside.x, y: 1, w: inside.w, h: height - 2 };
   const nodes = [
-    ...stack(feeds, 0, wide, 60, 14, height),
+    ...stack(feeds, 1, wide, 60, 14, height),
     ...stack([router], width * 0.26, wide, 72, 0, height),
     ...tiles.nodes,
-    ...stack([clients], width - wide * 0.86, wide * 0.86, 72, 0, height),
+    ...stack([clients], width - wide * 0.86 - 1, wide * 0.86, 72, 0, height),
   ];
   const by = new Map(nodes.map((node) => [node.id, node]));
   const edges = feeds.map((feed, place) => across(by.get(feed.id), by.get("router"), spread(by.get("router"), place, feeds.length), feed.in_s, "start", feed.level));
@@ -132,7 +132,7 @@ function framed({ feeds, router, shards, clients }, width, totals) {
 /** From top to bottom, for a phone. */
 function upright({ feeds, router, shards, clients }, width, totals) {
   const reach = 44;
-  const top = grid(feeds, 0, 1, width, Math.min(2, feeds.length), 60);
+  const top = grid(feeds, 1, 1, width - 2, Math.min(2, feeds.length), 60);
   const middle = { ...router, x: width / 2 - 95, y: top.bottom + reach, w: 190, h: 72 };
   const begin = middle.y + middle.h + reach;
   const tiles = grid(shards, GAP, begin + GAP, width - 2 * GAP, shards.length > 6 ? 3 : Math.min(2, shards.length), 50);
@@ -152,7 +152,9 @@ function upright({ feeds, router, shards, clients }, width, totals) {
 function down(from, to, value, level) {
   const [x1, y1, x2, y2] = [from.x + from.w / 2, from.y + from.h, to.x + to.w / 2, to.y];
   const bend = (y2 - y1) / 2;
-  const label = { x: (x1 + x2) / 2 + 10, y: (y1 + y2) / 2 + 4, "text-anchor": "start" };
+  const left = x1 < x2 - 4; // the label is on the side to which the edge does not bend
+  const y = (y1 + y2) / 2 + (x1 === x2 ? 4 : 14);
+  const label = { x: (x1 + x2) / 2 + (left ? -8 : 10), y, "text-anchor": left ? "end" : "start" };
   return { id: `${from.id}>${to.id}`, d: `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`, value, label, level };
 }
 
