@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hub.monitor.web import Files
+
 ROOT = Path(__file__).parent.parent
 INSTALLED = ("hub", "shards", "cli")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
@@ -47,3 +49,9 @@ def test_an_installation_gets_every_module_of_them(contents: set[str]) -> None:
     }
     assert modules
     assert modules <= contents
+
+
+def test_an_installation_gets_the_files_of_the_page(contents: set[str]) -> None:
+    files = {f"hub/monitor/page/{name}" for name in Files().names()}
+    assert len(files) > 10
+    assert files <= contents

@@ -39,12 +39,18 @@ class Files:
     """The files of the page, read once; `mark` tells one build of them from another."""
 
     def __init__(self) -> None:
-        folder = resources.files("hub.monitor") / "page"
+        folder = resources.files("hub.monitor.page")
         self._files = {
-            file.name: file.read_bytes() for file in folder.iterdir() if "." in file.name
+            file.name: file.read_bytes()
+            for file in folder.iterdir()
+            if file.name.endswith((".css", ".html", ".js", ".svg"))
         }
         whole = b"\0".join(self._files[name] for name in sorted(self._files))
         self.mark = hashlib.sha256(hub.__version__.encode() + whole).hexdigest()[:12]
+
+    def names(self) -> list[str]:
+        """What there is."""
+        return list(self._files)
 
     def page(self, name: str, **said: str) -> Response:
         """One of the two pages; what stands in it as `{{name}}` is said here."""

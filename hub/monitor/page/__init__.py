@@ -1,0 +1,1 @@
+"""The files of the page, which a browser gets as they are: nothing here is made by a build."""
