@@ -20,7 +20,7 @@ import hub
 from hub.core import codec
 from hub.core.codec import Message
 from hub.core.config import Settings
-from hub.core.errors import ConfigError
+from hub.core.errors import ConfigError, HubError
 from hub.core.liveness import BEAT_S, Awake
 from hub.monitor import metrics, stats
 from hub.monitor.board import Board
@@ -72,9 +72,23 @@ class Monitor(Role):
         self.background(self._sample())
         if file := self._stats_file():
             self.background(self._write_stats(file))
-        if self.settings.page.enabled:
-            self._web = Web(self.settings, self, token_of(self.settings))
-            self.background(self._web.run())
+        if web := self._make_web():
+            self._web = web
+            self.background(web.run())
+
+    def _make_web(self) -> Web | None:
+        """What serves the page, None without one. Nothing about it keeps the monitor from work."""
+        page, websocket, bus = self.settings.page, self.settings.websocket, self.settings.bus
+        if not page.enabled:
+            return None
+        if page.port and page.port in {websocket.port, bus.port}:
+            log.warning("there is no page: its port %s is another's; set page.port", page.port)
+            return None
+        try:
+            return Web(self.settings, self, token_of(self.settings))
+        except HubError as error:
+            log.error("there is no page: %s", error)
+            return None
 
     async def see_off(self) -> None:
         """Send the pages away."""

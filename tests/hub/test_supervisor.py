@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hub import supervisor as module
-from hub.core.config import Bus, Hub, Settings, Websocket
+from hub.core.config import Bus, Hub, Page, Settings, Websocket
 from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
 from hub.runtime.process import Processes
 from hub.runtime.stderr import Stderr
@@ -75,6 +75,7 @@ class Play:
             hub=Hub(runtime_dir=str(runtime_dir), feeds=["sim"], shards=1, stop_s=2.0),
             websocket=Websocket(port=0, drain_s=1.0),
             bus=Bus(port=0),
+            page=Page(port=0),
         )
         self.hub = Supervisor(settings, self._report)
         self.children = Children()
@@ -123,6 +124,32 @@ class Play:
     def signals(self) -> list[tuple[str, signal.Signals]]:
         signals, self.children.signals = self.children.signals, []
         return signals
+
+
+def test_a_page_whose_port_is_taken_keeps_no_hub_from_starting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Settings(
+            hub=Hub(runtime_dir=str(tmp_path)), websocket=Websocket(port=0), bus=Bus(port=0),
+            page=Page(port=port),
+        )  # fmt: skip
+        hub = Supervisor(settings)
+        hub._port.close()
+        hub._lock.release()
+    assert f"page.port cannot use 127.0.0.1:{port}" in hub.page_problem
+    assert hub.settings.page.port == port, "the monitor goes on trying"
+
+
+def test_the_page_s_port_is_picked_once_so_a_new_monitor_has_it_too(tmp_path: Path) -> None:
+    settings = Settings(
+        hub=Hub(runtime_dir=str(tmp_path)), websocket=Websocket(port=0), bus=Bus(port=0),
+        page=Page(port=0),
+    )  # fmt: skip
+    hub = Supervisor(settings)
+    hub._port.close()
+    hub._lock.release()
+    assert hub.settings.page.port > 0
+    assert not hub.page_problem
 
 
 @pytest.fixture

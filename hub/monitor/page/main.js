@@ -80,7 +80,16 @@ function draw() {
   if (!board) return;
   const worst = board.reasons[0];
   document.title = `${TITLES[board.level] ?? board.level}${worst ? `: ${worst}` : ""} – Shardhub`;
-  if (!document.hidden) for (const part of parts) part(board, series);
+  if (!document.hidden) for (const part of parts) drawPart(part);
+}
+
+/** A part that cannot draw what it is given keeps no other from doing so. */
+function drawPart(part) {
+  try {
+    part(board, series);
+  } catch (error) {
+    console.error(error);
+  }
 }
 
 function header() {

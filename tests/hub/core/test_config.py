@@ -296,6 +296,8 @@ def test_settings_cannot_be_changed() -> None:
 )
 def test_the_url_is_one_a_client_on_this_machine_can_use(host: str, shown: str) -> None:
     assert load("", {}, {"websocket.host": host}).ws_url() == f"ws://{shown}:8765"
+    assert load("", {}, {"page.host": host}).page_url() == f"http://{shown}:8766"
+    assert load("", {}, {"page.enabled": False}).page_url() == ""
 
 
 def test_supported_brokers_are_the_feeds_unless_named() -> None:

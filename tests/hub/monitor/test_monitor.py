@@ -188,6 +188,23 @@ async def until(met: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (Page(port=8765), "its port 8765 is another's; set page.port"),
+        (Page(port=5555), "its port 5555 is another's; set page.port"),
+        (Page(port=0, host="0.0.0.0"), "hub start --token auto"),
+        (Page(port=0, token_file="/nowhere/token"), "there is no such file"),
+    ],
+)
+def test_whatever_is_wrong_with_the_page_costs_the_page_alone(
+    monitor: Any, page: Page, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor.settings = msgspec.structs.replace(monitor.settings, page=page)
+    assert monitor._make_web() is None
+    assert said in caplog.text
+
+
 def beside(monitor: Any, checkout: Path) -> None:
     """Put the monitor beside a checkout of OpenAlgo."""
     openalgo = OpenAlgo(path=str(checkout))
