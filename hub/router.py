@@ -46,6 +46,9 @@ _LONGEST_TRACE_S = 15.0
 _MOST_PREPARED = 50
 """Topics resolved between two reads: less than half a millisecond."""
 
+_COUNTED = ("ignored", "invalidations", "orders", "malformed", "given_up")
+"""What is told from the start: who watches a counter that begins with its first one misses that."""
+
 _QUESTIONS = frozenset({"board", "status", "trace", "usage"})
 
 
@@ -67,7 +70,7 @@ class Router(Role):
         self._from_bus = self._from_feeds = 0
         self._tending: asyncio.TimerHandle | None = None
         self._preparing = False
-        self._counts: Counter[str] = Counter()
+        self._counts = Counter(dict.fromkeys(_COUNTED, 0))
         self._seldom = Seldom()
 
     async def start(self) -> None:
