@@ -3,6 +3,7 @@
 1. Prometheus's own promtool finds the rules valid, and they alarm when tests/alerts.test.yml says.
 2. Every metric that a rule or a panel names is told by the hub, and with the labels they use.
 3. Whoever imports the dashboard is asked for nothing but a data source.
+4. docs/operations.md lists every metric, and its configuration of Prometheus is valid.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub.core.histogram import Histogram
+from hub.core.journey import HOPS
 from hub.monitor import metrics
 from hub.monitor.latencies import Latencies
 from hub.monitor.metrics import FIGURES
 from tests.promtool import needs_promtool, promtool
+from tests.test_docs import bare, block, table
 
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs"
 ALERTS = (DOCS / "alerts.yml").read_text(encoding="utf-8")
 BOARD: dict[str, Any] = json.loads((DOCS / "grafana.json").read_text(encoding="utf-8"))
 FEED = {"name": "sim", "state": "connected", "ticks": 5, "last_tick_s": 0.25}
+OPERATIONS = "docs/operations.md"
+JOB = "shardhub"
 PROMETHEUS_OWN = {"instance", "job", "le"}
 
 
@@ -44,10 +50,14 @@ def exposed() -> str:
     return metrics.text("1.2", rows, [FEED], kept).decode()
 
 
+def families() -> dict[str, Metric]:
+    return {metric.name: metric for metric in text_string_to_metric_families(exposed())}
+
+
 def labels() -> dict[str, set[str]]:
     """The series that there are, by name, with their labels."""
     found: dict[str, set[str]] = {}
-    for metric in text_string_to_metric_families(exposed()):
+    for metric in families().values():
         for sample in metric.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
@@ -80,6 +90,38 @@ def test_the_rules_alarm_when_they_should_and_not_before() -> None:
 @needs_promtool
 def test_what_is_told_is_as_prometheus_likes_it() -> None:
     assert promtool("check", "metrics", given=exposed()) == ""
+
+
+@needs_promtool
+def test_the_configuration_that_operations_shows_is_valid(tmp_path: Path) -> None:
+    shown = block(OPERATIONS, "prometheus.yml")
+    there = re.sub(r"/etc/prometheus/\S+\.yml", str(DOCS / "alerts.yml"), shown)
+    (tmp_path / "prometheus.yml").write_text(there, encoding="utf-8")
+    said = promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    assert "rules found" in said
+    assert f"job_name: {JOB}\n" in shown
+    assert f'up{{job="{JOB}"}}' in ALERTS
+
+
+def test_operations_lists_every_metric_and_what_it_says() -> None:
+    listed = {bare(name): (kind, of, text) for name, kind, of, text in table(OPERATIONS, "metric")}
+    for name, metric in families().items():
+        kind, _, text = listed.pop(name + "_total" * (metric.type == "counter"))
+        assert kind == metric.type, name
+        assert name == "shardhub_info" or text.rstrip(".") in metric.documentation, name
+    assert listed == {}, "what the hub does not tell"
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_operations_says_of_whom_a_figure_is(figure: metrics.Figure) -> None:
+    name = f"shardhub_{figure.name}" + "_total" * figure.counter
+    (of,) = [row[2] for row in table(OPERATIONS, "metric") if bare(row[0]) == name]
+    roles = {"supervisor", "router", "feed", "shard", "monitor"} if of == "all" else of.split(", ")
+    assert {*roles} == {*figure.roles}
+
+
+def test_operations_explains_every_hop() -> None:
+    assert [bare(row[0]) for row in table(OPERATIONS, "`hop`")] == [*HOPS]
 
 
 def rules() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from hub.core.histogram import Histogram
 from hub.monitor.board import MOST, SECONDS, Board
 from hub.monitor.record import Record
+from tests.test_docs import table
 
 EPOCH_S = 5000.0
 FACTS = {"url": "ws://x", "bus": "tcp://x", "shards": 2, "feeds": ["sim", "bus"]}
@@ -343,3 +345,21 @@ def test_prometheus_gets_ticks_of_feeds_when_they_are_known() -> None:
     hub.passes(4, without=("feed-sim",))
     assert exposed(hub)["feed_ticks"] == {}
     assert exposed(hub)["feed_connected"] == {"sim": 0.0}
+
+
+def test_operations_describes_every_field() -> None:
+    hub = Hub().passes(2)
+    hub.board.looked("router", [(b"NSE_X_LTP", 1.0)], [], hub.now_s)
+    board = hub.told()
+    rows = table("docs/operations.md", "field")
+    fields = {name: what for names, what in rows for name in re.findall(r"`(\w+)`", names)}
+    assert [*fields] == [*board]
+    found = {name: set(re.findall(r"`(\w+)`", what)) for name, what in fields.items()}
+    for name in ("hub", "totals"):
+        assert found[name] == board[name].keys()
+    for name in ("feeds", "hottest", "events"):
+        assert board[name][0].keys() <= found[name], name
+    mine = {"level", "cpu_percent", "rss", "threads", "latency", "busiest"}
+    assert mine <= found["processes"]
+    status = hub.record.status(hub.now_s, EPOCH_S)[0].keys()
+    assert hub.row("router").keys() - status - mine <= {"bus_s", "conflated_s", "dropped_s"}
