@@ -81,7 +81,7 @@ class Hub:
             "flow.wire": os.environ.get("HUB_FLOW_WIRE", "native"),
             "websocket.port": 0,
             "bus.port": 0,
-            "page.port": 0,
+            "page.enabled": False,
             "keys.file": str(self.dir / "keys.json"),
             "sim.symbols": 1000,
             "sim.rate": 20,

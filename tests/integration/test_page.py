@@ -14,7 +14,11 @@ import pytest
 from tests.browser import Browser, Page, needs_chromium
 from tests.integration.harness import Hub, eventually, fresh
 
-pytestmark = [pytest.mark.parametrize("hub", [{"hub.shards": 2}], indirect=True)]
+pytestmark = [
+    pytest.mark.parametrize(
+        "hub", [{"hub.shards": 2, "page.enabled": True, "page.port": 0}], indirect=True
+    )
+]
 
 
 def url(hub: Hub, path: str = "/") -> str:
