@@ -6,6 +6,7 @@ is a comment, so that the whole may be pasted too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.text import Text
@@ -20,7 +21,8 @@ _OPENALGO = "http://127.0.0.1:5000"
 class Start(NamedTuple):
     """What the banner needs to know: the demo's key (empty: none), whether any key exists, and
     the options by which another command finds this hub, and how the command itself is called; the
-    page's token if it is to be shown, and why there is no page."""
+    page's token if it is to be shown, and why there is no page; for which symbols (exchange and
+    symbol) there are lines to paste."""
 
     settings: Settings
     demo_key: str = ""
@@ -30,6 +32,7 @@ class Start(NamedTuple):
     program: str = "hub"
     page_token: str = ""
     page_problem: str = ""
+    symbols: Sequence[tuple[str, str]] = _SYMBOLS
 
 
 def banner(start: Start) -> Text:
@@ -46,21 +49,25 @@ def banner(start: Start) -> Text:
         text.append("\n# YOUR_API_KEY below is the one of OpenAlgo's page, under API Key.\n", "dim")
     key = start.demo_key or "YOUR_API_KEY"
     url = start.settings.ws_url()
-    _paste(text, "Python, with OpenAlgo's SDK (pip install openalgo):", *python(url, key))
+    _paste(
+        text,
+        "Python, with OpenAlgo's SDK (pip install openalgo):",
+        *python(url, key, start.symbols),
+    )
     given = "" if start.demo_key else "HUB_API_KEY=YOUR_API_KEY "
-    symbols = ",".join(":".join(pair) for pair in _SYMBOLS)
+    symbols = ",".join(":".join(pair) for pair in start.symbols)
     _paste(text, "A terminal:", f"{given}{start.program} tail {symbols}{start.hub_options}")
     _paste(
         text,
         "A browser's console, on a page of this machine, such as OpenAlgo's:",
-        *browser(url, key),
+        *browser(url, key, start.symbols),
     )
     return text.append("\n").append("Ctrl-C stops the hub.\n", "dim")
 
 
-def python(url: str, key: str) -> list[str]:
+def python(url: str, key: str, symbols: Sequence[tuple[str, str]] = _SYMBOLS) -> list[str]:
     """Lines of Python that print ticks."""
-    pairs = (f'{{"exchange": "{exchange}", "symbol": "{symbol}"}}' for exchange, symbol in _SYMBOLS)
+    pairs = (f'{{"exchange": "{exchange}", "symbol": "{symbol}"}}' for exchange, symbol in symbols)
     return [
         "from openalgo import api",
         f'client = api(api_key="{key}",',
@@ -72,9 +79,9 @@ def python(url: str, key: str) -> list[str]:
     ]
 
 
-def browser(url: str, key: str) -> list[str]:
+def browser(url: str, key: str, symbols: Sequence[tuple[str, str]] = _SYMBOLS) -> list[str]:
     """Lines of JavaScript that log ticks: log in, and subscribe when that is answered."""
-    pairs = (f'{{exchange: "{exchange}", symbol: "{symbol}"}}' for exchange, symbol in _SYMBOLS)
+    pairs = (f'{{exchange: "{exchange}", symbol: "{symbol}"}}' for exchange, symbol in symbols)
     return [
         f'ws = new WebSocket("{url}");',
         f'key = "{key}";',

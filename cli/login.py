@@ -15,7 +15,7 @@ from cli.monitor import ask_monitor
 from cli.options import lines, load_settings, whole
 from cli.place import hub_dir
 from hub import client
-from hub.client import Client, State, wishes
+from hub.client import Client, Outcome, State, wishes
 from hub.core.errors import HubError, NoAnswer, NotRunning, NotTrusted, RequestError
 from hub.core.model import Instrument, Mode
 from hub.core.names import DEMO_KEY
@@ -140,6 +140,16 @@ def tell_state(state: State) -> None:
     if state.again_s:
         wait_s = f"{state.again_s:.1f}" if state.again_s >= 0.05 else "a moment"
         click.echo(f"the hub is away ({state.reason}); again in {wait_s} s", err=True)
+
+
+def tell_refused(outcomes: Sequence[Outcome]) -> None:
+    """Say on stderr which symbols cannot be had. Raises HubError when none can."""
+    refused = [one for one in outcomes if one.error]
+    for one in refused:
+        named = one.error.startswith(one.name)
+        click.echo(one.error if named else f"{one.name}: {one.error}", err=True)
+    if len(refused) == len(outcomes):
+        raise HubError("none of these symbols can be subscribed")
 
 
 @contextlib.contextmanager

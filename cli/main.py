@@ -52,6 +52,10 @@ COMMANDS = {
     "bench": Entry(
         "cli.bench", "Look at it", "Measure a hub of its own under load, beside others."
     ),
+    "record": Entry(
+        "cli.record", "Record a market", "Record the ticks of some symbols into a file."
+    ),
+    "replay": Entry("cli.replay", "Record a market", "Play a recording, as fast as you like."),
     "systemd": Entry(
         "cli.systemd",
         "Set it up",

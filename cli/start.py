@@ -6,7 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,10 +134,10 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     least = shown_level(file, given["log_level"])
     if not settings.openalgo.path:
         demo = demo and not settings.keys.file
-        sys.exit(_run(settings, demo=demo, config_options=options, least=least))
+        sys.exit(run_hub(settings, demo=demo, config_options=options, least=least))
     findings = _look(settings)
     try:
-        sys.exit(_run(settings, demo=False, config_options=options, least=least))
+        sys.exit(run_hub(settings, demo=False, config_options=options, least=least))
     except StartError as error:
         ports = [one for one in findings if one.state is State.BAD and one.what in PORTS]
         raise StartError("; ".join([str(error), *(one.advice for one in ports[:1])])) from None
@@ -200,7 +200,18 @@ def shown_level(file: Path | None, level: str | None) -> str:
     return "warning" if sys.stderr.isatty() and not named else ""
 
 
-def _run(settings: Settings, *, demo: bool, config_options: str, least: str) -> int:
+def run_hub(
+    settings: Settings,
+    *,
+    demo: bool,
+    config_options: str,
+    least: str,
+    symbols: Sequence[tuple[str, str]] | None = None,
+) -> int:
+    """Run a hub until it is told to stop; its exit code. `demo` gives it a throw-away key, whose
+    ticks come from the simulator, else from the first feed. The lines to paste are for `symbols`;
+    of the log what is `least` severe is shown, as in `shown_level`.
+    """
     directory = make_runtime_dir(settings)
     if demo:
         keys = msgspec.structs.replace(settings.keys, file=str(directory / STORE))
@@ -210,20 +221,17 @@ def _run(settings: Settings, *, demo: bool, config_options: str, least: str) -> 
     key = ""
 
     def ready() -> None:
-        show_long(
-            banner(
-                Start(
-                    supervisor.settings,
-                    demo_key=key,
-                    has_keys=has_keys,
-                    hub_options=_hub_options(directory, settings.openalgo.path),
-                    config_options=config_options,
-                    program=os.environ.get("HUB_PROGRAM", "hub"),
-                    page_token=_own_token(settings, directory),
-                    page_problem=supervisor.page_problem,
-                )
-            )
+        facts = Start(
+            supervisor.settings,
+            demo_key=key,
+            has_keys=has_keys,
+            hub_options=_hub_options(directory, settings.openalgo.path),
+            config_options=config_options,
+            program=os.environ.get("HUB_PROGRAM", "hub"),
+            page_token=_own_token(settings, directory),
+            page_problem=supervisor.page_problem,
         )
+        show_long(banner(facts._replace(symbols=symbols) if symbols else facts))
 
     with Progress(ready) as progress, contextlib.ExitStack() as stack:
         supervisor = Supervisor(settings, progress.report, least)

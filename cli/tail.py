@@ -24,12 +24,12 @@ from cli.login import (
     mode_option,
     symbols_argument,
     symbols_of,
+    tell_refused,
     url_option,
 )
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.terminal import console
 from hub.client import Tick
-from hub.core.errors import HubError
 from hub.core.model import Instrument, Mode
 
 _PICTURES = 10
@@ -102,11 +102,7 @@ async def _tail(
     """Print until the printer is done."""
     async with found.connect() as client:
         outcomes = await client.subscribe(wanted, mode, depth=levels, strict=False)
-        failed = [one for one in outcomes if one.error]
-        for one in failed:
-            click.echo(f"{one.name}: {one.error}", err=True)
-        if len(failed) == len(wanted):
-            raise HubError("none of these symbols can be subscribed")
+        tell_refused(outcomes)
         with printer.shown():
             async for tick in client:
                 printer.tick(tick)

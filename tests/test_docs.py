@@ -311,7 +311,7 @@ def test_settings_exist(name: str) -> None:
     known = {definition.path for definition in config.definitions()}
     variables = {definition.variable for definition in config.definitions()}
     sections = {definition.section for definition in config.definitions()}
-    others = {"hub.toml", "hub.target", "hub.service", "hub.lock", "hub.log"}
+    others = {"hub.client", "hub.toml", "hub.target", "hub.service", "hub.lock", "hub.log"}
     for word in quoted(name):
         path = word.partition(" ")[0]
         if re.fullmatch(rf"({'|'.join(sections)})\.[a-z_]+", path):

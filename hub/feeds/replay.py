@@ -1,9 +1,10 @@
 """A recording as a feed: a market that has been, for trying things outside of market hours.
 
-1. It begins when the first symbol is wanted, and is rewound when none is wanted any more: whoever
-   comes to an empty hub sees it from its beginning.
+1. It begins half a second after the first symbol is wanted, and is rewound when none is wanted
+   any more: whoever comes to an empty hub sees it from its beginning.
 2. A symbol that is not in the recording, or not in that mode, is refused.
-3. Payloads are published as they were recorded, their timestamps too.
+3. Alone it serves everybody; beside other feeds those whose broker is `replay`.
+4. Payloads are published as they were recorded, their timestamps too.
 
 hub/recording has the files and the pace.
 """
@@ -26,6 +27,8 @@ from hub.recording.read import Summary
 from hub.recording.rows import Row
 
 NAME = "replay"
+HEAD_START_S = 0.5
+"""How long after the first want it begins: who asks for symbol after symbol misses nothing."""
 
 
 def problems(settings: Settings) -> list[str]:
@@ -58,10 +61,11 @@ class ReplayFeed:
     """Plays `replay.file`. It answers when it has read it once, to know what is in it."""
 
     name = NAME
-    serves = Serves(brokers=(NAME,))
     limits = Limits(depth_levels=())
 
     def __init__(self, settings: Settings) -> None:
+        alone = set(settings.hub.feeds) <= {NAME}
+        self.serves = Serves(brokers=() if alone else (NAME,))
         self._path = Path(settings.replay.file)
         self._player = Player(self._path, pace(settings))
         self._summary: Summary | None = None
@@ -153,6 +157,7 @@ class ReplayFeed:
             self._problem = ""
 
     async def _play(self) -> None:
+        await asyncio.sleep(HEAD_START_S)
         try:
             await self._player.play(self._publish)
         except HubError as error:

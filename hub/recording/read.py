@@ -18,6 +18,7 @@ from hub.recording.rows import Kind, Row
 CHUNK_ROWS = 2000
 """Rows that are in memory at a time, and again as many that are read ahead."""
 
+_COLUMNS = [field.name for field in msgspec.structs.fields(Row)]
 _BLOCK_BYTES = 1 << 16
 
 
@@ -122,11 +123,11 @@ def _table(path: Path) -> Iterator[list[Row]]:
         raise Malformed(f"{path.name}: parquet needs pyarrow: pip install pyarrow") from None
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(CHUNK_ROWS, columns=["time_ns", "topic", "data"]):
+            columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
+            for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
                 yield [
-                    Row(time_ns=row["time_ns"], topic=row["topic"],
-                        data=msgspec.Raw(row["data"].encode()))
+                    Row(**(row | {"data": msgspec.Raw(row["data"].encode())}))
                     for row in batch.to_pylist()
-                ]  # fmt: skip
-    except (ArrowInvalid, KeyError) as error:
+                ]
+    except (ArrowInvalid, KeyError, TypeError) as error:
         raise Malformed(f"{path} is no recording: {error}") from None

@@ -37,12 +37,19 @@ class Writer(Protocol):
 def open_writer(path: Path, *, force: bool) -> Writer:
     """Begin a recording. Raises Malformed for a name that is none, StartError when the file is
     there and not to be overwritten, or cannot be made."""
+    kind = check(path, force=force)
+    if kind is Kind.PARQUET:
+        return Parquet(path, force=force)
+    return Lines(path, packed=kind is Kind.PACKED, force=force)
+
+
+def check(path: Path, *, force: bool) -> Kind:
+    """What kind of recording a file would be. Raises as `open_writer`, as far as one can see
+    without making it."""
     kind = rows.kind(path)
-    if kind is not Kind.PARQUET:
-        return Lines(path, packed=kind is Kind.PACKED, force=force)
     if path.exists() and not force:
         raise StartError(_there(path))
-    return Parquet(path, force=force)
+    return kind
 
 
 class Lines:

@@ -77,6 +77,19 @@ def test_the_client_prints_ticks_and_comes_back_when_its_shard_was_killed(
         eventually(lambda: hub.is_back("shard-0", victim), "the shard is back")
 
 
+def test_the_lines_of_the_operations_page_print_ticks(hub: Hub, tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (text,) = re.findall(
+        r"```python\n(import asyncio\n\nimport hub\.client\n.*?)```", page, re.DOTALL
+    )
+    assert "YOUR_API_KEY" in text
+    file = tmp_path / "pasted.py"
+    text = text.replace("YOUR_API_KEY", hub.keys["simon"]).replace("ws://127.0.0.1:8765", hub.url)
+    file.write_text(text.replace("tick.depth)", "tick.depth, flush=True)"), encoding="utf-8")
+    with running([sys.executable, str(file)], "") as lines:
+        assert re.match(r"(RELIANCE|NIFTY) [\d.]+ Depth\(buy=\(Level\(price=", next(lines))
+
+
 @pytest.mark.parametrize("name", ["client.py", "client.mjs"])
 def test_the_client_says_what_is_wrong(hub: Hub, name: str) -> None:
     with running([*program(name), "NSE:NOSUCH,NSE:TCS", hub.url], hub.keys["simon"]) as lines:

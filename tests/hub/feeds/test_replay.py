@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hub.core.config import Replay, Settings
+from hub.core.config import Hub, Replay, Settings
 from hub.core.errors import StartError
 from hub.core.model import Mode, Result, Want
 from hub.feeds import replay
@@ -66,6 +66,12 @@ def run(path: Path, scene: Callable[[ReplayFeed, Sink], Awaitable[None]], **more
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins without a head start."""
+    monkeypatch.setattr(replay, "HEAD_START_S", 0)
 
 
 @pytest.fixture
@@ -148,6 +154,22 @@ def test_it_pauses_nowhere_and_is_stopped_in_the_middle(path: Path) -> None:
     run(path, scene, speed=0.01)
 
 
+def test_what_is_asked_for_within_the_head_start_misses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "HEAD_START_S", 0.2)
+
+    async def scene(feed: ReplayFeed, sink: Sink) -> None:
+        feed.apply([want("C", LTP)])
+        await until(lambda: sink.answers)
+        await asyncio.sleep(0.05)
+        feed.apply([want("A", LTP)])
+        await until(lambda: feed.health().problem)
+        assert len(sink.ticks) == 4
+
+    run(path, scene)
+
+
 def test_in_a_loop_it_goes_on_for_ever(path: Path) -> None:
     async def scene(feed: ReplayFeed, sink: Sink) -> None:
         feed.apply([want("C", LTP)])
@@ -182,6 +204,12 @@ def test_what_cannot_be_read_is_told_to_who_asks(path: Path) -> None:
     path.unlink()
     with pytest.raises(StartError, match="there is no recording"):
         run(path, scene)
+
+
+def test_alone_it_serves_everybody_and_beside_others_who_is_meant_for_it(path: Path) -> None:
+    for feeds, brokers in ((["replay"], ()), (["bus", "replay"], ("replay",))):
+        given = Settings(hub=Hub(feeds=feeds), replay=Replay(file=str(path)))
+        assert ReplayFeed(given).serves.brokers == brokers
 
 
 def test_what_is_wrong_with_its_settings_is_told(path: Path) -> None:
