@@ -2,6 +2,9 @@
 
 Each checks the number of every frame it gets; latency runs from the moment a tick was published
 to the moment its bytes were read here, in ns of the machine's monotonic clock.
+
+`hub.client` is not used: it decodes every tick for its user, some 3 µs each, so that with hundreds
+of clients the figures would be those of the reader and not of the hub.
 """
 
 from __future__ import annotations

@@ -122,13 +122,16 @@ async def listen_twice(url: str, key: str, wanted: list[tuple[str, Any]], where:
             with pytest.raises(SubscribeError, match=r"NSE:TCS is not in day\.jsonl\.zst"):
                 await client.subscribe("NSE:RELIANCE,NSE:TCS", mode="depth", snapshot=False)
             assert [(await anext(client)).data for _ in reliance] == reliance
+            await held(where, 1)  # what the monitor says is older than what is so
             await client.unsubscribe("NSE:RELIANCE")
-            while await held(where):
-                await asyncio.sleep(0.1)
+            await held(where, 0)
 
 
-async def held(where: Path) -> int:
-    """How many symbols the feed has to play."""
-    answer = await ask(where, "monitor", {"t": "status"})
-    (feed,) = [row for row in answer["processes"] if row["name"] == "feed-replay"]
-    return int(feed["symbols"])
+async def held(where: Path, many: int) -> None:
+    """Wait until the monitor says that the feed has so many symbols to play."""
+    while True:
+        answer = await ask(where, "monitor", {"t": "status"})
+        (feed,) = [row for row in answer["processes"] if row["name"] == "feed-replay"]
+        if feed["symbols"] == many:
+            return
+        await asyncio.sleep(0.1)
