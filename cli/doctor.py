@@ -93,7 +93,7 @@ def _examine(
         pid = _a_pid(answer)
     yield from hubchecks.directory(place, running=running)
     yield from hubchecks.strays(place, running=running)
-    yield hubchecks.keys(settings)
+    yield hubchecks.keys(settings, place)
     yield from checks.ports(list(_ports(settings, place)))
     yield from hubchecks.software()
     yield from hubchecks.units(Path("/"), program)

@@ -43,13 +43,19 @@ def test_each_problem_of_the_settings_is_told() -> None:
 
 def test_without_keys_nobody_can_log_in(tmp_path: Path) -> None:
     settings = Settings(keys=Keys(file=str(tmp_path / "keys.json")))
-    none = hubchecks.keys(settings)
+    none = hubchecks.keys(settings, tmp_path / "run")
     assert (none.state, none.mend) == (State.WARN, "hub keys add algo")
     store_of(settings).add("algo", "algo", "bus", now=0)
-    assert hubchecks.keys(settings).state is State.OK
+    assert hubchecks.keys(settings, tmp_path / "run").state is State.OK
     (tmp_path / "keys.json").chmod(0o644)
-    shut = hubchecks.keys(settings)
+    shut = hubchecks.keys(settings, tmp_path / "run")
     assert (shut.state, "chmod 600" in shut.mend) == (State.BAD, True)
+
+
+def test_a_demo_has_a_key_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "demo.key").write_text("")
+    settings = Settings(keys=Keys(file=str(tmp_path / "keys.json")))
+    assert hubchecks.keys(settings, tmp_path).state is State.OK
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
@@ -59,9 +65,9 @@ def test_root_looks_at_another_users_keys_from_outside(tmp_path: Path) -> None:
     os.chown(file, 4711, 4711)
     settings = Settings(keys=Keys(file=str(file)))
     file.chmod(0o600)
-    assert hubchecks.keys(settings).state is State.OK
+    assert hubchecks.keys(settings, tmp_path / "run").state is State.OK
     file.chmod(0o640)
-    assert hubchecks.keys(settings).state is State.BAD
+    assert hubchecks.keys(settings, tmp_path / "run").state is State.BAD
 
 
 def test_a_directory_that_a_hub_can_use_is_ok(runtime_dir: Path) -> None:

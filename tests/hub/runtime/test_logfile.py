@@ -51,6 +51,7 @@ def test_rule_1_only_its_owner_may_read_it(
     before = os.umask(umask)
     try:
         file = LogFile(path)
+        assert path.stat().st_mode & 0o777 == 0o600, "whoever made it"
         for _ in range(5):
             file.keep("router", "x" * 60)
         file.close()

@@ -434,3 +434,21 @@ def test_a_child_whose_log_nobody_reads_any_more_goes_on_in_silence(tmp_path: Pa
     os.close(fd)
     process.communicate(timeout=WITHIN_S)
     assert (tmp_path / "out").read_text() == "done"
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_a_child_tells_the_journal_how_severe_it_is_where_its_supervisor_speaks_to_it(
+    journal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.runtime.process.to_journal", lambda: journal)
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+
+    async def play(room: Room) -> None:
+        processes = Processes({}, room.stderr)
+        code = "from hub.runtime.log import log, setup; setup('one', 'info'); log.warning('late')"
+        processes.start("one", [sys.executable, "-c", code])
+        await room.until(lambda: room.read().endswith(b"late\n"))
+        assert room.came.startswith(b"<4>WARNING one ") == journal
+        await room.until(processes.ended)
+
+    live(play)
