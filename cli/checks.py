@@ -103,7 +103,7 @@ def descriptors(machine: Machine, settings: Settings) -> Finding:
     limit = f"{machine.files:,} a process"
     mend = (
         "echo '* hard nofile 1048576' | sudo tee /etc/security/limits.d/90-shardhub.conf; "
-        "then log in again (Docker: --ulimit nofile=1048576)"
+        "then log in again (systemd: LimitNOFILE=1048576, Docker: --ulimit nofile=1048576)"
     )
     if machine.files < _LEAST_FILES:
         return Finding(what, State.BAD, f"{limit}, too few to work with", mend)

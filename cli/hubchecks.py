@@ -69,7 +69,17 @@ def keys(settings: Settings, place: Path) -> Finding:
     found = f"none in {store.path}"
     if settings.openalgo.path:
         return Finding("API keys", State.OK, f"{found}; OpenAlgo's count")
-    return Finding("API keys", State.WARN, f"{found}: nobody can log in", "hub keys add algo")
+    mend = f"{_as_whoever_has(place)}hub keys add algo"
+    return Finding("API keys", State.WARN, f"{found}: nobody can log in", mend)
+
+
+def _as_whoever_has(place: Path) -> str:
+    """What makes a command one of the hub's user: a file of root's is one that it may not read."""
+    try:
+        owner = place.stat().st_uid
+    except OSError:
+        return ""
+    return "" if owner == os.geteuid() else f"sudo -u {user_name(owner)} "
 
 
 def _somebody_elses(path: Path) -> Finding | None:
@@ -243,6 +253,6 @@ def live(answer: Mapping[str, Any] | HubError, place: Path, program: str) -> Ite
         text = f"version {answer['version']} runs, {hub.__version__} is installed"
         yield Finding("version", State.WARN, text, f"{program} restart --rolling")
     pure = [str(one.get("name")) for one in processes if one.get("compiled") is False]
-    if pure:
+    if pure and COMPILED:  # else that is told already
         text = f"not the compiled one in {', '.join(pure)}"
         yield Finding("tick path", State.WARN, text, f"{program} restart --rolling")

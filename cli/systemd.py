@@ -130,7 +130,7 @@ def uninstall(*, name: str, dry_run: bool, yes: bool, system: Path) -> None:
     consent(what, yes=yes)
     control = Systemctl(real=real)
     installed = plans.instances(name, system)
-    control("stop", *units.patterns(name))
+    control("stop", *units.patterns(name), f"{name}.target")
     control("disable", *installed, f"{name}.target")
     apply(what)
     control("daemon-reload")

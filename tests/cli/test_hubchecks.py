@@ -20,6 +20,7 @@ from cli.keys import store_of
 from cli.units import REPOSITORY
 from hub.core.config import Hub, Keys, Settings
 from hub.core.errors import NoAnswer
+from hub.openalgo.ports import user_name
 from hub.systemd import plan as plans
 from hub.systemd.files import apply, templates
 
@@ -56,6 +57,13 @@ def test_a_demo_has_a_key_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "demo.key").write_text("")
     settings = Settings(keys=Keys(file=str(tmp_path / "keys.json")))
     assert hubchecks.keys(settings, tmp_path).state is State.OK
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_key_is_added_by_the_hubs_own_user(tmp_path: Path) -> None:
+    os.chown(tmp_path, 33, 33)
+    settings = Settings(keys=Keys(file=str(tmp_path / "keys.json")))
+    assert hubchecks.keys(settings, tmp_path).mend == f"sudo -u {user_name(33)} hub keys add algo"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
@@ -161,7 +169,7 @@ def answer(**changed: Any) -> dict[str, Any]:
     return {"version": package.__version__, "processes": processes} | changed
 
 
-def test_a_hub_that_runs_says_how_it_is() -> None:
+def test_a_hub_that_runs_says_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     at = Path("/run/hub")
     assert one(hubchecks.live(answer(), at, "hub")).state is State.OK
     waiting = answer(processes=[{"name": "shard-0", "state": "backoff"}])
@@ -169,6 +177,7 @@ def test_a_hub_that_runs_says_how_it_is() -> None:
     assert (away.state, "shard-0 (backoff)" in away.found) == (State.BAD, True)
     old = [*hubchecks.live(answer(version="0.0.1"), at, "hub")][1]
     assert (old.state, old.mend) == (State.WARN, "hub restart --rolling")
+    monkeypatch.setattr(hubchecks, "COMPILED", True)
     pure = answer(processes=[{"name": "router", "state": "ready", "compiled": False}])
     assert [*hubchecks.live(pure, at, "hub")][1].what == "tick path"
     silent = one(hubchecks.live(NoAnswer("monitor", 3), at, "hub"))

@@ -105,7 +105,11 @@ def test_uninstall_stops_all_before_the_units_go(
     hub("systemd", "uninstall", "--root", tmp_path / "system", "--yes")
     instances = ("hub-router.service", "hub-monitor.service", "hub-feed@bus.service",
                  "hub-shard@0.service", "hub.target")  # fmt: skip
-    assert asked == [("stop", *ALL), ("disable", *instances), ("daemon-reload",)]
+    assert asked == [
+        ("stop", *ALL, "hub.target"),
+        ("disable", *instances),
+        ("daemon-reload",),
+    ]
 
 
 def test_install_asks_only_at_a_terminal(hub: Any, tmp_path: Path) -> None:
