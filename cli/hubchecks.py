@@ -34,6 +34,7 @@ from hub.systemd.files import templates
 _TESTED = ((3, 11), (3, 13))
 _PINNED = re.compile(r"^([a-z0-9][a-z0-9-]*)==(\S+)", re.MULTILINE)
 _NAMED = 4
+_ON_THEIR_WAY = {"waiting", "starting", "leaving"}
 
 
 def settings_problems(problems: Sequence[str], file: Path | None) -> Iterator[Finding]:
@@ -241,11 +242,13 @@ def live(answer: Mapping[str, Any] | HubError, place: Path, program: str) -> Ite
         yield Finding("hub", State.BAD, text, f"{program} logs --level warning")
         return
     processes = answer["processes"]
-    away = [f"{one.get('name')} ({one.get('state')})" for one in processes
-            if one.get("state") != "ready"]  # fmt: skip
+    away = {str(one.get("name")): str(one.get("state")) for one in processes
+            if one.get("state") != "ready"}  # fmt: skip
     if away:
-        text = f"not ready: {', '.join(away)}"
-        yield Finding("hub", State.BAD, text, f"{program} logs --level warning")
+        on_their_way = set(away.values()) <= _ON_THEIR_WAY
+        told = ", ".join(f"{name} ({state})" for name, state in away.items())
+        mend = "look again in a few seconds" if on_their_way else f"{program} logs --level warning"
+        yield Finding("hub", State.WARN if on_their_way else State.BAD, f"not ready: {told}", mend)
     else:
         text = f"runs at {place}, {len(processes)} processes, all ready"
         yield Finding("hub", State.OK, text)

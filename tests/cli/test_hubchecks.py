@@ -175,6 +175,8 @@ def test_a_hub_that_runs_says_how_it_is(monkeypatch: pytest.MonkeyPatch) -> None
     waiting = answer(processes=[{"name": "shard-0", "state": "backoff"}])
     away = one(hubchecks.live(waiting, at, "hub"))
     assert (away.state, "shard-0 (backoff)" in away.found) == (State.BAD, True)
+    starting = answer(processes=[{"name": "shard-0", "state": "waiting"}])
+    assert one(hubchecks.live(starting, at, "hub")).state is State.WARN
     old = [*hubchecks.live(answer(version="0.0.1"), at, "hub")][1]
     assert (old.state, old.mend) == (State.WARN, "hub restart --rolling")
     monkeypatch.setattr(hubchecks, "COMPILED", True)
