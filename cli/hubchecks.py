@@ -34,6 +34,7 @@ from hub.systemd.files import templates
 _TESTED = ((3, 11), (3, 13))
 _PINNED = re.compile(r"^([a-z0-9][a-z0-9-]*)==(\S+)", re.MULTILINE)
 _NAMED = 4
+_WITH_SUDO = "type the same with sudo"
 _ON_THEIR_WAY = {"waiting", "starting", "leaving"}
 
 
@@ -58,7 +59,7 @@ def keys(settings: Settings, place: Path) -> Finding:
     if (place / DEMO_KEY).exists():
         return Finding("API keys", State.OK, f"the demo's, in {place / DEMO_KEY}")
     store = store_of(settings)
-    if os.geteuid() == 0 and (theirs := _somebody_elses(store.path)):
+    if theirs := _somebody_elses(store.path, place):
         return theirs
     try:
         number = len(store.list())
@@ -83,16 +84,21 @@ def _as_whoever_has(place: Path) -> str:
     return "" if owner == os.geteuid() else f"sudo -u {user_name(owner)} "
 
 
-def _somebody_elses(path: Path) -> Finding | None:
-    """What root can say of another user's file, which root does not read."""
+def _somebody_elses(path: Path, place: Path) -> Finding | None:
+    """What can be said of the file of a hub that is another user's: it is looked at from outside.
+    None for this user's own, and for one that is to be."""
+    if _as_whoever_has(place) == "" and os.geteuid() != 0:
+        return None
     try:
         found = path.stat()
+    except PermissionError:
+        return Finding("API keys", State.WARN, f"{path} may not be looked at", _WITH_SUDO)
     except OSError:
         return None
-    if found.st_uid == 0:
+    if found.st_uid == os.geteuid():
         return None
     if found.st_mode & 0o077:
-        mend = f"chmod 600 {shlex.quote(str(path))}"
+        mend = f"sudo chmod 600 {shlex.quote(str(path))}"
         return Finding("API keys", State.BAD, f"{path} is open to other users", mend)
     return Finding("API keys", State.OK, f"{path}, of {user_name(found.st_uid)}")
 
@@ -107,7 +113,7 @@ def directory(place: Path, *, running: bool) -> Iterator[Finding]:
         yield Finding(what, State.OK, f"{place} is made at the first start")
         return
     except PermissionError:
-        yield Finding(what, State.WARN, f"{place} may not be looked at", "type the same with sudo")
+        yield Finding(what, State.WARN, f"{place} may not be looked at", _WITH_SUDO)
         return
     except OSError as error:
         yield Finding(what, State.BAD, f"{place}: {error.strerror}", f"sudo rm {quoted}")

@@ -110,9 +110,9 @@ def install(*, no_start: bool, dry_run: bool, yes: bool, system: Path, **wish: A
     apply(what)
     control = Systemctl(real=real)
     _let_it_count(plan, control, before, changed=bool(what), start=not no_start)
-    show_long(Text("\n".join(_done(plan, started=real and not no_start))))
     if real and not no_start:
         _see_that_it_runs(plan, control)
+    show_long(Text("\n".join(_done(plan, started=real and not no_start))))
 
 
 def plan_of(wish: Wish, system: Path) -> Plan:

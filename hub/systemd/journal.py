@@ -43,8 +43,8 @@ def command(
     as_json: bool = False,
 ) -> list[str]:
     """The command that shows the log of these unit files; of all roles, if none is named. `since`
-    is a local time as `2026-11-26 09:15:00`. Of a hub in one unit the journal looks for roles in the
-    lines, and shows the last ones newest first.
+    is a local time as `2026-11-26 09:15:00`. Of a hub in one unit the journal looks for roles in
+    the lines, and shows the last ones newest first.
     """
     named, alone = _patterns(files, roles)
     made = ["journalctl", *(word for unit in [*named, *alone] for word in ("--unit", unit))]

@@ -51,7 +51,7 @@ def _with(text: str, section: str, name: str, value: object) -> str | None:
 
 
 def _edited(text: str, section: str, line: str) -> str:
-    """The text with this line in its section: in place of the one of that name, else first in it;
+    """The text with this line in its section: in place of the one of that name, else last in it;
     with a section of its own, if there is none yet."""
     lines = text.splitlines()
     head = re.compile(rf"\[\s*{re.escape(section)}\s*\]\s*(#.*)?")
@@ -59,12 +59,14 @@ def _edited(text: str, section: str, line: str) -> str:
     if start is None:
         return "\n".join([*lines, "", f"[{section}]", line]) + "\n"
     name = re.compile(rf"\s*{re.escape(line.partition(' ')[0])}\s*=")
+    last = start
     for at in range(start + 1, len(lines)):
         if lines[at].lstrip().startswith("["):
             break
         if name.match(lines[at]):
             return "\n".join([*lines[:at], line, *lines[at + 1 :]]) + "\n"
-    return "\n".join([*lines[: start + 1], line, *lines[start + 1 :]]) + "\n"
+        last = at if lines[at].strip() else last
+    return "\n".join([*lines[: last + 1], line, *lines[last + 1 :]]) + "\n"
 
 
 def _toml(value: object) -> str:

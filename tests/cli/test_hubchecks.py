@@ -78,6 +78,21 @@ def test_root_looks_at_another_users_keys_from_outside(tmp_path: Path) -> None:
     assert hubchecks.keys(settings, tmp_path / "run").state is State.BAD
 
 
+def test_of_another_users_hub_the_keys_are_looked_at_from_outside(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = runtime_dir / "keys.json"
+    file.write_text("")
+    file.chmod(0o600)
+    settings = Settings(keys=Keys(file=str(file)))
+    me = os.geteuid()
+    monkeypatch.setattr("os.geteuid", lambda: me + 1)
+    theirs = hubchecks.keys(settings, runtime_dir)
+    assert (theirs.state, theirs.found) == (State.OK, f"{file}, of {user_name(me)}")
+    gone = runtime_dir / "gone"
+    assert hubchecks.keys(settings, gone).state is State.BAD, "this user could not start a hub"
+
+
 def test_a_directory_that_a_hub_can_use_is_ok(runtime_dir: Path) -> None:
     assert one(hubchecks.directory(runtime_dir / "none", running=False)).state is State.OK
     assert one(hubchecks.directory(runtime_dir, running=False)).state is State.OK

@@ -179,6 +179,11 @@ def test_a_shard_that_keeps_dying_has_failed_and_clients_of_the_others_are_undis
         refused = await asyncio.to_thread(command, hub, "restart", "--rolling")
         assert refused.returncode == 1
         assert "shard-2 not ready" in refused.stderr
+        logged = await asyncio.to_thread(command, hub, "logs", "--level", "error", "supervisor")
+        assert "supervisor shard-2 has failed: it ended with code -9" in logged.stdout
+        logged = await asyncio.to_thread(command, hub, "logs", "shard-2")
+        assert all(" shard-2 " in line for line in logged.stdout.splitlines())
+        assert "ready" in logged.stdout
         killer.cancel()
         pids = {name: child.pid for name, child in hub.children.items() if name != "shard-2"}
         assert pids == others, "the rest goes on"

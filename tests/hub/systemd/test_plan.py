@@ -52,7 +52,7 @@ def test_rule_1_of_the_operators_file_only_what_units_need_is_changed(tmp_path: 
     path = write(tmp_path, "# mine\n[hub]\nshards = 3 # three\n\n[websocket]\nport = 9000\n")
     install(tmp_path, shards=6)
     text = path.read_text()
-    assert text.startswith("# mine\n[hub]\n")
+    assert text.startswith("# mine\n[hub]\nshards = 6\nfeeds = ")
     assert "\n\n[websocket]\nport = 9000\n" in text
     assert tomllib.loads(text)["hub"]["shards"] == 6
     before = text

@@ -30,10 +30,11 @@ def test_what_is_so_already_is_not_touched() -> None:
     ("before", "after"),
     [
         ("[hub]\nshards = 2 # two\n[bus]\nport = 1\n", "[hub]\nshards = 4\n[bus]\nport = 1\n"),
-        ("# mine\n[ hub ]  # x\nstop_s = 1\n", "# mine\n[ hub ]  # x\nshards = 4\nstop_s = 1\n"),
+        ("# mine\n[ hub ]  # x\nstop_s = 1\n", "# mine\n[ hub ]  # x\nstop_s = 1\nshards = 4\n"),
         ("[bus]\nshards = 1", "[bus]\nshards = 1\n\n[hub]\nshards = 4\n"),
         ("[hub]\n[bus]\nshards = 1\n", "[hub]\nshards = 4\n[bus]\nshards = 1\n"),
-        ("[hub]\n# shards = 3\n", "[hub]\nshards = 4\n# shards = 3\n"),
+        ("[hub]\n# shards = 3\n", "[hub]\n# shards = 3\nshards = 4\n"),
+        ("[hub]\nstop_s = 1\n\n[bus]\n", "[hub]\nstop_s = 1\nshards = 4\n\n[bus]\n"),
     ],
 )
 def test_all_else_stays_as_it_stands(before: str, after: str) -> None:
