@@ -22,7 +22,8 @@ class Start(NamedTuple):
     """What the banner needs to know: the demo's key (empty: none), whether any key exists, and
     the options by which another command finds this hub, and how the command itself is called; the
     page's token if it is to be shown, and why there is no page; for which symbols (exchange and
-    symbol) there are lines to paste."""
+    symbol) there are lines to paste; of the certificate that clients are shown, its names and how
+    long it is good (empty: none)."""
 
     settings: Settings
     demo_key: str = ""
@@ -33,6 +34,7 @@ class Start(NamedTuple):
     page_token: str = ""
     page_problem: str = ""
     symbols: Sequence[tuple[str, str]] = _SYMBOLS
+    certificate: str = ""
 
 
 def banner(start: Start) -> Text:
@@ -103,6 +105,8 @@ def _facts(text: Text, start: Start) -> None:
         ("WebSocket", settings.ws_url(), ""),
         ("Bus", f"tcp://{settings.bus.host}:{settings.bus.port}", ""),
     ]
+    if start.certificate:
+        rows.insert(1, ("TLS", f"certificate of {start.certificate}", ""))
     if settings.page.enabled:
         rows.append(_page(start))
     if start.demo_key:

@@ -19,7 +19,7 @@ from hub.client import Client, Outcome, State, wishes
 from hub.core.errors import HubError, NoAnswer, NotRunning, NotTrusted, RequestError
 from hub.core.model import Instrument, Mode
 from hub.core.names import DEMO_KEY
-from hub.runtime.tls import client_context
+from hub.runtime.tls import client_context, pinned_context
 
 _VARIABLE = "HUB_API_KEY"
 _ASK_S = 1.0
@@ -52,7 +52,8 @@ ca_option = click.option(
     "--ca",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="For wss://: certificates to trust, such as the hub's own.  [default: this machine's]",
+    help="For wss://: certificates to trust, such as the hub's own.  [default: this machine's, and "
+    "that of the hub that runs here]",
 )
 
 
@@ -80,8 +81,13 @@ def login(
     directory = hub_dir(runtime_dir, config_file, openalgo)
     key = read_key(key_file, directory)
     flags = {"openalgo.path": whole(openalgo)}
-    url = url or find(directory) or load_settings(config_file, flags).ws_url()
-    return Login(url, key, client_context(ca) if url.startswith("wss:") else None)
+    here = "" if url else find(directory)
+    url = url or here or load_settings(config_file, flags).ws_url()
+    if not url.startswith("wss:"):
+        return Login(url, key, None)
+    own = find(directory, "tls_cert") if here and ca is None else ""
+    is_known = bool(own) and os.access(own, os.R_OK)
+    return Login(url, key, pinned_context(Path(own)) if is_known else client_context(ca))
 
 
 def read_key(key_file: Path | None, runtime_dir: Path) -> str:
@@ -104,8 +110,8 @@ def read_key(key_file: Path | None, runtime_dir: Path) -> str:
 
 
 def find(runtime_dir: Path, what: str = "url") -> str:
-    """The address of the hub that runs at this directory, or that of its `bus`; empty when none
-    says so."""
+    """The address of the hub that runs at this directory, or that of its `bus`, or the file of its
+    certificate (`tls_cert`); empty when none says so."""
     try:
         reply = ask_monitor(runtime_dir, {"t": "status"}, _ASK_S)
     except (NotRunning, NoAnswer):

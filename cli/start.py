@@ -128,7 +128,6 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
         settings = _with_token(settings)
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
-    identity(settings.websocket)  # too; its warnings are in the log
     token_of(settings, os.environ)  # the same
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     least = shown_level(file, given["log_level"])
@@ -212,6 +211,7 @@ def run_hub(
     ticks come from the simulator, else from the first feed. The lines to paste are for `symbols`;
     of the log what is `least` severe is shown, as in `shown_level`.
     """
+    shown = identity(settings.websocket)  # for what is wrong with it; its warnings are in the log
     directory = make_runtime_dir(settings)
     if demo:
         keys = msgspec.structs.replace(settings.keys, file=str(directory / STORE))
@@ -230,6 +230,7 @@ def run_hub(
             program=os.environ.get("HUB_PROGRAM", "hub"),
             page_token=_own_token(settings, directory),
             page_problem=supervisor.page_problem,
+            certificate=shown.text if shown else "",
         )
         show_long(banner(facts._replace(symbols=symbols) if symbols else facts))
 

@@ -136,8 +136,8 @@ class Shard(Role):
         """What clients are shown, with what is to be said of it. Raises ConfigError."""
         shown = identity(self.settings.websocket)
         if shown is not None:
-            log.info("clients are shown %s", shown.text)
-            for warning in shown.warnings:
+            log.info("clients are shown the certificate of %s", shown.text)
+            for warning in shown.warnings if self.shard == 0 else ():  # one says it for all
                 log.warning("%s", warning)
         return shown
 

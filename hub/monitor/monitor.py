@@ -236,6 +236,7 @@ def _facts(settings: Settings) -> dict[str, Any]:
     """What a hub says of itself."""
     return {
         "url": settings.ws_url(),
+        "tls_cert": settings.websocket.tls_cert,
         "bus": f"tcp://{settings.bus.host}:{settings.bus.port}",
         "shards": settings.hub.shards,
         "feeds": settings.hub.feeds,

@@ -19,6 +19,7 @@ from hub.core.config import Websocket
 from hub.core.errors import ConfigError
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+_END = "-----END CERTIFICATE-----"
 _KEY = "PRIVATE KEY-----"
 _SOON_S = 14 * 86_400
 _EXPIRED, _NOT_YET = 10, 9  # X509_V_ERR_... of OpenSSL's x509_vfy.h
@@ -27,7 +28,7 @@ _ROUNDS = 8
 
 
 class Identity(NamedTuple):
-    """A certificate and its key, ready for use; `text` says whose it is and until when, and
+    """A certificate and its key, ready for use; `text` says for which names it is and until when,
     `warnings` what is not as it should be."""
 
     context: ssl.SSLContext
@@ -77,10 +78,29 @@ def client_context(ca: Path | None = None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=ca)
     except OSError as error:
-        raise ConfigError([f"{ca}: no certificate can be read from it: {error.strerror}"]) from None
+        raise _unreadable(ca, error) from None
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # home-made authorities seldom are
     return context
+
+
+def pinned_context(cert: Path) -> ssl.SSLContext:
+    """For a client that knows which certificate it will be shown: the first of this file, whatever
+    the names in it. Raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        first, end, _ = cert.read_text(encoding="ascii", errors="replace").partition(_END)
+        context.load_verify_locations(cadata=first + end)
+    except (OSError, ValueError) as error:
+        raise _unreadable(cert, error) from None
+    return context
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    why = getattr(error, "strerror", None) or error
+    return ConfigError([f"{path}: no certificate can be read from it: {why}"])
 
 
 def _server_context() -> ssl.SSLContext:
@@ -147,15 +167,13 @@ def _judged(context: ssl.SSLContext, cert: Path) -> tuple[str, list[str]]:
             _EXPIRED: "has expired; clients will refuse it until it is renewed",
             _NOT_YET: "is not valid yet; see to this machine's clock",
         }.get(error.verify_code, f"will be refused by clients: {error.verify_message}")
-        return f"the certificate in {cert}", [
-            f"websocket.tls_cert: the certificate in {cert} {why}"
-        ]
+        return str(cert), [f"websocket.tls_cert: the certificate in {cert} {why}"]
     names = ", ".join(str(name) for _, name in shown.get("subjectAltName", ())) or "no name"
     until = str(shown.get("notAfter", ""))
     warnings = []
     if ssl.cert_time_to_seconds(until) - time.time() < _SOON_S:
         warnings.append(f"websocket.tls_cert: the certificate in {cert} expires on {until}")
-    return f"the certificate in {cert} of {names}, good until {until}", warnings
+    return f"{names}, until {until}", warnings
 
 
 def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext) -> dict[str, Any]:

@@ -331,6 +331,7 @@ def test_a_certificate_is_a_setting_and_clients_are_told_wss(
     given = made[0].given.websocket
     assert (given.tls_cert, given.tls_key) == (str(cert), str(key))
     assert "wss://127.0.0.1:43210" in text
+    assert "TLS        certificate of localhost, 127.0.0.1, until " in text
     assert "ws://" not in text.replace("wss://", "")
 
 

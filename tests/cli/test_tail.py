@@ -23,7 +23,7 @@ from hub.client import retry
 from hub.core.config import Websocket
 from hub.core.names import DEMO_KEY
 from hub.runtime.tls import identity
-from tests.tls import issue, trusted
+from tests.tls import Pair, issue, trusted
 
 ROOT = Path(__file__).parents[2]
 KEY = "hub_00000000_secret"
@@ -282,20 +282,39 @@ def test_on_a_terminal_a_book_is_a_ladder(fake: FakeHub) -> None:
     assert any("50 bid" in row and "20 asked" in row for row in rows)
 
 
-def test_over_tls_it_trusts_whom_this_machine_trusts_or_the_file_it_is_given(
-    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[FakeHub, Pair]]:
+    """A hub with TLS, and its certificate."""
     monkeypatch.setenv("HUB_API_KEY", KEY)
-    shown = identity(Websocket(tls_cert=str(issue(tmp_path).cert), tls_key=f"{tmp_path}/hub.key"))
+    pair = issue(tmp_path)
+    shown = identity(Websocket(tls_cert=str(pair.cert), tls_key=str(pair.key)))
     assert shown is not None
-    secure = FakeHub(shown.context)
-    secure.play = ticks(101.0)
-    try:
-        command = ("tail", "NSE:SBIN", "--url", secure.url, "--count", 1)
-        assert "101.00" in hub(*command, "--ca", trusted(tmp_path)).stdout
-        told = hub(*command, rc=1).stderr
-        assert "is not trusted: unable to get local issuer certificate; give --ca FILE if" in told
-        told = hub(*command, "--ca", issue(tmp_path, "other.example").cert, rc=1).stderr
-        assert "is not trusted" in told
-    finally:
-        secure.close()
+    made = FakeHub(shown.context)
+    made.play = ticks(101.0)
+    yield made, pair
+    made.close()
+
+
+def test_over_tls_it_trusts_whom_this_machine_trusts_or_the_file_it_is_given(
+    hub: Any, secure: tuple[FakeHub, Pair], tmp_path: Path
+) -> None:
+    fake, pair = secure
+    command = ("tail", "NSE:SBIN", "--url", fake.url, "--count", 1)
+    for ca in (trusted(tmp_path), pair.cert):
+        assert "101.00" in hub(*command, "--ca", ca).stdout
+    told = hub(*command, rc=1).stderr
+    assert "is not trusted: unable to get local issuer certificate; give --ca FILE if" in told
+    other = issue(tmp_path, "other.example", file="other").cert
+    assert "is not trusted" in hub(*command, "--ca", other, rc=1).stderr
+
+
+def test_over_tls_it_trusts_the_certificate_of_the_hub_that_runs_here(
+    hub: Any, secure: tuple[FakeHub, Pair], answer: Any, runtime_dir: Path, tmp_path: Path
+) -> None:
+    fake, pair = secure
+    command = ("tail", "NSE:SBIN", "--count", 1, "--runtime-dir", runtime_dir)
+    says = {"url": fake.url, "tls_cert": str(pair.cert)}
+    answer(status=[{"t": "status", "hub": says}] * 4)
+    assert "101.00" in hub(*command).stdout
+    says["tls_cert"] = str(issue(tmp_path, "hub.example", file="other").cert)
+    assert "is not trusted" in hub(*command, rc=1).stderr
