@@ -105,6 +105,8 @@ def _facts(text: Text, start: Start) -> None:
         ("WebSocket", settings.ws_url(), ""),
         ("Bus", f"tcp://{settings.bus.host}:{settings.bus.port}", ""),
     ]
+    if settings.websocket.unix:
+        rows.insert(1, ("or by", settings.websocket.unix, "  (Unix socket, ws)"))
     if start.certificate:
         rows.insert(1, ("TLS", f"certificate of {start.certificate}", ""))
     if settings.page.enabled:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
 import ssl
 import warnings
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -237,5 +239,27 @@ def test_a_new_certificate_is_for_who_comes_from_now_on(uv: bool) -> None:
                 raw.send(TEXT, PING_1)
                 assert json.loads((await raw.receive())[1])["_pingId"] == 1
                 await raw.close()
+
+    live(main, uv=uv)
+
+
+@pytest.mark.parametrize("greeted", [False, True])
+def test_when_it_ends_all_of_it_is_freed_without_a_garbage_collection(
+    uv: bool, *, greeted: bool
+) -> None:
+    """What is kept until then is never freed, in a process that has lived a while."""
+
+    async def main() -> None:
+        async with secure_house() as one:
+            raw = await one.raw() if greeted else await clear(one)
+            await until(lambda: len(one.gateway) == 1)
+            gone = weakref.ref(one.connection())
+            gc.disable()
+            try:
+                await raw.close()
+                await one.empty()
+                await until(lambda: gone() is None)
+            finally:
+                gc.enable()
 
     live(main, uv=uv)
