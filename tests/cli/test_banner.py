@@ -7,7 +7,7 @@ import ast
 import msgspec
 
 from cli.banner import Start, banner, browser, python
-from hub.core.config import Page, Settings
+from hub.core.config import Page, Settings, Websocket
 
 URL, KEY = "ws://127.0.0.1:9", "hub_0_x"
 
@@ -74,3 +74,15 @@ def test_one_shard_is_not_many() -> None:
     one = msgspec.structs.replace(Settings(), hub=hub)
     assert "1 shard," in banner(Start(one)).plain
     assert "4 shards," in banner(Start(Settings())).plain
+
+
+def test_the_certificate_and_the_unix_socket_are_told_where_there_are_some() -> None:
+    websocket = Websocket(tls_cert="hub.crt", unix="/run/web/hub.sock")
+    text = banner(Start(Settings(websocket=websocket), certificate="hub.example, until May")).plain
+    rows = [line.split() for line in text.splitlines()]
+    assert ["WebSocket", "wss://127.0.0.1:8765"] in rows
+    assert ["TLS", "certificate", "of", "hub.example,", "until", "May"] in rows
+    assert ["or", "by", "/run/web/hub.sock", "(Unix", "socket,", "ws)"] in rows
+    plain = banner(Start(Settings())).plain
+    assert "TLS" not in plain
+    assert "Unix" not in plain
