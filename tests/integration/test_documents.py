@@ -1,7 +1,7 @@
 """What the documents tell people to type, typed: at a hub of a demo, as they would.
 
 1. Every command of every page is run here, or stands in ELSEWHERE with who runs it.
-2. A command that goes on without end is ended by Ctrl-C after it has said something.
+2. A command that goes on without end is ended by Ctrl-C after a while.
 3. Python that is marked `run` is run as it stands, but for the key and the ports.
 """
 
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -36,11 +37,18 @@ ELSEWHERE = {
 }
 """Commands that are not run here, and where they are."""
 
-_ENOUGH_S = 5.0
+_ENDLESS = {"--watch", "-f", "--loop", "60"}
+_SILENT = frozenset({"record", "replay"})
+"""What says nothing while it goes on, without a terminal."""
+
+_ENOUGH_S = 8.0
 _MAY_FAIL = frozenset({"doctor"})
 """What may find something to mend on this machine."""
 
 _INTERRUPTED = 130
+_MADE = {"nifty50.txt": "NSE:RELIANCE\nNSE:TCS\n"}
+_ELSE = ("/etc/", "wss://ticks.example.com")
+"""What is of the reader's own machine."""
 
 
 class Demo(NamedTuple):
@@ -94,6 +102,12 @@ class Typed(NamedTuple):
     args: tuple[str, ...]
     page: str
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether it goes on until Ctrl-C."""
+        lasting = self.args[0] == "tail" or (self.args[0] == "record" and "--for" not in self.args)
+        return lasting or bool(_ENDLESS & {*self.args})
+
 
 def commands() -> list[Typed]:
     """What all pages tell to type, each once."""
@@ -109,11 +123,16 @@ def test_what_is_run_elsewhere_is_told_in_some_page() -> None:
     assert set(ELSEWHERE) - told <= {"bench"}
 
 
+@pytest.mark.timeout(240)
 def test_every_command_of_the_documents_does_what_it_should(demo: Demo) -> None:
+    for name, text in _MADE.items():
+        (demo.folder / name).write_text(text)
     in_order = [one for one in commands() if one.args[0] in {"keys", "record", "replay"}]
     at_once = [one for one in commands() if one not in in_order]
-    with ThreadPoolExecutor(4) as pool:
-        problems = [*pool.map(lambda one: run(demo, one), at_once)]
+    endless = [one for one in at_once if one.is_endless]
+    with ThreadPoolExecutor(len(endless) + 2) as pool:
+        rest = [one for one in at_once if not one.is_endless]
+        problems = [*pool.map(lambda one: run(demo, one), endless + rest)]
     problems += [run(demo, one) for one in in_order]
     assert not [problem for problem in problems if problem], "\n\n".join(filter(None, problems))
 
@@ -122,20 +141,26 @@ def run(demo: Demo, one: Typed) -> str:
     """Type it; what is wrong with what came, if anything. Each page has keys of its own."""
     args, own = one.args, {"XDG_CONFIG_HOME": str(demo.folder / Path(one.page).stem)}
     typed = ["1s" if before == "--for" else word for before, word in pairwise(("", *args))]
-    if any(word.startswith("/etc/") for word in typed):
-        return ""  # a file of the reader's machine
+    if any(word.startswith(_ELSE) for word in typed):
+        return ""
     child = subprocess.Popen(
         [sys.executable, "-m", "cli", *typed], env=demo.environ | own, cwd=demo.folder, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    try:
-        out, err = child.communicate(timeout=_ENOUGH_S)
-        good = {0, 1} if args[0] in _MAY_FAIL else {0}
-    except subprocess.TimeoutExpired:
+    good, first = {0}, ""
+    if one.is_endless:
+        assert child.stdout is not None
+        if args[0] in _SILENT:
+            time.sleep(_ENOUGH_S)
+        else:
+            first = child.stdout.readline()
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=WITHIN_S)
         good = {0, _INTERRUPTED}
-    if child.returncode in good and (out or err) and "Traceback" not in err:
+    elif args[0] in _MAY_FAIL:
+        good = {0, 1}
+    out, err = child.communicate(timeout=4 * WITHIN_S)
+    said = bool(first or out or err) or args[0] in {"logs", *_SILENT}
+    if child.returncode in good and said and "Traceback" not in err:
         return ""
     return f"hub {shlex.join(args)}: {child.returncode}\n{out}\n{err}"
 
