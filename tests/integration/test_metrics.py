@@ -20,7 +20,7 @@ from tests.promtool import needs_promtool, promtool
 def served() -> Iterator[str]:
     """The address of a hub's page; one client holds symbols of the simulator all the time."""
     port = free_port("127.0.0.1", 0, "page.port")
-    hub = Hub({"hub.shards": 2, "page.port": port, "sim.rate": 200})
+    hub = Hub({"hub.shards": 2, "page.enabled": True, "page.port": port, "sim.rate": 200})
     address = f"http://127.0.0.1:{port}"
 
     async def main() -> None:
