@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -145,18 +146,19 @@ def logs(
     try:
         if not older(path):
             raise NotRunning(f"no hub has kept a log at {path}; `hub start` does")
-        position = show(path, wanted, count, as_json=as_json)
-        if follow:
-            for line in following(path, position):
-                if wanted.takes(line):
-                    click.echo(picture(line, as_json=as_json))
+        found, position = last(path, wanted, count)
+        more = filter(wanted.takes, following(path, position)) if follow else ()
+        for line in chain(found, more):
+            click.echo(picture(line, as_json=as_json))
+        if not found:
+            click.echo(f"Nothing of that kind is in {path}.", err=True)
     except PermissionError as error:
         raise StartError(f"{error.filename}: you may not read it; type this with sudo") from None
 
 
-def show(path: Path, wanted: Wanted, count: int | None, *, as_json: bool) -> tuple[int, int]:
-    """Print the last `count` lines that are wanted (None: all); up to where they go in the file:
-    its inode and the byte."""
+def last(path: Path, wanted: Wanted, count: int | None) -> tuple[list[LogLine], tuple[int, int]]:
+    """The last `count` lines that are wanted (None: all), and up to where they go in the file: its
+    inode and the byte."""
     found: list[LogLine] = []
     position = (0, 0)
     for file in older(path):
@@ -167,9 +169,7 @@ def show(path: Path, wanted: Wanted, count: int | None, *, as_json: bool) -> tup
         if count is not None and len(found) >= count:
             found = found[len(found) - count :]
             break
-    for line in found:
-        click.echo(picture(line, as_json=as_json))
-    return position
+    return found, position
 
 
 def read(texts: Iterable[str]) -> Iterator[LogLine]:
