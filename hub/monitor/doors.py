@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from hub.core.proxies import Proxies
 from hub.monitor.token import COOKIE_S, Gate
 from hub.runtime.log import Seldom
 
@@ -30,10 +31,18 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d+)?")
 
 
 class Doors:
-    """Wraps the application; `host` is what it listens on, `origins` where else it is served."""
+    """Wraps the application; `host` is what it listens on, `origins` where else it is served,
+    `trusted` the proxies that are believed when they say where a visitor is."""
 
     def __init__(
-        self, app: ASGIApp, *, gate: Gate, host: str, port: int, origins: Iterable[str]
+        self,
+        app: ASGIApp,
+        *,
+        gate: Gate,
+        host: str,
+        port: int,
+        origins: Iterable[str],
+        trusted: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._gate = gate
@@ -41,6 +50,7 @@ class Doors:
         self._origins = {origin.rstrip("/").lower() for origin in origins}
         self._names = {host.lower(), "localhost"}
         self._names |= {_name_of(urlsplit(origin).netloc) for origin in self._origins}
+        self._proxies = Proxies(trusted)
         self._seldom = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +110,7 @@ class Doors:
 
     def _try(self, visit: HTTPConnection, token: str) -> Response | None:
         """The answer to a wrong token; None to the right one."""
-        address, now_s = visit.client.host if visit.client else "", time.monotonic()
+        address, now_s = self._address_of(visit), time.monotonic()
         if (wait_s := self._gate.wait_s(address, now_s)) > 0:
             after = {"Retry-After": str(int(wait_s) + 1)}
             return PlainTextResponse("Too many wrong tokens; wait a moment.\n", 429, after)
@@ -109,6 +119,13 @@ class Doors:
         self._gate.failed(address, now_s)
         self._seldom.warning(address, "the page: %s came with a wrong token", address)
         return PlainTextResponse("That is not the token.\n", 401, {"WWW-Authenticate": "Bearer"})
+
+    def _address_of(self, visit: HTTPConnection) -> str:
+        """Where a visitor is, also one who comes through a trusted proxy."""
+        address = visit.client.host if visit.client else ""
+        if not self._proxies.trusts(address):
+            return address
+        return self._proxies.client(address, visit.headers.getlist("x-forwarded-for"))
 
     async def _login(self, request: Request) -> Response:
         """The answer to the form: a cookie and the page, or the form again."""

@@ -24,7 +24,7 @@ from hub.core.errors import HubError, KeyStoreError, RequestError, SubscribeErro
 from hub.core.model import Identity, Offer
 from hub.core.names import PAGE_KEYS
 from hub.runtime.log import log
-from hub.runtime.tls import client_context
+from hub.runtime.tls import pinned_context
 
 _NAME = "page"
 _WITHIN_S = 8.0
@@ -120,11 +120,7 @@ class Ticker:
     def _trust(self) -> ssl.SSLContext | None:
         """The hub's own certificate, whatever name it is for: this is the same machine."""
         cert = self._settings.websocket.tls_cert
-        if not cert:
-            return None
-        context = client_context(Path(cert))
-        context.check_hostname = False
-        return context
+        return pinned_context(Path(cert)) if cert else None
 
 
 def identity(offers: Iterable[Offer], user: str, brokers: Mapping[str, list[str]]) -> Identity:

@@ -92,7 +92,7 @@ class Web:
         ]
         self.app = Doors(
             Starlette(routes=routes), gate=self._gate, host=self._page.host, port=self._page.port,
-            origins=self._page.origins,
+            origins=self._page.origins, trusted=settings.websocket.trusted_proxies,
         )  # fmt: skip
 
     def __repr__(self) -> str:

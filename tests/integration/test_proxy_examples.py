@@ -35,7 +35,9 @@ from tests.tls import client_context, issue
 
 EXAMPLES = ROOT / "docs/examples"
 NAME = "ticks.example.com"
-CERTIFICATES = f"/etc/letsencrypt/live/{NAME}"
+PAGE = "hub.example.com"
+CERTIFICATES = "/etc/letsencrypt/live"
+TOKEN = "a token of some length"
 NGINX, CADDY = shutil.which("nginx"), shutil.which("caddy")
 MOST = 3
 """Connections of one address."""
@@ -64,7 +66,14 @@ http {{
 def hub() -> Iterator[Hub]:
     """A hub that believes a proxy on this machine, be it by TCP or by the Unix socket."""
     hub = Hub()
+    token = hub.dir / "page.token"
+    token.touch(mode=0o600)
+    token.write_text(TOKEN)
     hub.flags |= {
+        "page.enabled": True,
+        "page.port": 0,
+        "page.token_file": str(token),
+        "page.origins": [f"https://{PAGE}"],
         "hub.shards": 2,
         "hub.feeds": ["bus"],
         "websocket.unix": str(hub.dir / "hub.sock"),
@@ -85,15 +94,18 @@ class Proxy:
     def __init__(self, hub: Hub, folder: Path, *, unix: bool) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
-        issue(folder, NAME, file="cert")
+        issue(folder, NAME, PAGE, file="cert")
         text = (EXAMPLES / "nginx.conf").read_text(encoding="utf-8")
         if unix:
             text = swapped(text)
         for what, instead in {
             "    listen [::]:443 ssl;\n": "",
             "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
-            f"{CERTIFICATES}/fullchain.pem": f"{folder}/cert.crt",
-            f"{CERTIFICATES}/privkey.pem": f"{folder}/cert.key",
+            f"{CERTIFICATES}/{NAME}/fullchain.pem": f"{folder}/cert.crt",
+            f"{CERTIFICATES}/{NAME}/privkey.pem": f"{folder}/cert.key",
+            f"{CERTIFICATES}/{PAGE}/fullchain.pem": f"{folder}/cert.crt",
+            f"{CERTIFICATES}/{PAGE}/privkey.pem": f"{folder}/cert.key",
+            "127.0.0.1:8766": f"127.0.0.1:{hub.first['page']}",
             "127.0.0.1:8765": f"127.0.0.1:{hub.first['ws']}",
             "/run/shardhub-web/hub.sock": str(hub.flags["websocket.unix"]),
         }.items():
@@ -220,10 +232,44 @@ def test_through_nginx_pages_of_its_own_name_may_connect_and_others_may_not(
     asyncio.run(main())
 
 
+def visit(nginx: Proxy, address: str, path: str, token: str) -> tuple[int, bytes]:
+    """What the page's server answers to who comes from this address."""
+    sock = socket.create_connection(("127.0.0.1", nginx.port), WITHIN_S, (address, 0))
+    with client_context().wrap_socket(sock, server_hostname=PAGE) as secure:
+        secure.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {PAGE}\r\nConnection: close\r\n"
+            f"Authorization: Bearer {token}\r\n\r\n".encode()
+        )
+        answer = b"".join(iter(lambda: secure.recv(4096), b""))
+    return int(answer.split()[1]), answer
+
+
+def test_through_nginx_the_page_asks_for_the_token_and_each_address_has_its_own_tries(
+    hub: Hub, nginx: Proxy
+) -> None:
+    stranger, other = (f"127.0.{net}.{nginx.port % 250}" for net in (8, 9))
+    tries = [visit(nginx, stranger, "/status.json", "wrong")[0] for _ in range(6)]
+    assert tries == [401] * 5 + [429]
+    status, answer = visit(nginx, other, "/status.json", TOKEN)
+    assert status == 200
+    assert b"shard-1" in answer
+
+    async def main() -> None:
+        live = connect(
+            f"wss://{PAGE}:{nginx.port}/live", host="127.0.0.1", ssl=client_context(),
+            additional_headers={"Authorization": f"Bearer {TOKEN}"},
+            origin=f"https://{PAGE}",  # type: ignore[arg-type]  # an Origin is a str
+        )  # fmt: skip
+        async with live as page:
+            assert await asyncio.wait_for(page.recv(), WITHIN_S)
+
+    asyncio.run(main())
+
+
 def test_nginx_waits_longer_than_the_hub_pings() -> None:
     text = (EXAMPLES / "nginx.conf").read_text(encoding="utf-8")
     waits = [float(found) for found in re.findall(r"proxy_(?:read|send)_timeout (\d+)s;", text)]
-    assert len(waits) == 2
+    assert len(waits) == 4
     assert min(waits) > Websocket().ping_interval_s + Websocket().ping_timeout_s
 
 

@@ -26,7 +26,7 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def doors(token: str = "", host: str = "127.0.0.1", **given: Any) -> Doors:
-    return Doors(inside, gate=Gate(token), host=host, port=8766, origins=[OURS])
+    return Doors(inside, gate=Gate(token), host=host, port=8766, origins=[OURS], **given)
 
 
 def login(app: Doors, token: str, **given: Any) -> Answer:
@@ -129,6 +129,20 @@ def test_a_wrong_token_gives_the_form_again_and_then_a_pause(
     assert login(app, TOKEN, client="10.0.0.8").headers["location"] == "./"
     assert caplog.text.count("127.0.0.1 came with a wrong token") == 1
     assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize("trusted", [[], ["127.0.0.1"]])
+def test_through_a_trusted_proxy_a_wrong_token_has_a_pause_for_its_own_address(
+    trusted: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = doors(TOKEN, trusted=trusted)
+    for _ in range(5):
+        login(app, "wrong", x_forwarded_for="203.0.113.1, 192.0.2.7")
+    assert login(app, TOKEN, x_forwarded_for="192.0.2.7").headers["location"] == "./?wait"
+    other = login(app, TOKEN, x_forwarded_for="192.0.2.8").headers["location"]
+    assert other == ("./" if trusted else "./?wait")
+    who = "192.0.2.7" if trusted else "127.0.0.1"
+    assert f"{who} came with a wrong token" in caplog.text
 
 
 def test_a_form_of_any_size_is_not_read() -> None:
