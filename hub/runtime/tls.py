@@ -23,6 +23,8 @@ _END = "-----END CERTIFICATE-----"
 _KEY = "PRIVATE KEY-----"
 _SOON_S = 14 * 86_400
 _EXPIRED, _NOT_YET = 10, 9  # X509_V_ERR_... of OpenSSL's x509_vfy.h
+_NOT_A_PAIR = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL says of a key of another certificate; the latter two where it is of another kind."""
 _ROUNDS = 8
 """A handshake has fewer parts than this."""
 
@@ -136,7 +138,7 @@ def _file_problems(setting: str, path: Path, begin: str) -> list[str]:
 def _pair_problem(cert: Path, key: Path, key_setting: str, error: Exception) -> str:
     """Why OpenSSL refuses a pair."""
     reason = getattr(error, "reason", "") or str(error)
-    if reason == "KEY_VALUES_MISMATCH":
+    if reason in _NOT_A_PAIR:
         return (
             f"websocket.{key_setting}: the key in {key} is not that of the certificate in {cert}, "
             "or of the first one there; the server's own has to come before its authority's"

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from trustme import KeyType
 
 from hub.core.config import Settings, Websocket
 from hub.core.errors import ConfigError
@@ -114,8 +115,9 @@ def test_rule_1_the_two_in_the_wrong_order_are_told(tmp_path: Path) -> None:
     assert f"tls_key: {cert} has no private key in PEM" in problems
 
 
-def test_rule_1_a_key_of_another_certificate_is_told(tmp_path: Path) -> None:
-    mine, other = issue(tmp_path), issue(tmp_path, file="other")
+@pytest.mark.parametrize("kind", [KeyType.ECDSA, KeyType.RSA])
+def test_rule_1_a_key_of_another_certificate_is_told(tmp_path: Path, kind: KeyType) -> None:
+    mine, other = issue(tmp_path), issue(tmp_path, file="other", key_type=kind)
     problem = told(settings(Pair(mine.cert, other.key)))
     assert problem.startswith(f"websocket.tls_key: the key in {other.key} is not that of")
 
