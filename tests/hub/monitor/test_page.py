@@ -214,7 +214,7 @@ def test_a_symbol_that_makes_no_sense_is_answered_kindly(page: Page) -> None:
 def test_it_fits_every_screen_with_few_shards_and_many(page: Page, served: Served) -> None:
     for shards in (1, 8, 24):
         served.board.shards = shards
-        for width in (360, 820, 1440):
+        for width in (360, 820, 1141, 1440):
             page.resize(width, 800)
             page.until(f"document.querySelectorAll('.nodes > g').length === {shards + 4}")
             page.until(f"document.querySelector('.picture svg').width.baseVal.value <= {width}")
@@ -222,9 +222,10 @@ def test_it_fits_every_screen_with_few_shards_and_many(page: Page, served: Serve
             assert page.run(OUTSIDE) == 0
 
 
-OUTSIDE = """[...document.querySelectorAll('.node .box')].filter((box) => {
-  const a = box.getBoundingClientRect(), b = box.ownerSVGElement.getBoundingClientRect();
-  return a.left < b.left - 1 || a.right > b.right + 1 || a.bottom > b.bottom + 1;
+OUTSIDE = """[...document.querySelectorAll('.node .box, .card > *')].filter((part) => {
+  const whole = part.ownerSVGElement ?? part.parentElement;
+  const a = part.getBoundingClientRect(), b = whole.getBoundingClientRect();
+  return a.left < b.left || a.right > b.right || a.bottom > b.bottom + 1;
 }).length"""
 
 
