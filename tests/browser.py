@@ -54,6 +54,7 @@ class Browser:
                 break
         else:
             raise AssertionError("chromium does not start")
+        self._pages: list[Page] = []
         self._stack = ExitStack()
         self._socket = self._stack.enter_context(
             connect(url, max_size=None, compression=None, proxy=None)
@@ -75,9 +76,15 @@ class Browser:
         target = root.call("Target.createTarget", url="about:blank", browserContextId=context)
         attached = root.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         page = Page(_Channel(self._socket, attached["sessionId"]))
+        self._pages.append(page)
         page.begin(width, height, dark=dark)
         page.go(url)
         return page
+
+    def close_all(self) -> None:
+        """No tab is left of those that were opened."""
+        while self._pages:
+            self._pages.pop().close()
 
 
 class Page:
@@ -94,7 +101,8 @@ class Page:
             self._channel.call(f"{domain}.enable")
         self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._channel.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # what moves costs CPU
+        self._channel.call("Emulation.setEmulatedMedia", features=[scheme, still])
 
     def resize(self, width: int, height: int) -> None:
         """Be a screen of another size; a narrow one is a phone's."""

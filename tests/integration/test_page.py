@@ -34,9 +34,15 @@ def asked(hub: Hub, path: str) -> tuple[int, Any]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     with Browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    yield chromium
+    chromium.close_all()
 
 
 def test_health_readiness_status_and_metrics_are_served_beside_the_page(hub: Hub) -> None:

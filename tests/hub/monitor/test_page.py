@@ -57,9 +57,15 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     with Browser() as browser:
         yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    yield chromium
+    chromium.close_all()
 
 
 @pytest.fixture
@@ -92,7 +98,6 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     yield page
     assert page.complaints == []
     assert {urlsplit(url).netloc for url in page.requests} == {f"127.0.0.1:{served.port}"}
-    page.close()
 
 
 def see(page: Page, selector: str, text: str) -> None:
