@@ -221,7 +221,8 @@ class Client:
 
     async def subscribe_orders(self, on_order: Callable[[Message], object]) -> None:
         """Have `on_order` called with each order update of the key's user, as the bus has it. It is
-        called between ticks, as they come, and must not wait."""
+        called between ticks, as they come, and must not wait. Updates that come while the
+        connection is away are missed: when `on_state` tells of one, ask the broker."""
         self._on_order = on_order
         await self.ask("subscribe_orders")
 

@@ -48,7 +48,7 @@ class Line:
         self._take = take
         self._full = full
         self._waiting: deque[asyncio.Future[Message]] = deque()
-        self._paused = False
+        self._paused = self._ended = False
         self._readable = asyncio.Event()
         self._heard_s = time.monotonic()
 
@@ -65,6 +65,8 @@ class Line:
 
     async def call(self, text: str) -> Message:
         """Send a request; its reply. Raises RequestError, LineLost."""
+        if self._ended:
+            raise LineLost
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         self.go_on()
@@ -94,6 +96,7 @@ class Line:
                     await self._pause()
                 self._heard_s = time.monotonic()
         finally:
+            self._ended = True
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             for answer in self._waiting:
