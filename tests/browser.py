@@ -8,6 +8,7 @@ with Browser() as browser:
 
 from __future__ import annotations
 
+import argparse
 import base64
 import itertools
 import json
@@ -57,7 +58,9 @@ class Browser:
         self._pages: list[Page] = []
         self._stack = ExitStack()
         self._socket = self._stack.enter_context(
-            connect(url, max_size=None, compression=None, proxy=None)
+            connect(
+                url, max_size=None, max_queue=None, compression=None, ping_interval=None, proxy=None
+            )
         )
         return self
 
@@ -69,15 +72,23 @@ class Browser:
         self._process.stderr.close()
         shutil.rmtree(self._dir, ignore_errors=True)
 
-    def open(self, url: str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> Page:
-        """A tab of its own, with cookies that no other has."""
+    def open(
+        self,
+        url: str,
+        *,
+        width: int = 1440,
+        height: int = 1000,
+        dark: bool = False,
+        moves: bool = False,
+    ) -> Page:
+        """A tab of its own, with cookies that no other has. What moves costs CPU."""
         root = _Channel(self._socket, None)
         context = root.call("Target.createBrowserContext")["browserContextId"]
         target = root.call("Target.createTarget", url="about:blank", browserContextId=context)
         attached = root.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         page = Page(_Channel(self._socket, attached["sessionId"]))
         self._pages.append(page)
-        page.begin(width, height, dark=dark)
+        page.begin(width, height, dark=dark, moves=moves)
         page.go(url)
         return page
 
@@ -95,13 +106,13 @@ class Page:
         self.requests: list[str] = channel.requests
         self.complaints: list[str] = channel.complaints
 
-    def begin(self, width: int, height: int, *, dark: bool) -> None:
+    def begin(self, width: int, height: int, *, dark: bool, moves: bool) -> None:
         """Listen, and be a screen of this size."""
         for domain in ("Page", "Runtime", "Network", "Log"):
             self._channel.call(f"{domain}.enable")
         self.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # what moves costs CPU
+        still = {"name": "prefers-reduced-motion", "value": "" if moves else "reduce"}
         self._channel.call("Emulation.setEmulatedMedia", features=[scheme, still])
 
     def resize(self, width: int, height: int) -> None:
@@ -205,3 +216,25 @@ class _Channel:
             self.complaints.append(" ".join(str(one.get("value")) for one in said["args"]))
         elif method == "Log.entryAdded" and said["entry"]["level"] in {"error", "warning"}:
             self.complaints.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
+
+
+def main() -> None:
+    """Make a picture."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("url")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=1000)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--after", type=float, default=5.0, help="seconds that it has been open")
+    given = parser.parse_args()
+    with Browser() as browser:
+        page = browser.open(
+            given.url, width=given.width, height=given.height, dark=given.dark, moves=True
+        )
+        time.sleep(given.after)
+        page.picture(given.file, whole=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -219,7 +219,7 @@ def test_a_symbol_that_makes_no_sense_is_answered_kindly(page: Page) -> None:
 def test_it_fits_every_screen_with_few_shards_and_many(page: Page, served: Served) -> None:
     for shards in (1, 8, 24):
         served.board.shards = shards
-        for width in (360, 820, 1141, 1440):
+        for width in (360, 820, 1181, 1440):
             page.resize(width, 800)
             page.until(f"document.querySelectorAll('.nodes > g').length === {shards + 4}")
             page.until(f"document.querySelector('.picture svg').width.baseVal.value <= {width}")
