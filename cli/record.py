@@ -120,7 +120,7 @@ def record(
     finally:
         with waiting(f"writing {out}"):
             recorder.close()
-    click.echo(recorder.summary(), err=True)
+    click.echo(f"{out}: {recorder.summary()}", err=True)
 
 
 class Recorder:
@@ -169,7 +169,7 @@ class Recorder:
         names = len(self._symbols)
         lost = f" ({self.left_out:,} left out: they were not read in time)" if self.left_out else ""
         return (
-            f"{self._out}: {self.ticks:,} ticks{lost} of {names:,} symbol{'s' * (names != 1)}, "
+            f"{self.ticks:,} ticks{lost} of {names:,} symbol{'s' * (names != 1)} in "
             f"{render.duration(time.monotonic() - self._began_s)}, {decimal(size)}"
         )
 
@@ -193,8 +193,8 @@ class Recorder:
                 writer.flush()
                 rate, before = (self.ticks - before) / FLUSH_S, self.ticks
                 if screen.is_terminal:
-                    told = f"{self.summary()}, {render.rate(rate)} a second; Ctrl-C ends it"
-                    line.update(Text(told))
+                    told = f"{render.rate(rate)} a second: {self.summary()}; Ctrl-C ends it"
+                    line.update(Text(told, no_wrap=True, overflow="ellipsis"))
 
 
 def row_of(tick: Tick) -> Row:

@@ -124,24 +124,23 @@ async def _publish(player: Player, summary: Summary, bus: str) -> None:
         TextColumn("{task.completed:,.0f} ticks"), TimeRemainingColumn(), console=screen,
         disable=not screen.is_terminal,
     )  # fmt: skip
-    with progress:
-        bar = progress.add_task("playing", total=summary.ticks)
+    bar = progress.add_task("", total=summary.ticks)
 
-        async def publish(rows: Sequence[Row]) -> None:
-            pairs: list[bytes] = []
-            for row in rows:
-                pairs += (row.topic.encode(), bytes(row.data))
-            await publisher.publish(pairs)
-            progress.update(
-                bar, completed=player.played + len(rows), description=f"{_clock(rows[-1])}"
-            )
+    async def publish(rows: Sequence[Row]) -> None:
+        pairs: list[bytes] = []
+        for row in rows:
+            pairs += (row.topic.encode(), bytes(row.data))
+        await publisher.publish(pairs)
+        played = player.played + len(rows)
+        progress.update(bar, completed=played, description=_clock(rows[-1]))
 
-        try:
-            await publisher.connected(_CONNECT_S)
-            click.echo(f"playing on {bus}; Ctrl-C ends it", err=True)
+    try:
+        await publisher.connected(_CONNECT_S)
+        click.echo(f"playing on {bus}; Ctrl-C ends it", err=True)
+        with progress:
             await player.play(publish)
-        finally:
-            publisher.close()
+    finally:
+        publisher.close()
     click.echo("the recording is over", err=True)
 
 

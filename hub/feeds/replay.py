@@ -58,7 +58,7 @@ def pace(settings: Settings) -> Pace:
 
 
 class ReplayFeed:
-    """Plays `replay.file`. It answers when it has read it once, to know what is in it."""
+    """Plays `replay.file`. It begins by reading it once, to know what is in it."""
 
     name = NAME
     limits = Limits(depth_levels=())
@@ -71,29 +71,32 @@ class ReplayFeed:
         self._summary: Summary | None = None
         self._levels: dict[bytes, dict[Mode, int]] = {}
         self._modes: dict[bytes, int] = {}
-        self._unanswered: list[Want] = []
         self._state = FeedState.DISCONNECTED
         self._problem = ""
         self._ticks = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._playing: asyncio.Task[None] | None = None
         self._sink: Sink
 
     def __repr__(self) -> str:
         return f"<ReplayFeed {self._path.name}, {len(self._modes)} symbols, {self._ticks} ticks>"
 
     async def start(self, sink: Sink) -> None:
-        """Begin to read. Raises StartError when there is no such file."""
+        """Read it, in a thread. Raises StartError when there is no such file; what else is wrong
+        with it is told in `health` and to whoever asks."""
         if not self._path.is_file():
             raise StartError(f"there is no recording {self._path}; see replay.file")
         self._sink = sink
-        self._state = FeedState.CONNECTING
-        self._tasks.append(asyncio.create_task(self._read()))
+        try:
+            self._summary = await asyncio.to_thread(read.scan, self._path)
+        except HubError as error:
+            self._problem = str(error)
+            return
+        self._state = FeedState.CONNECTED
+        for place in self._summary.places.values():
+            self._levels.setdefault(place.key, {})[place.mode] = place.levels
 
     def apply(self, wants: Sequence[Want]) -> None:
-        """Take what is wanted, and answer as soon as it is known what there is."""
-        if self._state is FeedState.CONNECTING:
-            self._unanswered += wants
-            return
+        """Take what is wanted, and answer for it."""
         answers = [answer for want in wants for answer in self._take(want)]
         if answers:
             self._sink.answer(answers)
@@ -107,23 +110,9 @@ class ReplayFeed:
     async def stop(self) -> None:
         """Play no more."""
         self._state = FeedState.DISCONNECTED
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-
-    async def _read(self) -> None:
-        """Learn what is in it, and then answer who has asked meanwhile."""
-        try:
-            self._summary = await asyncio.to_thread(read.scan, self._path)
-        except HubError as error:
-            self._state, self._problem = FeedState.DISCONNECTED, str(error)
-        else:
-            self._state = FeedState.CONNECTED
-            for place in self._summary.places.values():
-                self._levels.setdefault(place.key, {})[place.mode] = place.levels
-        wants, self._unanswered = self._unanswered, []
-        self.apply(list({want.key: want for want in wants}.values()))
+        if self._playing is not None:
+            self._playing.cancel()
+            await asyncio.gather(self._playing, return_exceptions=True)
 
     def _take(self, want: Want) -> Iterable[Result]:
         """The answers to one want, none for a release."""
@@ -148,12 +137,11 @@ class ReplayFeed:
 
     def _follow(self) -> None:
         """Play while something is wanted, and rewind when nothing is."""
-        playing = self._tasks[1:]
-        if self._modes and not playing:
-            self._tasks.append(asyncio.create_task(self._play()))
-        elif playing and not self._modes:
-            playing[0].cancel()
-            del self._tasks[1:]
+        if self._modes and self._playing is None:
+            self._playing = asyncio.create_task(self._play())
+        elif self._playing is not None and not self._modes:
+            self._playing.cancel()
+            self._playing = None
             self._problem = ""
 
     async def _play(self) -> None:

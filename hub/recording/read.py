@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import re
+from collections.abc import Container, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ CHUNK_ROWS = 2000
 
 _COLUMNS = [field.name for field in msgspec.structs.fields(Row)]
 _BLOCK_BYTES = 1 << 16
+_HEAD = re.compile(rb'\{"time_ns":(\d+),"topic":"([^"\\]+)",')
+_UNREADABLE = (OSError, zstandard.ZstdError)
 
 
 class Place(NamedTuple):
@@ -51,25 +54,41 @@ def chunks(path: Path) -> Generator[list[Row], None, None]:
     """The rows of a recording in their order, CHUNK_ROWS at a time. Raises Malformed."""
     try:
         yield from _table(path) if rows.kind(path) is Kind.PARQUET else _lines(path)
-    except OSError as error:
-        raise Malformed(f"{path} cannot be read: {error.strerror or error}") from None
-    except zstandard.ZstdError as error:
-        raise Malformed(f"{path} is not compressed with zstd: {error}") from None
+    except _UNREADABLE as error:
+        raise _told(path, error) from None
 
 
 def scan(path: Path) -> Summary:
     """Read all of it once, to know what is in it. Raises Malformed, also when nothing is."""
     count, first_ns, last_ns = 0, 1 << 63, 0
     places: dict[str, Place] = {}
-    for chunk in chunks(path):
-        count += len(chunk)
-        for row in chunk:
-            first_ns, last_ns = min(first_ns, row.time_ns), max(last_ns, row.time_ns)
-            if row.topic not in places:
-                places[row.topic] = _place(path, row)
+    try:
+        for time_ns, topic, row in _heads(path, places):
+            count += 1
+            first_ns, last_ns = min(first_ns, time_ns), max(last_ns, time_ns)
+            if row is not None and topic not in places:
+                places[topic] = _place(path, row)
+    except _UNREADABLE as error:
+        raise _told(path, error) from None
     if not count:
         raise Malformed(f"{path} has no ticks")
     return Summary(count, first_ns, last_ns, places)
+
+
+def _heads(path: Path, known: Container[str]) -> Iterator[tuple[int, str, Row | None]]:
+    """When each row came and its topic, and all of it where the topic is not known. Lines as
+    `hub record` writes them need not be read any further for that."""
+    if rows.kind(path) is Kind.PARQUET:
+        yield from ((row.time_ns, row.topic, row) for chunk in _table(path) for row in chunk)
+        return
+    for number, text in _texts(path):
+        head = _HEAD.match(text)
+        topic = head[2].decode() if head else ""
+        if head and topic in known:
+            yield int(head[1]), topic, None
+        else:
+            row = rows.parse(text, f"{path}:{number}")
+            yield row.time_ns, row.topic, row
 
 
 def _place(path: Path, row: Row) -> Place:
@@ -85,25 +104,34 @@ def _place(path: Path, row: Row) -> Place:
 
 
 def _lines(path: Path) -> Iterator[list[Row]]:
-    number, found = 0, list[Row]()
-    rest = b""
+    found = list[Row]()
+    for number, text in _texts(path):
+        found.append(rows.parse(text, f"{path}:{number}"))
+        if len(found) == CHUNK_ROWS:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+def _texts(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers, from 1. A last one that has no end counts when it is
+    whole: whoever was killed has left half of it."""
+    number, rest = 0, b""
     for block in _blocks(path):
         *whole, rest = (rest + block).split(b"\n")
         for text in whole:
             number += 1
             if text:
-                found.append(rows.parse(text, f"{path}:{number}"))
-        while len(found) >= CHUNK_ROWS:
-            yield found[:CHUNK_ROWS]
-            del found[:CHUNK_ROWS]
+                yield number, text
     if rest:
         try:
-            found.append(rows.parse(rest, f"{path}:{number + 1}"))
+            rows.parse(rest, f"{path}:{number + 1}")
         except Malformed:
             if not number:
-                raise  # whoever was killed has left more than half a line
-    if found:
-        yield found
+                raise
+        else:
+            yield number + 1, rest
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -114,6 +142,12 @@ def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             yield unpack(block) if unpack else block
+
+
+def _told(path: Path, error: Exception) -> Malformed:
+    if isinstance(error, OSError):
+        return Malformed(f"{path} cannot be read: {error.strerror or error}")
+    return Malformed(f"{path} is not compressed with zstd: {error}")
 
 
 def _table(path: Path) -> Iterator[list[Row]]:

@@ -62,6 +62,6 @@ def parse(text: bytes, where: str) -> Row:
         row = _decode(text)
     except msgspec.MsgspecError as error:
         raise Malformed(f"{where} is no row of a recording: {error}") from None
-    if not bytes(row.data).startswith(b"{"):
+    if memoryview(row.data)[0] != ord("{"):
         raise Malformed(f"{where} is no row of a recording: its data is no object")
     return row

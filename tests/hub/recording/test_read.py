@@ -30,6 +30,21 @@ def test_a_summary_tells_what_is_in_it(tmp_path: Path, ending: str) -> None:
     }
 
 
+def test_lines_of_others_are_summed_up_like_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        """{"topic": "NSE_A_LTP", "data": {}, "time_ns": 7}
+
+{"time_ns":9,"topic":"NSE_\\u0042_LTP","data":{}}
+{"time_ns":5,"topic":"NSE_A_LTP","data":{}}""",
+        encoding="utf-8",
+    )
+    found = read.scan(path)
+    assert (found.ticks, found.first_ns, found.last_ns) == (3, 5, 9)
+    assert found.places.keys() == {"NSE_A_LTP", "NSE_B_LTP"}
+    assert [row.time_ns for chunk in read.chunks(path) for row in chunk] == [7, 9, 5]
+
+
 def test_rows_come_in_chunks(tmp_path: Path) -> None:
     many = [row(n) for n in range(read.CHUNK_ROWS * 2 + 3)]
     path = recording(tmp_path / "a.jsonl.zst", *many)
