@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, unix_serve
 
 import hub.client
 from hub.client import State, Tick, line, retry
@@ -351,6 +352,20 @@ def test_who_asks_a_line_that_has_ended_is_told_so_and_waits_for_no_reply() -> N
             await asyncio.gather(reading, return_exceptions=True)
             with pytest.raises(line.LineLost):
                 await one.call('{"action": "ping"}')
+
+    run(scene)
+
+
+def test_it_comes_by_a_unix_socket_too(tmp_path: Path) -> None:
+    async def scene(fake: Fake) -> None:
+        path = str(tmp_path / "clients")
+        async with (
+            unix_serve(fake.talk, path),
+            hub.client.connect("ws://localhost", KEY, unix=True, path=path) as client,
+        ):
+            await client.subscribe("NSE:A")
+            await fake.say(tick("A", 7.0))
+            assert (await anext(client)).ltp == 7.0
 
     run(scene)
 
