@@ -40,14 +40,21 @@ class Door:
 
     def leave(self, takes: Sequence[bool]) -> None:
         """This shard takes nobody any more: the name is to lead elsewhere, or is not needed. Who
-        is at the listener already can still be taken."""
-        if self._leads_to() == self._me:
-            other = _first(takes)
-            if other is not None and other != self._me:
-                self._lead_to(other)
-            else:
-                self._path.unlink(missing_ok=True)
+        is at the listener already can still be taken. Another that leaves at the same time may
+        have had it lead here meanwhile, so that is looked at again when this one's own is gone."""
+        self._hand_over(takes)
         self._own(self._me).unlink(missing_ok=True)
+        self._hand_over(takes)
+
+    def _hand_over(self, takes: Sequence[bool]) -> None:
+        if self._leads_to() != self._me:
+            return
+        other = _first(takes)
+        if other is not None and other != self._me:
+            self._lead_to(other)
+            if self._own(other).exists():
+                return
+        self._path.unlink(missing_ok=True)
 
     def _own(self, shard: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{shard}")

@@ -130,3 +130,31 @@ def test_a_path_that_cannot_be_had_is_told_with_its_setting(
 ) -> None:
     with pytest.raises(StartError, match=f"^websocket.unix: .*{why}"):
         Door(folder / path, 0o660, 0, 10)
+
+
+def test_when_all_leave_at_once_no_name_is_left(folder: Path) -> None:
+    """Each may still believe that the other takes clients."""
+    with doors(folder, 2) as (first, second):
+        first.tend([True, True])
+        second.leave([True, True])
+        first.leave([False, True])
+        assert names(folder) == set(), "the one it would lead to has gone already"
+
+
+def test_who_is_given_the_name_while_it_leaves_takes_it_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with doors(folder, 2) as (first, second):
+        first.tend([True, True])
+        looks = [lambda: None, lambda: first.leave([False, True])]
+        look = Door._leads_to
+
+        def leads_to(door: Door) -> int | None:
+            found = look(door)
+            if door is second and looks:
+                looks.pop()()  # right after its first look
+            return found
+
+        monkeypatch.setattr(Door, "_leads_to", leads_to)
+        second.leave([True, False])
+        assert names(folder) == set()
