@@ -16,7 +16,14 @@ from rich.text import Text
 
 from cli import render
 from cli.monitor import ask_monitor, listening
-from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
+from cli.options import (
+    config_option,
+    json_option,
+    lines,
+    openalgo_option,
+    runtime_option,
+    seconds,
+)
 from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import console, show
@@ -70,9 +77,9 @@ _WHAT = {
 @click.option(
     "--for",
     "for_s",
-    type=click.FloatRange(0.1, 86_400),
-    metavar="S",
-    help="Seconds to follow it.  [default: until Ctrl-C; 10 without a terminal]",
+    callback=seconds,
+    metavar="TIME",
+    help="Follow it for 90s, 10m, 1h30m.  [default: until Ctrl-C; 10s without a terminal]",
 )
 @click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many ticks of it.")
 @click.option("--shards", "by_shard", is_flag=True, help="Show each shard, too.")

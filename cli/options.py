@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hub.core.config import Settings
 from hub.core.errors import ConfigError
 from hub.openalgo import settings
 
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 _MACHINE = Path("/etc/shardhub/hub.toml")
 
 config_option = click.option(
@@ -53,6 +55,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 def lines(title: str, *rest: str) -> str:
     """A paragraph of help whose lines stay as they are, such as examples."""
     return "\n".join(["\b", title, *(f"  {line}" for line in rest)]) + "\n\n"
+
+
+def seconds(_: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A time such as 90s, 10m, 2h or 1h30m, in seconds. Raises BadParameter."""
+    if value is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
+    if not parts or "".join(map("".join, parts)) != value:
+        raise click.BadParameter(f"{value!r} is no time such as 90s, 10m or 1h30m", param=param)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def find_file(environ: Mapping[str, str] = os.environ) -> Path | None:

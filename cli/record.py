@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import signal
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -30,7 +29,7 @@ from cli.login import (
     tell_refused,
     url_option,
 )
-from cli.options import config_option, lines, openalgo_option, runtime_option
+from cli.options import config_option, lines, openalgo_option, runtime_option, seconds
 from cli.terminal import console, waiting
 from hub.client import Client, Tick
 from hub.core import topics
@@ -42,18 +41,6 @@ from hub.recording.write import Writer, check, open_writer
 
 FLUSH_S = 1.0
 """What is lost at most when the recorder is killed."""
-
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
-
-
-def seconds(_: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """A time such as 90s, 10m, 2h or 1h30m, in seconds. Raises BadParameter."""
-    if value is None:
-        return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)([hms])", value)
-    if not parts or "".join(map("".join, parts)) != value:
-        raise click.BadParameter(f"{value!r} is no time such as 90s, 10m or 1h30m", param=param)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 @click.command(

@@ -64,7 +64,7 @@ def test_a_symbol_as_json_is_an_object_a_tick(hub: Any, answer: Any, runtime_dir
 def test_a_symbol_without_ticks_ends_with_what_to_do(
     hub: Any, answer: Any, runtime_dir: Path
 ) -> None:
-    args = ("latency", "--symbol", "NSE:A", "--for", "0.3", "--runtime-dir", runtime_dir)
+    args = ("latency", "--symbol", "NSE:A", "--for", "0.3s", "--runtime-dir", runtime_dir)
     fake = answer(trace=[{"t": "tracing", "legs": 0}])
     assert "`hub tail NSE:A` does" in hub(*args, rc=1).stderr
     fake.close()
@@ -73,7 +73,7 @@ def test_a_symbol_without_ticks_ends_with_what_to_do(
 
 
 def test_wrong_usage_is_told(hub: Any, runtime_dir: Path) -> None:
-    assert "--symbol" in hub("latency", "--for", 5, rc=2).stderr
+    assert "--symbol" in hub("latency", "--for", "5s", rc=2).stderr
     assert "EXCHANGE:SYMBOL" in hub("latency", "--symbol", "NSE:A,NSE:B", rc=2).stderr
     args = ("latency", "--symbol", "NSE:A", "--runtime-dir", runtime_dir)
     assert "hub start" in hub(*args, rc=69).stderr

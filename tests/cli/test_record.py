@@ -131,14 +131,6 @@ def test_times_that_are_none(hub: Any, text: str) -> None:
     assert "is no time such as 90s, 10m or 1h30m" in stderr
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("6h15m", 22500), ("0.5s", 0.5)],
-)
-def test_times(text: str, wanted: float) -> None:
-    assert record.seconds(None, None, text) == wanted  # type: ignore[arg-type]  # click's own
-
-
 @contextlib.contextmanager
 def recording(server: Fake, out: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A recorder in a process of its own."""

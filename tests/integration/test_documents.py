@@ -41,7 +41,7 @@ _ENDLESS = {"--watch", "-f", "--loop", "60"}
 _SILENT = frozenset({"record", "replay"})
 """What says nothing while it goes on, without a terminal."""
 
-_ENOUGH_S = 8.0
+_ENOUGH_S = 3.0
 _MAY_FAIL = frozenset({"doctor"})
 """What may find something to mend on this machine."""
 
