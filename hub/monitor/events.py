@@ -93,6 +93,9 @@ def _unheard(row: Row, *, router: bool) -> bool:
 def _life(before: Row, row: Row) -> Iterable[tuple[str, str]]:
     """Came, went, was started again."""
     was, now = before["state"], row["state"]
+    if was == "waiting" and not before.get("pid") and now == "ready":
+        yield INFO, "is here"  # since when, and what was before, a new monitor does not know
+        return
     counted = (row.get("restarts") or 0) > (before.get("restarts") or 0)
     other = bool(before.get("pid") and row.get("pid")) and before["pid"] != row["pid"]
     if counted and was not in _AWAY:

@@ -115,6 +115,15 @@ def test_one_that_is_wanted_and_never_comes_is_told() -> None:
     assert story.told() == [(BAD, "says nothing")]
 
 
+def test_a_monitor_that_has_just_started_tells_no_news_of_what_was_before_it() -> None:
+    """The wanted ones come first, then the supervisor's word of what has happened to them."""
+    story = Story(state="waiting", beat_age_s=None, pid=0, restarts=0)
+    story.then(state="ready", beat_age_s=0.1, pid=7, restarts=2, last_code=-9)
+    assert story.told() == [("info", "is here")]
+    story.then(pid=8, restarts=3)
+    assert story.told()[0] == (BAD, "was killed (signal 9), and is started again")
+
+
 def test_a_monitor_that_has_just_started_tells_who_is_here_when_it_hears_them() -> None:
     """The supervisor's word came first: so they were silent for it, and then ready."""
     story = Story(beat_age_s=None)
