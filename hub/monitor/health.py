@@ -16,6 +16,9 @@ from hub.core.supervision import TOLD_TO_LEAVE
 OK, WARN, BAD = "ok", "warn", "bad"
 _ORDER = (BAD, WARN, OK)
 _COMING = frozenset({"starting", "leaving", "waiting"})
+NEWS_S = 5.0
+"""A crash is worth a look for so long after it is over."""
+
 BUSY_PERCENT, FULL_PERCENT = 80.0, 95.0
 LATE_MS, STUCK_MS = 50.0, 250.0
 
@@ -31,7 +34,12 @@ class Finding(NamedTuple):
 
 def judge(row: Row, *, router: bool) -> list[Finding]:
     """What there is to say of a process, worst first. `router` is whether the router is ready."""
-    found = [*_presence(row, router=router)] or [*_load(row), *_feed(row), *_clients(row)]
+    found = [*_presence(row, router=router)] or [
+        *_crash(row),
+        *_load(row),
+        *_feed(row),
+        *_clients(row),
+    ]
     return sorted(found, key=lambda finding: _ORDER.index(finding.level))
 
 
@@ -68,6 +76,12 @@ def _presence(row: Row, *, router: bool) -> Iterable[Finding]:
         yield Finding(WARN, f"{name} is {state}")
     else:
         yield Finding(WARN if left(row) else BAD, f"{name} {ended(row.get('last_code'))} ({state})")
+
+
+def _crash(row: Row) -> Iterable[Finding]:
+    """It is back so soon that nobody would see that it was away."""
+    if row.get("deaths") and (row.get("uptime_s") or 0.0) < NEWS_S:
+        yield Finding(WARN, f"{row['name']} {ended(row.get('last_code'))}, and is back")
 
 
 def _load(row: Row) -> Iterable[Finding]:

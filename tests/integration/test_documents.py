@@ -18,12 +18,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from cli.main import main
 from tests.integration.harness import ROOT, WITHIN_S, eventually
 from tests.test_docs import PAGES, blocks, command_lines
 
@@ -38,8 +41,8 @@ ELSEWHERE = {
 """Commands that are not run here, and where they are."""
 
 _ENDLESS = {"--watch", "-f", "--loop", "60"}
-_SILENT = frozenset({"record", "replay"})
-"""What says nothing while it goes on, without a terminal."""
+_SILENT = frozenset({"logs", "record", "replay"})
+"""What may have nothing to say, without a terminal."""
 
 _ENOUGH_S = 3.0
 _MAY_FAIL = frozenset({"doctor"})
@@ -85,7 +88,8 @@ def demo() -> Iterator[Demo]:
         )  # fmt: skip
     try:
         eventually(lambda: "Ctrl-C stops" in (folder / "shown").read_text(), "the demo is ready")
-        yield Demo(environ, folder, process, (folder / "shown").read_text())
+        with client(environ):
+            yield Demo(environ, folder, process, (folder / "shown").read_text())
         stop = [sys.executable, "-m", "cli", "stop"]
         subprocess.run(stop, env=environ, cwd=folder, check=True, timeout=WITHIN_S)
         assert process.wait(WITHIN_S) == 0
@@ -94,6 +98,19 @@ def demo() -> Iterator[Demo]:
             process.kill()
             process.wait()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def client(environ: dict[str, str]) -> Iterator[None]:
+    """Somebody who subscribes, as one would have in another terminal."""
+    command = [sys.executable, "-m", "cli", "tail", "NSE:RELIANCE", "--json"]
+    with subprocess.Popen(command, env=environ, cwd=ROOT, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert b"RELIANCE" in child.stdout.readline()
+        try:
+            yield
+        finally:
+            child.kill()
 
 
 class Typed(NamedTuple):
@@ -124,45 +141,57 @@ def test_what_is_run_elsewhere_is_told_in_some_page() -> None:
 
 
 @pytest.mark.timeout(240)
-def test_every_command_of_the_documents_does_what_it_should(demo: Demo) -> None:
+def test_every_command_of_the_documents_does_what_it_should(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, text in _MADE.items():
         (demo.folder / name).write_text(text)
-    in_order = [one for one in commands() if one.args[0] in {"keys", "record", "replay"}]
-    at_once = [one for one in commands() if one not in in_order]
-    endless = [one for one in at_once if one.is_endless]
-    with ThreadPoolExecutor(len(endless) + 2) as pool:
-        rest = [one for one in at_once if not one.is_endless]
-        problems = [*pool.map(lambda one: run(demo, one), endless + rest)]
-    problems += [run(demo, one) for one in in_order]
+    monkeypatch.chdir(demo.folder)
+    for variable in [name for name in os.environ if name.startswith("HUB_")]:
+        monkeypatch.delenv(variable)
+    typed = [one for one in commands() if not any(word.startswith(_ELSE) for word in one.args)]
+    at_once = [one for one in typed if one.is_endless and one.args[0] not in {"record", "replay"}]
+    with ThreadPoolExecutor(len(at_once)) as pool:
+        interrupted = pool.map(lambda one: interrupt(demo, one), at_once)
+        in_order = [one for one in typed if one not in at_once]
+        problems = [(interrupt if one.is_endless else run)(demo, one) for one in in_order]
+        problems += interrupted
     assert not [problem for problem in problems if problem], "\n\n".join(filter(None, problems))
 
 
 def run(demo: Demo, one: Typed) -> str:
     """Type it; what is wrong with what came, if anything. Each page has keys of its own."""
-    args, own = one.args, {"XDG_CONFIG_HOME": str(demo.folder / Path(one.page).stem)}
-    typed = ["1s" if before == "--for" else word for before, word in pairwise(("", *args))]
-    if any(word.startswith(_ELSE) for word in typed):
+    typed = ["1s" if before == "--for" else word for before, word in pairwise(("", *one.args))]
+    found = CliRunner().invoke(main, typed, prog_name="hub", env=demo.environ | keys_of(demo, one))
+    good = {0, 1} if one.args[0] in _MAY_FAIL else {0}
+    if found.exit_code in good and (found.output or one.args[0] in _SILENT):
         return ""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "cli", *typed], env=demo.environ | own, cwd=demo.folder, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    good, first = {0}, ""
-    if one.is_endless:
+    return f"hub {shlex.join(one.args)}: {found.exit_code}\n{found.output}\n{found.exception!r}"
+
+
+def interrupt(demo: Demo, one: Typed) -> str:
+    """The same for what goes on until Ctrl-C."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli", *one.args], env=demo.environ | keys_of(demo, one),
+        cwd=demo.folder, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:  # fmt: skip
         assert child.stdout is not None
-        if args[0] in _SILENT:
+        first = ""
+        if one.args[0] in _SILENT:
             time.sleep(_ENOUGH_S)
         else:
             first = child.stdout.readline()
         child.send_signal(signal.SIGINT)
-        good = {0, _INTERRUPTED}
-    elif args[0] in _MAY_FAIL:
-        good = {0, 1}
-    out, err = child.communicate(timeout=4 * WITHIN_S)
-    said = bool(first or out or err) or args[0] in {"logs", *_SILENT}
-    if child.returncode in good and said and "Traceback" not in err:
+        out, err = child.communicate(timeout=4 * WITHIN_S)
+    if child.returncode in {0, _INTERRUPTED} and (first or one.args[0] in _SILENT):
         return ""
-    return f"hub {shlex.join(args)}: {child.returncode}\n{out}\n{err}"
+    return f"hub {shlex.join(one.args)}: {child.returncode}\n{first}{out}\n{err}"
+
+
+def keys_of(demo: Demo, one: Typed) -> dict[str, str]:
+    """Each page has keys of its own."""
+    return {"XDG_CONFIG_HOME": str(demo.folder / Path(one.page).stem)}
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,6 @@ async def held(where: Path, many: int) -> None:
     while True:
         answer = await ask(where, "monitor", {"t": "status"})
         (feed,) = [row for row in answer["processes"] if row["name"] == "feed-replay"]
-        if feed["symbols"] == many:
+        if feed.get("symbols") == many:
             return
         await asyncio.sleep(0.1)

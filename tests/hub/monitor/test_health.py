@@ -67,3 +67,11 @@ def test_the_worst_comes_first_and_is_the_level_of_all() -> None:
     assert [level for level, _ in found] == [BAD, WARN, WARN]
     assert health.level(Finding(*one) for one in found) == BAD
     assert health.level([Finding(OK), Finding(WARN)]) == WARN
+
+
+def test_a_crash_is_worth_a_look_for_a_while_after_it_is_over() -> None:
+    """It was away for less than a second, and would never be seen otherwise."""
+    told = judged(deaths=1, last_code=-9, uptime_s=3.0)
+    assert told == [(WARN, "shard-2 was killed (signal 9), and is back")]
+    assert judged(deaths=1, last_code=-9, uptime_s=health.NEWS_S) == []
+    assert judged(last_code=-9, uptime_s=3.0) == [], "it was told to leave, or that is long ago"
