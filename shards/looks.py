@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from hub.core import topics
 from hub.core.errors import Malformed
+from hub.core.heat import Heat
 from hub.core.index import Index
 from hub.core.model import highest_up_to
 from shards.outbox import Outbox
@@ -23,8 +24,6 @@ MOST = 20
 
 BUSIEST = 3
 """Of those that are sent most so many are told of, however well they are."""
-
-_PATIENCE_S = 5.0
 
 
 class Wire(Protocol):
@@ -43,30 +42,22 @@ class Wire(Protocol):
 
 
 class Looks:
-    """What a look tells; `on` while topics are counted."""
+    """What a look tells. Ticks are counted by `heat`, while that is on."""
 
     def __init__(self, index: Index[Any]) -> None:
-        self.on = False
+        self.heat = Heat()
         self._index = index
-        self._counts: Counter[bytes] = Counter()
-        self._since_s = 0.0
 
     def __repr__(self) -> str:
-        return f"<Looks {'on' if self.on else 'off'}, {len(self._counts)} topics>"
-
-    def count(self, topics_: Iterable[bytes]) -> None:
-        """Ticks of these topics have come."""
-        self._counts.update(topics_)
+        return f"<Looks {self.heat!r}>"
 
     def look(self, connections: Iterable[Wire], now_s: float) -> list[dict[str, Any]]:
         """The clients that are behind, then those that were conflated most, then those that are
         sent most; and the few that are sent most in any case. What they are sent is known from the
         second look on."""
-        elapsed_s = now_s - self._since_s
-        sent = self._sent() if self.on and elapsed_s > 0 else {}
+        counts, elapsed_s = self.heat.take(now_s)
+        sent = self._sent(counts)
         total = sum(sent.values())
-        self._counts.clear()
-        self.on, self._since_s = True, now_s
         rows = [
             _row(one, sent.get(one.session, 0), elapsed_s, total, self._index, now_s)
             for one in connections
@@ -76,16 +67,10 @@ class Looks:
         busiest = heapq.nlargest(BUSIEST, rows, key=itemgetter("out_s"))
         return found + [row for row in busiest if row not in found]
 
-    def tend(self, now_s: float) -> None:
-        """Count no more when nobody has looked for a while."""
-        if self.on and now_s - self._since_s > _PATIENCE_S:
-            self.on = False
-            self._counts.clear()
-
-    def _sent(self) -> Counter[Any]:
+    def _sent(self, counts: Counter[bytes]) -> Counter[Any]:
         """Ticks by session, as they follow from what is held, whether sent or spared."""
         by_audience: Counter[Any] = Counter()
-        for topic, count in self._counts.items():
+        for topic, count in counts.items():
             try:
                 key, mode = topics.parse(topic)
             except Malformed:
@@ -113,7 +98,7 @@ def _row(
         "pending": len(outbox),
         "unsent_bytes": one.unsent_bytes(),
         "conflated": outbox.conflated,
-        "out_s": sent / elapsed_s if total else 0.0,
+        "out_s": sent / elapsed_s if elapsed_s > 0 else 0.0,
         "share": sent / total if total else 0.0,
         "age_s": max(0.0, now_s - one.began_s),
     }

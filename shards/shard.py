@@ -180,9 +180,9 @@ class Shard(Role):
             taken_ns, framed_ns = int(now_s * 1e9), time.monotonic_ns()
             self._journeys.framed(pairs, taken_ns, framed_ns, time.time_ns())
             asyncio.get_running_loop().call_soon(self._written)
-        if self._looks.on:
-            self._looks.count(pairs[::2])
-        self._desk.fanout.observed = self._looks.on
+        if self._looks.heat.on:
+            self._looks.heat.count(pairs[::2])
+        self._desk.fanout.observed = self._looks.heat.on
 
     def _written(self) -> None:
         """What was timed is written."""
@@ -364,7 +364,7 @@ class Shard(Role):
             self._gateway.tend()
             if self._keys.changed():
                 self._gateway.recheck(self._keys.stands)
-            self._looks.tend(self._gateway.now_s())
+            self._looks.heat.tend(self._gateway.now_s())
             self._ingest.retry()
             if not beat % _ASK_AGAIN_BEATS:
                 self._desk.wanted.ask_again()

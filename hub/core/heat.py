@@ -33,14 +33,19 @@ class Heat:
         if len(self._counts) > _MOST_TOPICS:
             self._counts.clear()
 
+    def take(self, now_s: float) -> tuple[Counter[bytes], float]:
+        """The ticks by topic since the last look, and how many seconds that is. At the first there
+        are none: from then on they are counted."""
+        counts, elapsed_s = self._counts, now_s - self._since_s
+        self.on, self._since_s, self._counts = True, now_s, Counter()
+        return counts, elapsed_s
+
     def look(self, now_s: float) -> list[tuple[bytes, float]]:
-        """The topics that ticked most since the last look, and how often a second; nothing at the
-        first, from which on it is counted."""
-        elapsed_s = now_s - self._since_s
-        found = self._counts.most_common(MOST) if self.on and elapsed_s > 0 else []
-        self._counts.clear()
-        self.on, self._since_s = True, now_s
-        return [(topic, count / elapsed_s) for topic, count in found]
+        """The topics that ticked most since the last look, and how often a second."""
+        counts, elapsed_s = self.take(now_s)
+        if elapsed_s <= 0:
+            return []
+        return [(topic, count / elapsed_s) for topic, count in counts.most_common(MOST)]
 
     def tend(self, now_s: float) -> None:
         """Count no more when nobody has looked for a while."""

@@ -34,8 +34,8 @@ def test_a_client_that_is_behind_comes_first_then_who_was_conflated_then_who_get
     looks = Looks(index)
     wires = [wire(one) for one in (idle, busy, spared, slow)] + [wire(None)]
     assert [row["out_s"] for row in looks.look(wires, 9.0)] == [0.0] * 4
-    assert looks.on
-    looks.count([b"NSE_A_LTP", b"NSE_A_LTP", b"NSE_B_QUOTE", b"NSE_A_DEPTH", b"@sample", b"x"])
+    assert looks.heat.on
+    looks.heat.count([b"NSE_A_LTP", b"NSE_A_LTP", b"NSE_B_QUOTE", b"NSE_A_DEPTH", b"@sample", b"x"])
     rows = looks.look(wires, 11.0)
     assert [row["user"] for row in rows] == ["slow", "spared", "busy", "idle"]
     first, _, third, fourth = rows
@@ -60,15 +60,6 @@ def test_who_is_sent_most_is_told_of_however_many_are_slow() -> None:
         one.outbox.fall_behind()
     looks, wires = Looks(index), [wire(one) for one in (busy, *slow)]
     looks.look(wires, 0.0)
-    looks.count([b"NSE_A_LTP"])
+    looks.heat.count([b"NSE_A_LTP"])
     rows = looks.look(wires, 1.0)
     assert [row["user"] for row in rows] == ["slow"] * MOST + ["busy"]
-
-
-def test_it_ends_when_nobody_looks_any_more() -> None:
-    looks = Looks(Index())
-    looks.look([], 0.0)
-    looks.tend(4.0)
-    assert looks.on
-    looks.tend(6.0)
-    assert not looks.on
