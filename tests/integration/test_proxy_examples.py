@@ -4,6 +4,7 @@ file as Caddy reads it."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import shutil
@@ -42,6 +43,7 @@ NGINX, CADDY = shutil.which("nginx"), shutil.which("caddy")
 MOST = 3
 """Connections of one address."""
 
+_addresses = itertools.count(1)
 _AROUND = """
 daemon off;
 master_process off;
@@ -147,6 +149,11 @@ class Proxy:
             return sock.connect_ex(("127.0.0.1", self.port)) == 0
 
 
+def fresh_address() -> str:
+    """One that nobody has come from: the hub remembers who was wrong."""
+    return f"127.0.8.{next(_addresses)}"
+
+
 def swapped(text: str) -> str:
     """The example as it says what to do with the Unix socket: two other lines in place of one."""
     text = text.replace("    server 127.0.0.1:8765;\n", "", 1)
@@ -205,7 +212,7 @@ def test_through_nginx_each_has_the_limit_of_its_own_address(hub: Hub, nginx: Pr
 
 def test_through_nginx_an_address_cannot_be_made_up(hub: Hub, nginx: Proxy) -> None:
     """A client's own X-Forwarded-For is worth nothing."""
-    address = f"127.0.5.{nginx.port % 250}"
+    address = fresh_address()
 
     async def main() -> None:
         headers = {"X-Forwarded-For": "203.0.113.9"}
@@ -247,7 +254,7 @@ def visit(nginx: Proxy, address: str, path: str, token: str) -> tuple[int, bytes
 def test_through_nginx_the_page_asks_for_the_token_and_each_address_has_its_own_tries(
     hub: Hub, nginx: Proxy
 ) -> None:
-    stranger, other = (f"127.0.{net}.{nginx.port % 250}" for net in (8, 9))
+    stranger, other = fresh_address(), fresh_address()
     tries = [visit(nginx, stranger, "/status.json", "wrong")[0] for _ in range(6)]
     assert tries == [401] * 5 + [429]
     status, answer = visit(nginx, other, "/status.json", TOKEN)
