@@ -138,7 +138,8 @@ class Client:
             await asyncio.gather(self._runner, return_exceptions=True)
         if not self._closed:
             self._closed = True
-            self._end()
+            if self._error is None:  # else that was the end
+                self._end()
 
     # Reading.
 
@@ -310,8 +311,8 @@ class Client:
         """Serve a line that has logged in until it ends."""
         restore = asyncio.create_task(self._restore())
         self._line, self._was_there = line, True
-        self._tell(State(connected=True))
         try:
+            self._tell(State(connected=True))
             await line.read()
         finally:
             self._line = None

@@ -62,7 +62,7 @@ class Player:
         chunks = read.chunks(self._path)
         ahead = asyncio.create_task(asyncio.to_thread(next, chunks, None))
         try:
-            while chunk := await ahead:
+            while chunk := await asyncio.shield(ahead):  # its thread goes on, whoever cancels this
                 ahead = asyncio.create_task(asyncio.to_thread(next, chunks, None))
                 if first_ns < 0:
                     first_ns = self._pace.first_ns(chunk[0])

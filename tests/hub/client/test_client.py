@@ -384,6 +384,24 @@ def test_a_handler_that_fails_ends_the_client_with_its_own_error() -> None:
     run(scene)
 
 
+def test_one_that_is_told_of_the_connection_and_fails_ends_it_as_well() -> None:
+    async def scene(fake: Fake) -> None:
+        told: list[hub.client.State] = []
+
+        def broken(state: hub.client.State) -> None:
+            told.append(state)
+            if state.connected:
+                raise LookupError("mine")
+
+        async with asyncio.timeout(10):
+            with pytest.raises(LookupError, match="mine"):
+                async with hub.client.connect(fake.url, KEY, on_state=broken) as client:
+                    await client.subscribe(["NSE:A"])
+        assert [state.connected for state in told] == [True, False], "its end is told once"
+
+    run(scene)
+
+
 def test_a_server_that_is_no_hub_ends_it() -> None:
     async def scene(fake: Fake) -> None:
         async with hub.client.connect(fake.url, KEY) as client:

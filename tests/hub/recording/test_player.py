@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -97,3 +98,31 @@ def test_who_is_late_leaves_nothing_out_and_says_so(tmp_path: Path) -> None:
     assert problems[0] == ""
     made.late_s = 2.0
     assert made.problem == "cannot keep up: 2 s behind at 10000 times the speed"
+
+
+def test_it_may_be_cancelled_while_more_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that reads cannot be: it is waited for, and then what it read from is closed."""
+    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(_: Path) -> Iterator[list[Row]]:
+        try:
+            reading.set()
+            go_on.wait(10)
+            yield [row(0)]
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(read, "chunks", slow)
+
+    async def main() -> None:
+        playing = asyncio.create_task(Player(tmp_path / "a.jsonl", Pace()).play(Stage().publish))
+        await asyncio.to_thread(reading.wait, 10)
+        playing.cancel()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await playing
+        assert closed.is_set()
+
+    asyncio.run(main())
