@@ -144,8 +144,7 @@ def _expanded(word: str) -> Iterator[str]:
 def tell_state(state: State) -> None:
     """Say on stderr that the hub is away."""
     if state.again_s:
-        wait_s = f"{state.again_s:.1f}" if state.again_s >= 0.05 else "a moment"
-        click.echo(f"the hub is away ({state.reason}); again in {wait_s} s", err=True)
+        click.echo(f"the hub is away ({state.reason}); again in {state.again_s:.1f} s", err=True)
 
 
 def tell_refused(outcomes: Sequence[Outcome]) -> None:

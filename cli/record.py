@@ -98,15 +98,16 @@ def record(
     check(out, force=force)
     found = login(url, key_file, config_file, openalgo, runtime_dir, ca)
     recorder = Recorder(out, count=count, force=force)
-    wish = Mode.from_client(mode)
+    wish = Mode.DEPTH if levels else Mode.from_client(mode)
     try:
-        with explained():
-            asyncio.run(recorder.run(found, wanted, wish, levels or 0, for_s))
+        try:
+            with explained():
+                asyncio.run(recorder.run(found, wanted, wish, levels or 0, for_s))
+        finally:
+            with waiting(f"writing {out}"):
+                recorder.close()
     except OSError as error:
         raise HubError(f"{out} cannot be written: {error.strerror}") from None
-    finally:
-        with waiting(f"writing {out}"):
-            recorder.close()
     click.echo(f"{out}: {recorder.summary()}", err=True)
 
 
@@ -145,10 +146,9 @@ class Recorder:
                 await _first(for_s, self._take(client, writer), self._tend(writer), ending.wait())
 
     def close(self) -> None:
-        """Make the file whole. Raises HubError."""
+        """Make the file whole. Raises HubError, OSError."""
         if self._writer is not None:
-            with contextlib.suppress(OSError):  # it has been told when it was written
-                self._writer.close()
+            self._writer.close()
 
     def summary(self) -> str:
         """How much there is, in a line."""

@@ -91,7 +91,8 @@ def replay(
     click.echo(told(file, summary, settings), err=True)
     bus = login.find(hub_dir(given["runtime_dir"], config_file), "bus")
     if bus:
-        asyncio.run(_publish(Player(file, feed.pace(settings)), summary, bus))
+        player, zone = Player(file, feed.pace(settings)), ZoneInfo(settings.market.timezone)
+        asyncio.run(_publish(player, None if begin else summary.ticks, bus, zone))
         return
     catalogue.check(settings)
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
@@ -107,16 +108,19 @@ def told(file: Path, summary: Summary, settings: Settings) -> str:
         datetime.fromtimestamp(ns / 1e9, zone) for ns in (summary.first_ns, summary.last_ns)
     )
     until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    takes = render.duration((summary.last_ns - summary.first_ns) / 1e9 / settings.replay.speed)
-    return (
+    line = (
         f"{file.name}: {summary.ticks:,} ticks of {_counted(summary.names)}, "
-        f"{first:%Y-%m-%d %H:%M:%S} to {until}; at {settings.replay.speed:g} times the speed "
-        f"it takes {takes}"
+        f"{first:%Y-%m-%d %H:%M:%S} to {until}; at {settings.replay.speed:g} times the speed"
     )
+    if not settings.replay.gaps or settings.replay.begin:
+        return line  # how much is left out is known when it has been played
+    takes = render.duration((summary.last_ns - summary.first_ns) / 1e9 / settings.replay.speed)
+    return f"{line} it takes {takes}"
 
 
-async def _publish(player: Player, summary: Summary, bus: str) -> None:
-    """Play on a bus. Raises NoAnswer, Malformed."""
+async def _publish(player: Player, ticks: int | None, bus: str, zone: ZoneInfo) -> None:
+    """Play on a bus; `ticks` is how many there are, if that is known. Raises NoAnswer,
+    Malformed."""
     publisher = Publisher(bus)
     screen = console(err=True)
     progress = Progress(
@@ -124,7 +128,7 @@ async def _publish(player: Player, summary: Summary, bus: str) -> None:
         TextColumn("{task.completed:,.0f} ticks"), TimeRemainingColumn(), console=screen,
         disable=not screen.is_terminal,
     )  # fmt: skip
-    bar = progress.add_task("", total=summary.ticks)
+    bar = progress.add_task("", total=ticks)
 
     async def publish(rows: Sequence[Row]) -> None:
         pairs: list[bytes] = []
@@ -132,7 +136,7 @@ async def _publish(player: Player, summary: Summary, bus: str) -> None:
             pairs += (row.topic.encode(), bytes(row.data))
         await publisher.publish(pairs)
         played = player.played + len(rows)
-        progress.update(bar, completed=played, description=_clock(rows[-1]))
+        progress.update(bar, completed=played, description=_clock(rows[-1], zone))
 
     try:
         await publisher.connected(_CONNECT_S)
@@ -148,8 +152,8 @@ def _counted(symbols: int) -> str:
     return f"{symbols:,} symbol{'s' * (symbols != 1)}"
 
 
-def _clock(row: Row) -> str:
-    return datetime.fromtimestamp(row.time_ns / 1e9).astimezone().strftime("%H:%M:%S")
+def _clock(row: Row, zone: ZoneInfo) -> str:
+    return f"{datetime.fromtimestamp(row.time_ns / 1e9, zone):%H:%M:%S}"
 
 
 def _symbols(file: Path) -> list[tuple[str, str]]:

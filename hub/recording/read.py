@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import zstandard
@@ -21,7 +21,7 @@ CHUNK_ROWS = 2000
 
 _COLUMNS = [field.name for field in msgspec.structs.fields(Row)]
 _BLOCK_BYTES = 1 << 16
-_HEAD = re.compile(rb'\{"time_ns":(\d+),"topic":"([^"\\]+)",')
+_HEAD = re.compile(rb'\{"time_ns":(\d+),"topic":"([!#-\[\]-~]+)",')
 _UNREADABLE = (OSError, zstandard.ZstdError)
 
 
@@ -159,9 +159,11 @@ def _table(path: Path) -> Iterator[list[Row]]:
         with parquet.ParquetFile(path) as file:
             columns = [name for name in file.schema_arrow.names if name in _COLUMNS]
             for batch in file.iter_batches(CHUNK_ROWS, columns=columns):
-                yield [
-                    Row(**(row | {"data": msgspec.Raw(row["data"].encode())}))
-                    for row in batch.to_pylist()
-                ]
-    except (ArrowInvalid, KeyError, TypeError) as error:
+                yield [_row_of(row, path) for row in batch.to_pylist()]
+    except (ArrowInvalid, AttributeError, KeyError, TypeError, msgspec.MsgspecError) as error:
         raise Malformed(f"{path} is no recording: {error}") from None
+
+
+def _row_of(row: dict[str, Any], path: Path) -> Row:
+    data = msgspec.json.decode(row["data"].encode(), type=msgspec.Raw)
+    return rows.checked(msgspec.convert(row | {"data": data}, Row), str(path))

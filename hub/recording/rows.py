@@ -60,8 +60,13 @@ def parse(text: bytes, where: str) -> Row:
     """The row of a line. Raises Malformed; `where` is what it calls the line."""
     try:
         row = _decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"{where} is no row of a recording: {error}") from None
+    return checked(row, where)
+
+
+def checked(row: Row, where: str) -> Row:
+    """A row whose data is JSON already, if that is an object. Raises Malformed."""
     if memoryview(row.data)[0] != ord("{"):
         raise Malformed(f"{where} is no row of a recording: its data is no object")
     return row

@@ -70,7 +70,7 @@ def test_ticks_are_written_with_their_time_topic_and_data(
 ) -> None:
     out = tmp_path / f"a{ending}"
     args = ("record", "NSE:A", "NSE:B", "--url", server.url, "--out", out, "--count", 3)
-    stderr = hub(*args, "--mode", "depth", "--levels", 20).stderr
+    stderr = hub(*args, "--levels", 20).stderr
     assert f"{out}: 3 ticks (4 left out: they were not read in time) of 2 symbols" in stderr
     assert rows(out) == ALL
     (first, *_), *_ = read.chunks(out)
@@ -122,6 +122,20 @@ def test_a_disk_that_is_full_is_told(
     monkeypatch.setattr(record, "FLUSH_S", 0.05)
     monkeypatch.setattr(write.Lines, "flush", full)
     args = ("record", "NSE:A", "--url", server.url, "--out", tmp_path / "a.jsonl", "--for", "20s")
+    assert "a.jsonl cannot be written: No space left on device" in hub(*args, rc=1).stderr
+
+
+def test_a_disk_that_is_full_at_the_very_end_is_told(
+    hub: Any, server: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = write.Lines.close
+
+    def full(lines: write.Lines) -> None:
+        close(lines)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write.Lines, "close", full)
+    args = ("record", "NSE:A", "--url", server.url, "--out", tmp_path / "a.jsonl", "--for", "0.1s")
     assert "a.jsonl cannot be written: No space left on device" in hub(*args, rc=1).stderr
 
 

@@ -77,6 +77,9 @@ def test_what_is_no_recording_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"one line of something else")
     with pytest.raises(Malformed, match=r"a\.jsonl:1 is no row"):
         read.scan(path)
+    path.write_bytes(b'{"time_ns":1,"topic":"NSE_\xff_LTP","data":{}}\n')
+    with pytest.raises(Malformed, match=r"a\.jsonl:1 is no row"):
+        read.scan(path)
     path.write_bytes(b"")
     with pytest.raises(Malformed, match="has no ticks"):
         read.scan(path)
