@@ -91,7 +91,6 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.address = ""
         self.began_s = 0.0
-        self.behind_s = 0.0
         self.due_s = 0.0
         self.session: Session | None = None
         self._house = house
@@ -144,7 +143,7 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.address = address_of(peer)
         self._port = int(peer[1]) if isinstance(peer, tuple) else 0
-        self.began_s = self._house.now_s()
+        self.began_s = self.now_s()
         self._house.joined(self)
         guests = self._house.guests
         self._no_room = (guests.crowded if self._crowded else guests.no_room)(self.address)
@@ -182,16 +181,15 @@ class Connection(asyncio.Protocol):
         if self.session is not None:
             self.session.gone()
         self._no_stranger()
-        self._let_go()
         if self._guest:
             self._house.guests.connection(self.address, -1)
         self._house.left(self)
+        self._let_go()
 
     def pause_writing(self) -> None:
         """More is unsent than the outbox allows."""
         self._blocked = True
-        self.behind_s = self._house.now_s()
-        self._stall = (self._transport.get_write_buffer_size(), self.behind_s)
+        self._stall = (self._transport.get_write_buffer_size(), self._house.now_s())
         self.due_s = 0.0
         self._hold("unsent", reading=False)
         if self.session is not None:
@@ -435,7 +433,9 @@ class Connection(asyncio.Protocol):
         """It came through a trusted proxy: now it is known from where, and judged by that."""
         guests, self._proxied = self._house.guests, False
         forwarded = request.headers.get_all("X-Forwarded-For")
-        self.address = guests.proxies.client(self.address, forwarded)
+        proxy, self.address = self.address, guests.proxies.client(self.address, forwarded)
+        if self.address != proxy:
+            self._port = 0  # that was the proxy's
         if not self._no_room:
             self._no_room = guests.no_room_of_its_own(self.address)
         if not self._no_room:

@@ -75,6 +75,7 @@ class Delivery(Sink):
         "_wire",
         "_withheld",
         "_withheld_bytes",
+        "behind_since_s",
         "form",
         "options",
         "outbox",
@@ -93,6 +94,7 @@ class Delivery(Sink):
         self._wakes_s = math.inf
         self._withheld: list[tuple[bytes, Sequence[Line]]] | None = None
         self._withheld_bytes = 0
+        self.behind_since_s = 0.0  # by the wire's time, while it is behind
 
     # From the fan-out and the desk.
 
@@ -215,7 +217,7 @@ class Delivery(Sink):
 
     def blocked(self) -> None:
         """The socket takes no more for now, or nothing is to be sent."""
-        self.outbox.fall_behind()
+        self._fall_behind()
         self.fd = -1
 
     def unblocked(self, budget_bytes: int) -> bool:
@@ -265,6 +267,11 @@ class Delivery(Sink):
         self.fd = -1 if waits else fd
 
     # Below: details.
+
+    def _fall_behind(self) -> None:
+        if not self.outbox.behind:
+            self.behind_since_s = self._wire.now_s()
+        self.outbox.fall_behind()
 
     def _finish(self) -> None:
         """What is owed now is the last of it."""
@@ -316,7 +323,7 @@ class Delivery(Sink):
         withheld.append((data, lines))
         self._withheld_bytes += len(data)
         if self._withheld_bytes > self._wire.high_bytes:
-            self.outbox.fall_behind()
+            self._fall_behind()
             for _, kept in withheld:
                 self.outbox.owe(kept)
             withheld.clear()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any, Protocol
 
 from hub.core import topics
@@ -30,7 +29,6 @@ class Wire(Protocol):
     """What is told of its connection."""
 
     began_s: float
-    behind_s: float
     session: Any
 
     @property
@@ -58,14 +56,14 @@ class Looks:
         counts, elapsed_s = self.heat.take(now_s)
         sent = self._sent(counts)
         total = sum(sent.values())
-        rows = [
-            _row(one, sent.get(one.session, 0), elapsed_s, total, self._index, now_s)
-            for one in connections
-            if one.session is not None
+        here = [one for one in connections if one.session is not None]
+        worst = heapq.nsmallest(MOST, here, key=lambda one: _worst_first(one, sent))
+        busiest = heapq.nlargest(BUSIEST, here, key=lambda one: sent[one.session])
+        chosen = {id(one): one for one in (*worst, *busiest)}
+        return [
+            _row(one, sent[one.session], elapsed_s, total, self._index, now_s)
+            for one in chosen.values()
         ]
-        found = heapq.nsmallest(MOST, rows, key=_worst_first)
-        busiest = heapq.nlargest(BUSIEST, rows, key=itemgetter("out_s"))
-        return found + [row for row in busiest if row not in found]
 
     def _sent(self, counts: Counter[bytes]) -> Counter[Any]:
         """Ticks by session, as they follow from what is held, whether sent or spared."""
@@ -94,7 +92,7 @@ def _row(
         "user": one.session.user,
         "symbols": len(index.held(one.session)),
         "behind": outbox.behind,
-        "behind_s": max(0.0, now_s - one.behind_s) if outbox.behind else 0.0,
+        "behind_s": max(0.0, now_s - one.session.behind_since_s) if outbox.behind else 0.0,
         "pending": len(outbox),
         "unsent_bytes": one.unsent_bytes(),
         "conflated": outbox.conflated,
@@ -104,5 +102,6 @@ def _row(
     }
 
 
-def _worst_first(row: dict[str, Any]) -> tuple[bool, int, int, float]:
-    return not row["behind"], -row["conflated"], -row["unsent_bytes"], -row["out_s"]
+def _worst_first(one: Wire, sent: Counter[Any]) -> tuple[bool, int, int, int]:
+    outbox: Outbox = one.session.outbox
+    return not outbox.behind, -outbox.conflated, -one.unsent_bytes(), -sent[one.session]

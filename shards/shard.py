@@ -333,7 +333,7 @@ class Shard(Role):
     def _take_look(self, message: Message) -> None:
         """Somebody wants to see which clients are slow."""
         if self._serving:
-            told = self._looks.look(self._gateway.connections, self._gateway.now_s())
+            told = self._looks.look(self._gateway.connections, time.monotonic())
             self._desk.fanout.observed = True
             self._control.send(
                 {"t": "looked", "to": message["from"], "hottest": [], "slowest": told}
@@ -364,7 +364,7 @@ class Shard(Role):
             self._gateway.tend()
             if self._keys.changed():
                 self._gateway.recheck(self._keys.stands)
-            self._looks.heat.tend(self._gateway.now_s())
+            self._looks.heat.tend(time.monotonic())
             self._ingest.retry()
             if not beat % _ASK_AGAIN_BEATS:
                 self._desk.wanted.ask_again()

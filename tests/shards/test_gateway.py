@@ -237,6 +237,9 @@ def test_those_who_are_held_get_replies_and_order_updates_and_then_what_is_newes
             one.desk.fanout.offer(tick(symbol, Mode.QUOTE, 4))
             one.desk.fanout.flush()
             assert json.loads(await held.recv())["data"]["ltp"] == 4
+            await held.close()
+            await until(lambda: len(one.gateway) == 1)
+            assert one.gateway.conflated() == 5, "what was spared those who have left counts on"
 
     live(main, uv=uv)
 

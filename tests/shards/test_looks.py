@@ -15,12 +15,11 @@ class Session:
     def __init__(self, user: str) -> None:
         self.user = user
         self.outbox = Outbox(10)
+        self.behind_since_s = 7.0
 
 
 def wire(session: Session | None, peer: str = "127.0.0.1:5") -> Any:
-    return SimpleNamespace(
-        peer=peer, session=session, began_s=0.0, behind_s=7.0, unsent_bytes=lambda: 12
-    )
+    return SimpleNamespace(peer=peer, session=session, began_s=0.0, unsent_bytes=lambda: 12)
 
 
 def test_a_client_that_is_behind_comes_first_then_who_was_conflated_then_who_gets_most() -> None:
