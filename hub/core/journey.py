@@ -33,6 +33,9 @@ from hub.core.errors import Malformed
 from hub.core.histogram import Histogram
 
 HOPS = ("source", "routed", "taken", "framed", "written", "total")
+_AGAIN = 10
+"""Where nobody was sent what was chosen the next try comes so many times sooner."""
+
 _MOST_TRACES = 100
 _TRACES_NS = 10_000_000
 """Of traced keys at most this many ticks wait for a flush, and one in so long each."""
@@ -111,6 +114,8 @@ class Sampler:
             if follow(one.topic, sample(one, now_ns)) and not one.asker:
                 self.due_ns = now_ns + self._every_ns
                 self.routed.add((now_ns - one.received_ns) / _MS)
+        if now_ns >= self.due_ns:  # nobody is sent any of them: no more looks for a while
+            self.due_ns = now_ns + self._every_ns // _AGAIN
 
     def tend(self, now_ns: int) -> None:
         """Forget who asked and has seen enough."""
