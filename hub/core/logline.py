@@ -46,7 +46,8 @@ class Reader:
         """A line as a process has written it."""
         found = _SAID.fullmatch(line)
         if found is None:
-            return LogLine(at, self._levels.get(role, "info"), role, line, more=True)
+            text = without_priority(line)
+            return LogLine(at, self._levels.get(role, "info"), role, text, more=True)
         return LogLine(at, self._keep(role, found[1].lower()), role, found[3])
 
     def kept(self, line: str) -> LogLine | None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -65,8 +66,9 @@ class LogFile:
         self._file.emit(logging.makeLogRecord({"msg": text}))
 
     def close(self) -> None:
-        """Keep no more."""
-        self._file.close()
+        """Keep no more. What cannot be written then is left out, too."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class _Private(RotatingFileHandler):

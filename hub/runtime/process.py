@@ -177,8 +177,11 @@ def free_port(host: str, port: int, what: str) -> int:
 def see_that_nobody_serves(path: Path, what: str) -> None:
     """Raises StartError when somebody listens at a Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
+        except BlockingIOError:
+            pass  # somebody listens, and takes nobody just now
         except OSError:
             return
     raise StartError(f"{what} cannot use {path}: another process listens there")

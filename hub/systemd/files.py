@@ -76,7 +76,10 @@ def apply(what: Iterable[Change]) -> None:
             else:
                 _make(change.path.parent)
                 new = change.path.with_name(f".{change.path.name}.new")
-                new.write_text(change.after, encoding="utf-8")
+                new.unlink(missing_ok=True)  # of one that died, or a link that leads elsewhere
+                fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(fd, "w", encoding="utf-8") as file:
+                    file.write(change.after)
                 _give(new, change.path)
                 new.replace(change.path)
         except OSError as error:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from hub.core.errors import StartError
 from hub.core.logline import PRIORITIES
 from hub.systemd.units import SYSTEM
 
@@ -44,9 +45,12 @@ def command(
 ) -> list[str]:
     """The command that shows the log of these unit files; of all roles, if none is named. `since`
     is a local time as `2026-11-26 09:15:00`. Of a hub in one unit the journal looks for roles in
-    the lines, and shows the last ones newest first.
+    the lines, and shows the last ones newest first. Raises StartError when no unit runs these
+    roles.
     """
     named, alone = _patterns(files, roles)
+    if not (named or alone):
+        raise StartError(f"no unit of this hub runs {' or '.join(roles)}: systemd does that itself")
     made = ["journalctl", *(word for unit in [*named, *alone] for word in ("--unit", unit))]
     made += [f"--since={since}"] * bool(since)
     made += [f"--priority={PRIORITIES[level]}"] if level else []

@@ -24,6 +24,7 @@ def test_what_is_no_message_goes_with_the_one_before_of_the_same_process() -> No
     reader = Reader()
     reader.said(AT, "shard-0", "09:15:00 ERROR   shard-0    broken")
     reader.said(AT, "shard-1", "09:15:00 INFO    shard-1    fine")
+    assert reader.said(AT, "shard-0", "<3>    File").text == "    File"
     more = reader.said(AT, "shard-0", "    raise ValueError")
     assert more == LogLine(AT, "error", "shard-0", "    raise ValueError", more=True)
     assert str(more) == f"{AT} |       shard-0        raise ValueError"

@@ -135,3 +135,14 @@ def test_the_units_to_begin_with_are_those_of_the_repository(tmp_path: Path) -> 
     assert all("\nDescription=Shardhub: " in text for text in found.values())
     with pytest.raises(StartError, match="clone"):
         templates(tmp_path)
+
+
+def test_a_link_that_somebody_has_laid_leads_nowhere(tmp_path: Path) -> None:
+    """The folder may be another user's, and this is root."""
+    (tmp_path / "other").write_text("mine", encoding="utf-8")
+    for path in (one.path for one in changes(TEXTS, tmp_path)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.new").symlink_to(tmp_path / "other")
+    apply(changes(TEXTS, tmp_path))
+    assert (tmp_path / "other").read_text(encoding="utf-8") == "mine"
+    assert changes(TEXTS, tmp_path) == []

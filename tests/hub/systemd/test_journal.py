@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hub.core.errors import StartError
 from hub.systemd.files import apply, templates
 from hub.systemd.journal import command, units_of
 from hub.systemd.plan import Wish, due, make
@@ -49,6 +50,11 @@ def test_roles_are_units(roles: list[str], expected: list[str]) -> None:
     assert argv[0] == "journalctl"
     assert units(argv) == expected
     assert not [word for word in argv if word.startswith("--grep")]
+
+
+def test_a_role_without_a_unit_is_told_and_not_all_of_the_journal_shown() -> None:
+    with pytest.raises(StartError, match="no unit of this hub runs supervisor"):
+        command(FILES, ["supervisor"])
 
 
 def test_in_one_unit_roles_are_looked_for_in_the_lines() -> None:
