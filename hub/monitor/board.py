@@ -6,7 +6,7 @@ has happened; `board` puts the newest together, at any time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -75,7 +75,7 @@ class Board:
     ) -> None:
         """A process has answered a look."""
         if hottest:
-            self._looked["hottest"] = now_s, [_hot(topic, rate) for topic, rate in hottest]
+            self._looked["hottest"] = now_s, _hot(hottest)
         if name.startswith("shard-"):
             shard = int(name.removeprefix("shard-"))
             self._looked[name] = now_s, [{"shard": shard} | one for one in slowest]
@@ -219,12 +219,17 @@ class Board:
         }
 
 
-def _hot(topic: bytes, rate: float) -> Figures:
-    try:
-        key, mode = topics.parse(topic)
-    except Malformed:
-        return {"key": topic.decode(errors="replace"), "mode": "", "rate": rate}
-    return {"key": topics.plain(key).decode(errors="replace"), "mode": mode.name, "rate": rate}
+def _hot(hottest: Iterable[tuple[bytes, float]]) -> list[Figures]:
+    """Topics as people know them: without the origin, and those of several origins as one."""
+    rates: Counter[tuple[str, str]] = Counter()
+    for topic, rate in hottest:
+        try:
+            key, mode = topics.parse(topic)
+            named = topics.plain(key).decode(errors="replace"), mode.name
+        except Malformed:
+            named = topic.decode(errors="replace"), ""
+        rates[named] += rate  # type: ignore[assignment]  # a Counter counts halves as well
+    return [{"key": key, "mode": mode, "rate": rate} for (key, mode), rate in rates.most_common()]
 
 
 def _totals(rows: Sequence[Figures]) -> Figures:

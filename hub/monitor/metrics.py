@@ -3,7 +3,8 @@
 1. Labels are `role`, `shard` and `feed`, and `hop` of a latency: nothing that clients or publishers
    can make up.
 2. Counters begin anew when their process does, as Prometheus expects; of one that is not there
-   nothing is told but `shardhub_up` 0 and how often it was restarted.
+   nothing is told but `shardhub_up` 0, how often it was restarted, and of a feed that it is not
+   connected.
 3. Latencies are histograms with the same bounds everywhere, so they can be added up.
 
 docs/operations.md lists the names; docs/grafana.json and docs/alerts.yml use them.
@@ -154,7 +155,7 @@ class _Figures(Collector):
         text = "Time since a feed's last tick; nothing while that is not known."
         family = GaugeMetricFamily("shardhub_feed_last_tick_seconds", text, labels=("feed",))
         for feed in self._feeds:
-            if feed["last_tick_s"] is not None:
+            if feed["state"] != "away" and feed["last_tick_s"] is not None:
                 family.add_metric((feed["name"],), feed["last_tick_s"])
         return family
 

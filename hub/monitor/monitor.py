@@ -153,9 +153,15 @@ class Monitor(Role):
             self._record.heard(self.name, os.getpid(), self.common_figures(), now_s)
             if not awake.pause(now_s).read_first:
                 self._record.take(self._measure_all(), now_s)
-                self._board.take(now_s, time.time())
+                self._take_second(now_s)
             self._look(now_s)
             await asyncio.sleep(BEAT_S - (time.monotonic() - now_s) % BEAT_S)
+
+    def _take_second(self, now_s: float) -> None:
+        try:
+            self._board.take(now_s, time.time())
+        except Exception as error:  # noqa: BLE001  # heartbeats and `hub status` go on without it
+            self._seldom.warning("board", "the histories lack a second: %r", error, error=error)
 
     def _measure_all(self) -> dict[str, Figures]:
         """The figures of all processes that are there; of others nothing is kept."""
@@ -210,7 +216,7 @@ class Monitor(Role):
                 "t": "status",
                 "version": hub.__version__,
                 "at": time.time(),
-                "hub": _facts(self.settings),
+                "hub": _facts(self.settings) | {"tls_cert": self.settings.websocket.tls_cert},
                 "processes": self._record.status(time.monotonic(), time.time()),
             },
         )
@@ -236,7 +242,6 @@ def _facts(settings: Settings) -> dict[str, Any]:
     """What a hub says of itself."""
     return {
         "url": settings.ws_url(),
-        "tls_cert": settings.websocket.tls_cert,
         "bus": f"tcp://{settings.bus.host}:{settings.bus.port}",
         "shards": settings.hub.shards,
         "feeds": settings.hub.feeds,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hub.core.liveness import MISSED_S
-from hub.monitor.usage import per_second
+from hub.monitor.usage import per_second, rank
 
 Figures = dict[str, Any]
 _KEPT = 601
@@ -97,7 +97,7 @@ class Record:
         before, after = self.usage(2.0)
         children = self._beats.get("supervisor", (0.0, 0, {}))[2].get("children", {})
         names = list(dict.fromkeys([*children, *self._beats, *self._wanted]))
-        names.sort(key=lambda name: (_ORDER.get(name.partition("-")[0], 9), _number(name)))
+        names.sort(key=rank)
         return [
             self._row(name, children.get(name, {}), before, after, now_s, now_epoch_s)
             for name in names
@@ -150,11 +150,3 @@ class Record:
         if heard_s is None:
             heard_s = self._told[name][0] if name in self._told else self._began_s
         return heard_s if name == _ROUTER else max(heard_s, self._router_s)
-
-
-_ORDER = {"supervisor": 0, "router": 1, "feed": 2, "shard": 3, "monitor": 4}
-
-
-def _number(name: str) -> tuple[int, str]:
-    tail = name.rpartition("-")[2]
-    return (int(tail), "") if tail.isdigit() else (0, tail)

@@ -1,7 +1,8 @@
 """The ticks of a symbol that a page watches: the monitor is a client of its own hub for that.
 
-1. Its key is made when the first page asks, is known to this process alone, and its store, in the
-   runtime directory, is gone with it. Shards read that store as they read others (auth/sources).
+1. Its key is made when the first page asks, one for each user that it sees as. It is known to this
+   process alone, and its store, in the runtime directory, is gone with it. Shards read that store
+   as they read others (auth/sources).
 2. It sees what `page.user` may see; unless that is set, what the hub's feeds give anybody.
 3. Each page that watches has a connection of its own, which ends with the watching.
 """
@@ -39,7 +40,7 @@ class Ticker:
         self._settings = settings
         self._file = runtime_dir / PAGE_KEYS
         self._offers: tuple[Offer, ...] = ()
-        self._key, self._whose = "", Identity("", "")
+        self._keys: dict[Identity, tuple[str, float]] = {}  # and from when on all shards know it
         self._watching: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -54,7 +55,7 @@ class Ticker:
         for name in (self._file, self._file.with_name(f"{self._file.name}.lock")):
             with contextlib.suppress(OSError):
                 name.unlink(missing_ok=True)
-        self._key = ""
+        self._keys.clear()
 
     async def watch(
         self, symbol: str, mode: str, take: Callable[[Json], None], brokers: Mapping[str, list[str]]
@@ -81,19 +82,18 @@ class Ticker:
         return end
 
     async def _key_for(self, whose: Identity) -> str:
-        """The key for this user; a new one is known to all shards when this returns."""
-        if not self._key or whose != self._whose:
-            self.clear()
+        """The key for this user; all shards know it when this returns."""
+        if whose not in self._keys:
+            name = f"{_NAME}-{len(self._keys) + 1}"
             try:
-                self._key = KeyStore(self._file).add(
-                    _NAME, whose.user, whose.broker, now=time.time()
-                )
+                key = KeyStore(self._file).add(name, whose.user, whose.broker, now=time.time())
             except KeyStoreError as error:
                 log.warning("the page's ticker has no key: %s", error)
                 raise HubError("the page's ticker has no key; the monitor's log says why") from None
-            self._whose = whose
-            await asyncio.sleep(LOOK_S + 0.1)
-        return self._key
+            self._keys[whose] = key, time.monotonic() + LOOK_S + 0.1
+        key, known_s = self._keys[whose]
+        await asyncio.sleep(max(0.0, known_s - time.monotonic()))
+        return key
 
     async def _follow(
         self,

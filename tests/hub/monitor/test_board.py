@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hub.core import config
 from hub.core.histogram import Histogram
 from hub.monitor.board import MOST, SECONDS, Board
+from hub.monitor.monitor import _facts
 from hub.monitor.record import Record
 from tests.test_docs import table
 
 EPOCH_S = 5000.0
-FACTS = {"url": "ws://x", "bus": "tcp://x", "shards": 2, "feeds": ["sim", "bus"]}
+FACTS = _facts(config.load(environ={}, flags={"hub.shards": 2, "hub.feeds": ["sim", "bus"]}))
 WANTED = ("router", "feed-sim", "feed-bus", "shard-0", "shard-1")
 COMES_IN = "in"
 
@@ -271,7 +273,13 @@ def test_the_hottest_topics_are_told_by_key_and_mode_while_they_are_news() -> No
     ]
     hub.board.looked("router", [], [], hub.now_s)
     assert len(hub.told()["hottest"]) == 3
-    hub.board.looked("router", [(b"NSE_X_LTP", 1.0)] * 50, [], hub.now_s)
+    origins = [(b"\x1fu\x1fNSE_X_LTP", 2.0), (b"NSE_Y_LTP", 3.0), (b"\x1fv\x1fNSE_X_LTP", 1.5)]
+    hub.board.looked("router", origins, [], hub.now_s)
+    assert [(one["key"], one["rate"]) for one in hub.told()["hottest"]] == [
+        ("NSE_X", 3.5),
+        ("NSE_Y", 3.0),
+    ], "a symbol of two origins is one to whoever reads it"
+    hub.board.looked("router", [(b"NSE_X%d_LTP" % n, 1.0) for n in range(50)], [], hub.now_s)
     assert len(hub.told()["hottest"]) == MOST
     assert hub.passes(4).told()["hottest"] == []
 

@@ -97,7 +97,7 @@ def test_what_is_not_known_is_not_told() -> None:
 
 
 def test_feeds_tell_whether_they_are_connected_what_they_brought_and_how_long_ago() -> None:
-    away = {"name": "bus", "state": "away", "ticks": 9, "last_tick_s": None}
+    away = {"name": "bus", "state": "away", "ticks": 9, "last_tick_s": 5.0}
     found = read(feeds=(SIM, away))
     assert samples(found["shardhub_feed_connected"]) == {("sim",): 1.0, ("bus",): 0.0}
     assert samples(found["shardhub_feed_ticks"]) == {("sim",): 5.0}
