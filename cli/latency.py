@@ -35,7 +35,6 @@ from hub.core.model import Instrument
 from hub.runtime.control import Visitor
 
 _AGAIN_S = 5.0
-_ANSWER_S = 3.0
 _BAR = 24
 _COLUMNS = (
     Column("hop", whole=True),
@@ -202,11 +201,11 @@ class Trace:
             raise NotRunning(f"no hub runs at {directory}; start one with `hub start`")
         ends_s = time.monotonic() + (for_s if for_s is not None else 1e9)
         with Visitor(directory) as visitor:
-            await self._ask(visitor)
+            self._ask(visitor)
             again_s = time.monotonic() + _AGAIN_S
             while self._left != 0 and (now_s := time.monotonic()) < ends_s:
                 if now_s >= again_s:
-                    await self._ask(visitor)
+                    self._ask(visitor)
                     again_s = now_s + _AGAIN_S
                 await self._hear(visitor, min(ends_s, again_s) - now_s)
 
@@ -234,7 +233,7 @@ class Trace:
             return f"no client subscribes to it: `hub tail {self._name}` does"
         return "clients subscribe to it, but none came: is its market open?"
 
-    async def _ask(self, visitor: Visitor) -> None:
+    def _ask(self, visitor: Visitor) -> None:
         """Ask, anew every few seconds: a router that has died was started again meanwhile."""
         visitor.say("router", {"t": "trace", "keys": [self._instrument.key], "for_s": 2 * _AGAIN_S})
 

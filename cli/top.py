@@ -111,13 +111,14 @@ def _live(directory: Path, state: State, interval_s: float) -> None:
         Keyboard() as keyboard,
         Live(console=screen, screen=True, auto_refresh=False, transient=True) as live,
     ):
+        next_s = time.monotonic() + interval_s
         while not state.over:
             live.update(topview.picture(board, state, screen.width, screen.height), refresh=True)
-            next_s = time.monotonic() + interval_s
-            while time.monotonic() < next_s and not _typed(keyboard, state):
+            while (now_s := time.monotonic()) < next_s and not _typed(keyboard, state):
                 pass
-            if not state.held:
-                board = _again(directory, board, state)
+            if now_s >= next_s:
+                board = board if state.held else _again(directory, board, state)
+                next_s = time.monotonic() + interval_s
 
 
 def _typed(keyboard: Keyboard, state: State) -> bool:

@@ -27,8 +27,6 @@ _FIELDS = {
     "out": "out_s",
     "lag": "lag_ms",
     "age": "age_s",
-    "pending": "pending",
-    "name": "name",
 }
 _LEVELS = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 _BAR = 12
