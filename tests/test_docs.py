@@ -289,6 +289,14 @@ def test_the_readme_lists_all_commands() -> None:
     assert rows == [(f"hub {name}", one.summary) for name, one in COMMANDS.items() if one.section]
 
 
+def test_the_readme_s_figures_are_those_of_the_performance_page() -> None:
+    rows = table("README.md", "load")
+    figures = re.findall(r"[\d.]+(?: %| ms| s\b)", " ".join(cell for row in rows for cell in row))
+    assert len(figures) > 8
+    known = re.sub(r"([\d.]+) / ([\d.]+)", r"\1 ms / \2 ms", page("docs/performance.md"))
+    assert not [figure for figure in figures if figure not in known]
+
+
 def test_the_readme_shows_the_lines_that_hub_start_shows() -> None:
     url, key = Settings().ws_url(), "YOUR_API_KEY"
     assert "\n".join(python(url, key)) in page("README.md")

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -203,6 +205,7 @@ def test_python_that_is_to_be_run_runs(demo: Demo, name: str, text: str) -> None
     key, url = demo.told(r"API key +(\S+)"), demo.told(r"WebSocket +(\S+)")
     text = text.replace("YOUR_API_KEY", key).replace("ws://127.0.0.1:8765", url)
     text = text.replace("tcp://127.0.0.1:5555", demo.told(r"Bus +(\S+)"))
+    before = bus_messages(demo)
     child = subprocess.Popen(
         [sys.executable, "-u", "-c", text], env=demo.environ, cwd=demo.folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -213,6 +216,15 @@ def test_python_that_is_to_be_run_runs(demo: Demo, name: str, text: str) -> None
             assert "NSE:RELIANCE" in child.stdout.readline(), f"{name} prints ticks"
         else:
             assert child.wait(WITHIN_S) == 0, child.communicate()
+            eventually(lambda: bus_messages(demo) > before, f"the tick of {name} has come")
     finally:
         child.kill()
         child.communicate()
+
+
+def bus_messages(demo: Demo) -> int:
+    """How many messages have come by the bus."""
+    url = demo.told(r"Page +(\S+)") + "/status.json"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        rows = json.loads(answer.read())["processes"]
+    return next(int(row.get("bus", 0)) for row in rows if row["name"] == "router")
