@@ -695,6 +695,8 @@ def test_through_a_trusted_proxy_each_has_the_limits_of_its_own_address(
             head, other = await knock(one, FROM_8)
             assert head.startswith("HTTP/1.1 101 ")
             assert one.gateway.guests.counted()["connections"] == 2
+            named = {connection.peer for connection in one.gateway.connections}
+            assert {"192.0.2.7", "192.0.2.8"} <= named, "without a port: that was the proxy's"
             for _ in range(2):  # the proxy itself, to see whether the hub is there
                 head, raw = await knock(one)
                 assert head.startswith("HTTP/1.1 101 ")

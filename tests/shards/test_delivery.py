@@ -54,6 +54,26 @@ def test_behind_it_gets_the_newest_of_each_topic_and_all_updates_first() -> None
     run(main)
 
 
+def test_since_when_it_is_behind_is_when_it_fell_behind_first() -> None:
+    """Its socket may take a part now and then: it is behind all the same."""
+
+    async def main() -> None:
+        talk = await following(await Talk().known())
+        holds(talk, A, B)
+        talk.wire.clock_s = 5.0
+        talk.session.blocked()
+        publish(talk, (A, 1), (B, 2))
+        talk.wire.clock_s = 9.0
+        assert talk.session.unblocked(1), "a part of it"
+        talk.session.blocked()
+        assert talk.session.behind_since_s == 5.0
+        assert not talk.session.unblocked(1 << 20)
+        talk.session.blocked()
+        assert talk.session.behind_since_s == 9.0, "another time"
+
+    run(main)
+
+
 def test_what_is_unsubscribed_while_behind_is_not_paid() -> None:
     async def main() -> None:
         talk = await Talk().known()

@@ -245,3 +245,14 @@ def test_the_stats_file_is_written_again_and_again_whatever_fails_meanwhile(
 
     asyncio.run(main())
     assert caplog.text.count("gets no figures") == 1
+
+
+def test_a_fault_of_the_board_costs_a_second_of_the_histories(
+    monitor: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(monitor._board, "take", broken)
+    monitor._take_second(100.0)
+    assert "the histories lack a second: ZeroDivisionError()" in caplog.text

@@ -80,6 +80,9 @@ def test_a_unix_socket_at_which_somebody_listens_is_refused(tmp_path: Path) -> N
         other.listen()
         with pytest.raises(StartError, match=r"^websocket\.unix cannot use .* listens there"):
             see_that_nobody_serves(path, "websocket.unix")
+        other.listen(0)  # it stands still: the first one waits yet, and there is no more room
+        with pytest.raises(StartError):
+            see_that_nobody_serves(path, "websocket.unix")
     see_that_nobody_serves(tmp_path / "nothing", "websocket.unix")
 
 
