@@ -90,6 +90,7 @@ def demo() -> Iterator[Demo]:
         )  # fmt: skip
     try:
         eventually(lambda: "Ctrl-C stops" in (folder / "shown").read_text(), "the demo is ready")
+        eventually(lambda: is_well(environ), "the monitor has heard of all")
         with client(environ):
             yield Demo(environ, folder, process, (folder / "shown").read_text())
         stop = [sys.executable, "-m", "cli", "stop"]
@@ -100,6 +101,13 @@ def demo() -> Iterator[Demo]:
             process.kill()
             process.wait()
         shutil.rmtree(folder)
+
+
+def is_well(environ: dict[str, str]) -> bool:
+    """Whether `hub status` finds nothing amiss."""
+    status = [sys.executable, "-m", "cli", "status"]
+    found = subprocess.run(status, env=environ, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+    return found.returncode == 0
 
 
 @contextmanager
