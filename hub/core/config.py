@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +26,9 @@ from hub.core.errors import ConfigError
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Name = Annotated[str, Meta(pattern=r"\A[^,\s]+\Z")]
 _DAY_S = 86_400
+NATS = "nats"
+"""The feed that takes the feeds of other machines."""
+_CREDENTIALS = ("user", "token_file", "nkey_file", "creds_file")
 _NEAR = 0.85
 
 
@@ -32,7 +36,12 @@ class Hub(msgspec.Struct, frozen=True, kw_only=True):
     """The processes."""
 
     shards: Annotated[
-        int, Meta(ge=1, le=64, description="How many shard processes serve clients.")
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="How many shard processes serve clients; 0 only with nats.publish.",
+        ),
     ] = 4
     feeds: Annotated[
         list[_Name], Meta(min_length=1, description="Feeds to run; each in a process of its own.")
@@ -567,6 +576,67 @@ class OpenAlgo(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
 
 
+class Nats(msgspec.Struct, frozen=True, kw_only=True):
+    """Several machines, by way of NATS. One alone needs none of it."""
+
+    servers: Annotated[
+        list[_Name],
+        Meta(
+            description="Addresses of NATS, as nats://host:4222 or tls://host:4222; of a cluster "
+            "all that are known. Credentials do not belong into them."
+        ),
+    ] = msgspec.field(default_factory=list)
+    publish: Annotated[
+        bool,
+        Meta(
+            description="Offer what this machine's feeds have to other machines, which run the "
+            "feed nats; then hub.shards may be 0."
+        ),
+    ] = False
+    name: Annotated[
+        str,
+        Meta(description="Name of this machine, which no other has; empty is its host's name."),
+    ] = ""
+    prefix: Annotated[
+        str,
+        Meta(
+            pattern=r"\A[A-Za-z0-9_-]+\Z",
+            description="First part of all subjects: hubs of another prefix know nothing of these.",
+        ),
+    ] = "hub"
+    standby: Annotated[
+        str,
+        Meta(
+            description="A name that machines share which stand in for each other: each feed "
+            "runs on one of them, which holds its lease (needs JetStream). Empty is none."
+        ),
+    ] = ""
+    lease_s: Annotated[
+        float,
+        Meta(
+            ge=2,
+            le=60,
+            description="How long a lease holds that is not renewed.",
+            extra={"unit": "s"},
+        ),
+    ] = 5.0
+    user: Annotated[str, Meta(description="User at NATS; empty is none.")] = ""
+    password_file: Annotated[str, Meta(description="File (0600) of that user's password.")] = ""
+    token_file: Annotated[str, Meta(description="File (0600) of a token, in place of a user.")] = ""
+    nkey_file: Annotated[str, Meta(description="File (0600) of an NKey's seed.")] = ""
+    creds_file: Annotated[
+        str, Meta(description="File (0600) of credentials, with JWT and seed, as nsc makes them.")
+    ] = ""
+    tls_ca: Annotated[
+        str,
+        Meta(description="Certificates in PEM of who has signed NATS's; empty are the system's."),
+    ] = ""
+    tls_cert: Annotated[
+        str, Meta(description="Certificate in PEM that NATS is shown; empty is none.")
+    ] = ""
+    tls_key: Annotated[str, Meta(description="Its private key in PEM.")] = ""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings, by section of the TOML file."""
 
@@ -581,6 +651,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keys: Keys = msgspec.field(default_factory=Keys)
     page: Page = msgspec.field(default_factory=Page)
     openalgo: OpenAlgo = msgspec.field(default_factory=OpenAlgo)
+    nats: Nats = msgspec.field(default_factory=Nats)
+
+    @property
+    def streams(self) -> int:
+        """How many processes read a stream of ticks from the router: the shards, and the uplink."""
+        return self.hub.shards + self.nats.publish
 
     def supported_brokers(self) -> list[str]:
         """The broker names `get_supported_brokers` answers with."""
@@ -609,6 +685,10 @@ class Given(NamedTuple):
 
     source: str
     value: Any
+
+
+_Values = dict[str, dict[str, Given]]
+"""What is set, by section and name."""
 
 
 class Definition(NamedTuple):
@@ -668,15 +748,42 @@ def load(
     """
     values, problems = _gather(file, environ, flags or {}, weakest or {})
     built = {
-        section: msgspec.convert(given, _sections()[section]) for section, given in values.items()
+        section: msgspec.convert(
+            {name: given.value for name, given in found.items()}, _sections()[section]
+        )
+        for section, found in values.items()
     }
     if problems:
         raise ConfigError(problems)
     settings = Settings(**built)
-    if settings.websocket.port == settings.bus.port != 0:
-        port = settings.bus.port
-        raise ConfigError([f"websocket.port and bus.port are both {port}; each needs its own"])
+    problems = [*_together(settings)]
+    if problems:
+        raise ConfigError(problems)
     return settings
+
+
+def _together(settings: Settings) -> Iterator[str]:
+    """What is wrong with settings that are right one by one."""
+    nats, takes = settings.nats, NATS in settings.hub.feeds
+    port = settings.bus.port
+    if settings.websocket.port == port != 0:
+        yield f"websocket.port and bus.port are both {port}; each needs its own"
+    if nats.publish and takes:
+        yield (
+            f"nats.publish and the feed {NATS} exclude each other: a machine gives its feeds to "
+            "others (hub start --publish), or takes theirs (hub start --bus); run two hubs for both"
+        )
+    if (nats.publish or takes) and not nats.servers:
+        yield "nats.servers is empty; name NATS's address, such as nats://127.0.0.1:4222"
+    if nats.standby and not nats.publish:
+        yield "nats.standby is for machines that publish their feeds; see nats.publish"
+    ways = [name for name in _CREDENTIALS if getattr(nats, name)]
+    if len(ways) > 1:
+        yield f"nats.{' and nats.'.join(ways)}: there is one way to say who one is"
+    if bool(nats.user) != bool(nats.password_file):
+        yield "nats.user and nats.password_file belong together"
+    if bool(nats.tls_cert) != bool(nats.tls_key):
+        yield "nats.tls_cert and nats.tls_key belong together"
 
 
 def said(
@@ -691,7 +798,8 @@ def said(
     """
     section, _, name = path.partition(".")
     values, _ = _gather(file, environ, flags or {}, {})
-    return values[section].get(name)
+    found = values[section].get(name)
+    return found.value if found else None
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -758,10 +866,10 @@ def _gather(
     environ: Mapping[str, str],
     flags: Mapping[str, Any],
     weakest: Mapping[str, Given],
-) -> tuple[dict[str, dict[str, Any]], list[str]]:
+) -> tuple[_Values, list[str]]:
     """What is set, by section and name, and every problem; a source overwrites the weaker ones."""
     problems: list[str] = []
-    values: dict[str, dict[str, Any]] = {section: {} for section in _sections()}
+    values: _Values = {section: {} for section in _sections()}
     for path, given in weakest.items():
         section, _, name = path.partition(".")
         _put(values, section, name, given.value, given.source, problems)
@@ -772,10 +880,24 @@ def _gather(
         if value is not None:
             section, _, name = path.partition(".")
             _put(values, section, name, value, "flag", problems)
+    problems += _nobody_serves(values)
     return values, problems
 
 
-def _from_file(file: Path, values: dict[str, dict[str, Any]], problems: list[str]) -> None:
+def _nobody_serves(values: _Values) -> list[str]:
+    """No shards are a problem, but for a machine that publishes its feeds."""
+    shards, publish = values["hub"].get("shards"), values["nats"].get("publish")
+    if shards is None or shards.value or (publish and publish.value):
+        return []
+    del values["hub"]["shards"]
+    problem = (
+        "nobody would serve clients; only a machine that publishes its feeds (nats.publish) may "
+        "have none"
+    )
+    return [f"{shards.source}: hub.shards = 0: {problem}"]
+
+
+def _from_file(file: Path, values: _Values, problems: list[str]) -> None:
     try:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -792,9 +914,7 @@ def _from_file(file: Path, values: dict[str, dict[str, Any]], problems: list[str
             _put(values, section, name, value, str(file), problems)
 
 
-def _from_environment(
-    environ: Mapping[str, str], values: dict[str, dict[str, Any]], problems: list[str]
-) -> None:
+def _from_environment(environ: Mapping[str, str], values: _Values, problems: list[str]) -> None:
     known = {definition.variable: definition for definition in definitions()}
     for variable, text in environ.items():
         definition = known.get(variable)
@@ -809,7 +929,7 @@ def _from_environment(
 
 
 def _put(
-    values: dict[str, dict[str, Any]],
+    values: _Values,
     section: str,
     name: str,
     value: Any,
@@ -830,10 +950,26 @@ def _put(
     except msgspec.ValidationError as error:
         problems.append(f"{source}: {section}.{name} = {value!r}: {error}")
         return
-    values[section][name] = found
+    values[section][name] = Given(source, found)
     if check := _CHECKS.get(f"{section}.{name}"):
         told = map(check, found if isinstance(found, list) else [found])
         problems += [f"{source}: {section}.{name}: {problem}" for problem in told if problem]
+
+
+def _server_problem(address: str) -> str:
+    """What is wrong with an address of NATS. What it may hold of a secret is not told."""
+    try:
+        found = urlsplit(address)
+        port = found.port
+    except ValueError:
+        return "it is no address; write nats://host:4222"
+    if "@" in address:
+        return (
+            "an address may hold no credentials; see nats.user, token_file, nkey_file, creds_file"
+        )
+    if found.scheme not in {"nats", "tls"} or not found.hostname or port == 0:
+        return "it is no address of NATS; write nats://host:4222, or tls://host:4222"
+    return ""
 
 
 _CHECKS: dict[str, Callable[[str], str]] = {
@@ -841,6 +977,7 @@ _CHECKS: dict[str, Callable[[str], str]] = {
     "market.timezone": market.zone_problem,
     "market.holidays": market.holiday_problem,
     "websocket.trusted_proxies": proxies.problem,
+    "nats.servers": _server_problem,
 }
 """What a type cannot say of a setting, or of each of its values: the problem, empty if none."""
 

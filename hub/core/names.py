@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hub.core.errors import Malformed
+
 CONTROL = "control"
 """Everybody's control link to the router."""
 
@@ -10,6 +12,14 @@ CLI = "cli-"
 
 INGEST = "ingest"
 """Where feeds put their ticks, and keepers the values they were asked for."""
+
+FEED = "feed-"
+SHARD = "shard-"
+"""How the names of processes begin that there are several of."""
+
+UPLINK = "uplink"
+"""The process that brings this machine's feeds to others. To the router it is one more shard: the
+last, whose clients are other machines."""
 
 OPENALGO = "openalgo"
 """Where the feed host talks to the process of OpenAlgo's adapters; a number follows."""
@@ -33,3 +43,21 @@ PAGE_KEYS = "page-keys.json"
 def pipe_name(shard: int) -> str:
     """Where a shard reads its stream from the router."""
     return f"ticks-{shard}"
+
+
+def reader(number: int, shards: int) -> str:
+    """The process that reads this stream, of a hub with so many shards."""
+    return UPLINK if number == shards else f"{SHARD}{number}"
+
+
+def reader_number(name: str, streams: int) -> int:
+    """The stream a process reads, of so many. Raises Malformed when it is none of this hub's."""
+    number = streams - 1 if name == UPLINK else int(name.removeprefix(SHARD))
+    if not 0 <= number < streams:
+        raise Malformed(f"{name}: this hub has {streams} streams")
+    return number
+
+
+def is_reader(name: str) -> bool:
+    """Whether a process reads a stream of the router's."""
+    return name.startswith(SHARD) or name == UPLINK
