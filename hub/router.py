@@ -26,10 +26,10 @@ from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
 from hub.core.model import MODES, Want
-from hub.core.names import CLI
+from hub.core.names import CLI, FEED, is_reader, reader, reader_number
 from hub.core.observer import Observer
 from hub.core.orders import Orders
-from hub.core.roster import FEED, SHARD, Roster
+from hub.core.roster import Roster
 from hub.core.routing import Routing
 from hub.core.topics import Kind
 from hub.core.window import Window
@@ -57,9 +57,9 @@ class Router(Role):
 
     def __init__(self, name: str, settings: Settings) -> None:
         super().__init__(name, settings)
-        self._legs = Legs(settings.hub.shards)
+        self._legs = Legs(settings.streams)
         self._routing = Routing(
-            settings.hub.shards,
+            settings.streams,
             self._legs.interest,
             self._legs.keepers,
             settings.bus.max_topics,
@@ -81,7 +81,7 @@ class Router(Role):
         self._switch = Switch(self.runtime_dir, self._take_control)
         self._pipes = [
             Pipe(wire.to_shard(self.settings, self.runtime_dir, shard))
-            for shard in range(self.settings.hub.shards)
+            for shard in range(self.settings.streams)
         ]
         for pipe in self._pipes:
             pipe.most_topics = bus.max_topics
@@ -89,7 +89,7 @@ class Router(Role):
         self._pump.add(wire.ingest(self.settings, self.runtime_dir, self._take_ingest))
         self._switch.start()
         self.background(self._watch())
-        log.info("bus on tcp://%s:%d, %d shards", bus.host, bus.port, len(self._pipes))
+        log.info("bus on tcp://%s:%d, %d shards", bus.host, bus.port, self.settings.hub.shards)
 
     async def drain(self) -> None:
         """Send what is pending and close."""
@@ -158,6 +158,10 @@ class Router(Role):
                     return self._take_batch(batch, checked=False)
                 case [stream.TICKS, batch]:
                     return self._take_batch(batch, checked=True)
+                case [stream.UNCHECKED, batch]:
+                    return self._take_batch(batch, checked=False)
+                case [stream.AGAIN, batch]:
+                    return self._take_again(batch)
                 case [stream.VALUES, stay, question, batch]:
                     self._flush_all()
                     self._follow(self._legs.answered(stay, int(question), batch))
@@ -177,6 +181,14 @@ class Router(Role):
             self._take_others(strays)
         if now_ns >= self._observer.from_ns:
             self._observer.observe(pairs, now_ns)
+        return count
+
+    def _take_again(self, batch: bytes) -> int:
+        """Current values, of which some have come before: shards know which."""
+        self._flush_all()
+        count = self._take_batch(batch, checked=False)
+        if self._routing.fast:
+            self._send(stream.AGAIN, hot.take(self._routing.fast))
         return count
 
     def _take_order(self, topic: bytes, payload: bytes) -> None:
@@ -221,9 +233,8 @@ class Router(Role):
             pipe = self._pipes[shard]
             if not pipe.send_ticks(kind, batches) and pipe.open:
                 self._tend_soon()
-                self._seldom.warning(
-                    f"shard-{shard}", "shard-%d takes no more now; its ticks are conflated", shard
-                )
+                name = self._reader(shard)
+                self._seldom.warning(name, "%s takes no more now; its ticks are conflated", name)
 
     def _send_surely(self, sends: Iterable[Send]) -> None:
         """Send what may not be lost, behind the ticks that came before it."""
@@ -258,7 +269,7 @@ class Router(Role):
         for shard, pipe in enumerate(self._pipes):
             pipe.retry()
             if pipe.overrun:
-                self._give_up(f"{SHARD}{shard}")
+                self._give_up(self._reader(shard))
         if any(pipe.waiting for pipe in self._pipes):
             self._tend_soon()
 
@@ -293,7 +304,7 @@ class Router(Role):
     def _arrive(self, shard: int) -> None:
         """A shard has spoken in its stay, so it knows the stay's token: its stream begins, with
         what it is keeper of and came while it was not there."""
-        token = self._roster.token(f"{SHARD}{shard}")
+        token = self._roster.token(self._reader(shard))
         keepers = self._legs.keepers
         self._pipes[shard].begin(token, lambda topic: keepers.of(topics.parse(topic)[0]) == shard)
         if self._pipes[shard].waiting:
@@ -402,7 +413,7 @@ class Router(Role):
             self._seldom.warning(sender, "%s", refusal)
             self._switch.send(sender, {"t": "refused", "why": refusal})
             return
-        if sender.startswith(SHARD):
+        if is_reader(sender):
             self._shard(sender)
         peer, fresh, replaced = self._roster.hello(sender, message, now_s)
         if replaced:
@@ -433,7 +444,7 @@ class Router(Role):
         """A process has left or fallen silent: what hung on it goes with it. One that may return
         with its clients finds the order updates that it has missed."""
         log.info("%s is gone", name)
-        if name.startswith(SHARD):
+        if is_reader(name):
             shard = self._shard(name)
             self._flush_all()
             unsent = self._pipes[shard].reset(open_=False)
@@ -465,14 +476,15 @@ class Router(Role):
         """Tell the shards at once which feeds are there. Of one that is `gone` they hear so even
         when another process has its name already: what it had confirmed is void."""
         pulse = self._presence(gone)
-        for name in self._roster.names(SHARD):
-            self._switch.send(name, pulse)
+        for name in self._roster.names():
+            if is_reader(name):
+                self._switch.send(name, pulse)
 
     def _shard(self, name: str) -> int:
-        shard = int(name.removeprefix(SHARD))
-        if not 0 <= shard < len(self._pipes):
-            raise Malformed(f"{name}: this hub has {len(self._pipes)} shards")
-        return shard
+        return reader_number(name, self.settings.hub.shards, self.settings.streams)
+
+    def _reader(self, shard: int) -> str:
+        return reader(shard, self.settings.hub.shards)
 
     async def _watch(self) -> None:
         """Once a second: who is silent, and the router's own heartbeat."""

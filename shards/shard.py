@@ -68,6 +68,7 @@ class Shard(Role):
         self._journeys = Journeys(name)
         self._looks = Looks(self._desk.index)
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
+            stream.AGAIN: self._take_again,
             stream.KEEP: self._take_kept,
             stream.OLD: self._take_old,
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
@@ -200,6 +201,17 @@ class Shard(Role):
         now_s = time.monotonic()
         for batch in rest:
             self._desk.offer_kept(codec.unpack(batch), now_s)
+
+    def _take_again(self, rest: links.Parts) -> None:
+        """Values that may have come before."""
+        lines = self._desk.latest.lines
+        for batch in rest:
+            parts, news = iter(codec.unpack(batch)), list[bytes]()
+            for topic, payload in zip(parts, parts, strict=True):
+                line = lines.get(topic)
+                if line is None or line.payload != payload:
+                    news += (topic, payload)
+            self._desk.fanout.offer(news)
 
     def _take_old(self, rest: links.Parts) -> None:
         for batch in rest:

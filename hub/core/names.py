@@ -50,11 +50,11 @@ def reader(number: int, shards: int) -> str:
     return UPLINK if number == shards else f"{SHARD}{number}"
 
 
-def reader_number(name: str, streams: int) -> int:
+def reader_number(name: str, shards: int, streams: int) -> int:
     """The stream a process reads, of so many. Raises Malformed when it is none of this hub's."""
-    number = streams - 1 if name == UPLINK else int(name.removeprefix(SHARD))
-    if not 0 <= number < streams:
-        raise Malformed(f"{name}: this hub has {streams} streams")
+    number = shards if name == UPLINK else int(name.removeprefix(SHARD))
+    if not 0 <= number < (streams if name == UPLINK else shards):
+        raise Malformed(f"{name}: this hub has {shards} shards, and {streams - shards} uplinks")
     return number
 
 

@@ -16,9 +16,7 @@ from hub.core import codec, stream
 from hub.core.codec import Message
 from hub.core.liveness import MISSED_S, Awake
 from hub.core.model import Offer
-
-FEED = "feed-"
-SHARD = "shard-"
+from hub.core.names import FEED
 
 
 @dataclass(slots=True)

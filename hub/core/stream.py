@@ -6,7 +6,7 @@ each message carries the token of the shard's stay at the router, which the welc
 left over from an earlier stay, or from a router that has died, is told by it and dropped.
 """
 
-VERSION = 6
+VERSION = 7
 """Of control messages and this stream together; both ends must be of the same. Every token
 begins with it, so that no message of another version is taken for one of this."""
 
@@ -19,6 +19,13 @@ def token(epoch: int, lease: int) -> bytes:
 TICKS = b"t"
 """Batches of ticks the shard has legs for: one frame per group. To the router: one batch of a
 feed's, whose JSON its host has checked; a batch alone, without a kind, is checked there."""
+
+UNCHECKED = b"u"
+"""To the router alone: one batch of a feed's whose JSON nobody here has checked."""
+
+AGAIN = b"g"
+"""Batches of values that may have come before: what is no news to a shard is no tick. To the
+router: one batch whose JSON nobody here has checked."""
 
 KEEP = b"k"
 """Batches of ticks the shard has no leg for, and only keeps the last values of."""

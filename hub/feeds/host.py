@@ -21,11 +21,11 @@ from hub.core.errors import Malformed
 from hub.core.liveness import MISSED_S, Awake
 from hub.core.market import Market
 from hub.core.model import FULL, Offer, Result, Want
-from hub.core.names import INGEST
+from hub.core.names import FEED, INGEST, reader, reader_number
 from hub.core.payload import clean
 from hub.core.stale import Staleness
 from hub.feeds import catalogue
-from hub.feeds.base import LoginFeed
+from hub.feeds.base import Feed, LoginFeed
 from hub.feeds.holidays import Holidays
 from hub.runtime import links
 from hub.runtime.control import ControlLink
@@ -49,9 +49,9 @@ _MOST_RELEASED = 500
 class FeedHost(Role):
     """Runs the feed that its name (`feed-sim`) names."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, feed: Feed | None = None) -> None:
         super().__init__(name, settings)
-        self._feed = catalogue.make(name.removeprefix("feed-"), settings)
+        self._feed = feed or catalogue.make(name.removeprefix(FEED), settings)
         self._claims = Claims(settings.upstream.linger_s)
         self._holidays = Holidays(settings.market.calendar)
         market = settings.market
@@ -176,7 +176,8 @@ class FeedHost(Role):
 
     def _take_quiet(self, message: Message) -> None:
         """What a shard hears nothing of."""
-        shard = int(str(message["from"]).removeprefix("shard-"))
+        hub = self.settings.hub
+        shard = reader_number(str(message["from"]), hub.shards, self.settings.streams)
         self._stale.take(shard, codec.quiet(message), replace=bool(message["replace"]))
         self._holidays.learn(self.background)
 
@@ -187,7 +188,7 @@ class FeedHost(Role):
             self._control.send(
                 {
                     "t": "stale",
-                    "to": f"shard-{shard}",
+                    "to": reader(shard, self.settings.hub.shards),
                     "feed": self._feed.name,
                     "stale": rows,
                     "replace": replace,
@@ -232,7 +233,7 @@ class FeedHost(Role):
             Answer(shard, result)
             for result in results
             if result.key.startswith(topics.LOGIN) and not result.error
-            for shard in range(self.settings.hub.shards)
+            for shard in range(self.settings.streams)
         ]
 
     def _send(self, answers: list[Answer]) -> None:
@@ -243,7 +244,7 @@ class FeedHost(Role):
             self._control.send(
                 {
                     "t": "results",
-                    "to": f"shard-{shard}",
+                    "to": reader(shard, self.settings.hub.shards),
                     "feed": self._feed.name,
                     "results": results,
                 }

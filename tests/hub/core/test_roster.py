@@ -14,7 +14,8 @@ from hub.core.codec import Message
 from hub.core.errors import Malformed
 from hub.core.liveness import MISSED_S
 from hub.core.model import Offer
-from hub.core.roster import FEED, SHARD, Roster
+from hub.core.names import FEED, SHARD
+from hub.core.roster import Roster
 
 NAMES = st.sampled_from(["shard-0", "shard-1", "feed-sim", "monitor"])
 EPOCHS = st.integers(1, 3)
