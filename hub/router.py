@@ -28,7 +28,7 @@ from hub.core.liveness import BEAT_S
 from hub.core.model import MODES, Want
 from hub.core.names import CLI, FEED, is_reader, reader, reader_number
 from hub.core.observer import Observer
-from hub.core.orders import Orders
+from hub.core.orders import LOST, Orders
 from hub.core.roster import Roster
 from hub.core.routing import Routing
 from hub.core.topics import Kind
@@ -131,27 +131,41 @@ class Router(Role):
             case Kind.ORDERS:
                 self._take_order(topic, payload)
             case Kind.INVALIDATE:
-                self._take_invalidation(topic, payload)
+                self._take_invalidation(payload)
             case Kind.IGNORED:
                 self._counts["ignored"] += 1
 
-    def _take_invalidation(self, topic: bytes, payload: bytes) -> None:
-        """A user's credentials have changed: shards and feeds know what that means to them."""
+    def _take_invalidation(self, payload: bytes, teller: str = "") -> None:
+        """A user's credentials have changed: shards and feeds know what that means to them. The one
+        who has told of it is told nothing."""
         self._counts["invalidations"] += 1
-        self._tell_all([stream.INVALIDATE, payload])
+        shards = self.settings.hub.shards
+        told = {one for one in range(len(self._pipes)) if reader(one, shards) == teller}
+        everybodys = self._legs.interest.legs(topics.ALL_ORDERS)
+        account = [stream.ACCOUNT, codec.pack([topics.INVALIDATED, payload])]
+        invalidate = [stream.INVALIDATE, payload]
+        takers = {one for one, pipe in enumerate(self._pipes) if pipe.open or one in told}
+        self._orders.offer(topics.INVALIDATED, payload, takers, time.monotonic())
+        self._send_surely(
+            Send(one, account if one in everybodys else invalidate)
+            for one in range(len(self._pipes))
+            if one not in told
+        )
         try:
             told = json.loads(payload)
             user, kind = told["user_id"], told.get("cache_type", "ALL")
             if not (isinstance(user, str) and isinstance(kind, str)):
                 raise TypeError
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            self._malformed("invalidations", f"{topic[:80]!r}: no user_id in it")
+            self._malformed("invalidations", f"{payload[:80]!r}: no user_id in it")
             return
         for feed in self._roster.names(FEED):
-            self._switch.send(feed, {"t": "invalidate", "user": user, "kind": kind})
+            if feed != teller:
+                self._switch.send(feed, {"t": "invalidate", "user": user, "kind": kind})
 
     def _take_ingest(self, parts: links.Parts) -> int:
-        """A batch of a feed, which counts as its ticks, or a keeper's answer for another shard."""
+        """A batch of a feed, which counts as its ticks, a keeper's answer for another shard, or
+        account events that came to another machine."""
         try:
             match parts:
                 case [batch]:
@@ -165,6 +179,8 @@ class Router(Role):
                 case [stream.VALUES, stay, question, batch]:
                     self._flush_all()
                     self._follow(self._legs.answered(stay, int(question), batch))
+                case [stream.ACCOUNT, batch]:
+                    self._take_foreign(codec.unpack(batch))
                 case _:
                     raise Malformed(f"{len(parts)} parts, of kind {parts[0][:10]!r}")
         except (Malformed, ValueError) as error:
@@ -200,12 +216,32 @@ class Router(Role):
         except (ValueError, KeyError, TypeError, RecursionError):
             self._malformed("orders", f"{topic[:80]!r}: no user_id in an order update")
             return
-        key = topics.orders(user)
+        key, legs = topics.orders(user), self._legs.interest.legs
         self._counts["orders"] += 1
-        legs = self._legs.interest.legs(key)
-        self._orders.offer(key, payload, legs, time.monotonic())
-        for shard in legs:
-            self._surely(shard, [stream.ACCOUNT, codec.pack([key, payload])])
+        takers = {*legs(key), *legs(topics.ALL_ORDERS)}
+        self._orders.offer(key, payload, takers, time.monotonic())
+        self._send_account(takers, [key, payload])
+
+    def _take_foreign(self, pairs: list[bytes]) -> None:
+        """Account events that came to another machine, in their order. One without content stands
+        for what was lost: of a user, or of everybody."""
+        now_s = time.monotonic()
+        for key, payload in zip(pairs[::2], pairs[1::2], strict=True):
+            if key == topics.ALL_ORDERS and payload == LOST:
+                keys = self._legs.interest.orders
+            elif key.startswith(topics.ORDERS):
+                keys = [key]
+                self._counts["orders"] += 1
+            else:
+                raise Malformed(f"{key[:80]!r} is no key of order updates")
+            takers = {shard for one in keys for shard in self._legs.interest.legs(one)}
+            self._orders.offer(key, payload, takers, now_s, foreign=True)
+            for one in keys:
+                self._send_account(self._legs.interest.legs(one), [one, payload])
+
+    def _send_account(self, shards: Iterable[int], pair: Sequence[bytes]) -> None:
+        for shard in shards:
+            self._surely(shard, [stream.ACCOUNT, codec.pack(pair)])
 
     def _flush(self) -> None:
         """Send what wants no delay: each group packed once, one message per shard."""
@@ -247,9 +283,6 @@ class Router(Role):
         pipe.send_surely(parts)
         if pipe.waiting:
             self._tend_soon()
-
-    def _tell_all(self, parts: list[bytes]) -> None:
-        self._send_surely(Send(shard, parts) for shard in range(len(self._pipes)))
 
     def _malformed(self, source: str, text: str, count: int = 1) -> None:
         self._counts["malformed"] += count
@@ -384,6 +417,8 @@ class Router(Role):
         elif kind == "released":
             feed = sender.removeprefix(FEED)
             self._send_surely(self._legs.released(feed, codec.keys(message)))
+        elif kind == "invalidate":
+            self._take_invalidation(codec.payload(message), teller=sender)
         elif kind == "beat":
             self._switch.send(sender, self._presence())
             self._pass_on(sender, message | {"to": "monitor"})
@@ -448,7 +483,7 @@ class Router(Role):
             shard = self._shard(name)
             self._flush_all()
             unsent = self._pipes[shard].reset(open_=False)
-            if returns:
+            if returns or shard in self._legs.interest.legs(topics.ALL_ORDERS):
                 self._await_return(shard, unsent)
             self._follow(self._legs.left(shard))
             for feed in self._roster.names(FEED):
@@ -462,7 +497,8 @@ class Router(Role):
     def _await_return(self, shard: int, unsent: list[Sequence[bytes]]) -> None:
         """Keep order updates for a shard that is silent, those first that it took no more."""
         follows = dict(self._legs.interest.of_feed("")).get(shard, [])
-        updates = [codec.unpack(parts[1]) for parts in unsent if parts[0] == stream.ACCOUNT]
+        batches = [codec.unpack(parts[1]) for parts in unsent if parts[0] == stream.ACCOUNT]
+        updates = [pairs[at : at + 2] for pairs in batches for at in range(0, len(pairs), 2)]
         self._orders.away(shard, [want.key for want in follows], updates, time.monotonic())
 
     def _pass_on(self, sender: str, message: Message) -> bool:

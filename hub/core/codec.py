@@ -26,6 +26,7 @@ __all__ = [
     "offer",
     "offers",
     "pack",
+    "payload",
     "quiet",
     "results",
     "stale",
@@ -132,6 +133,14 @@ def looked(message: Message) -> tuple[list[tuple[bytes, float]], list[dict[str, 
     except msgspec.ValidationError as error:
         raise Malformed(f"{message['t']}: {error}") from None
     return found["hottest"], message["slowest"]
+
+
+def payload(message: Message) -> bytes:
+    """The payload a message carries, unread. Raises Malformed when it is of another form."""
+    found = message.get("payload")
+    if not isinstance(found, bytes):
+        raise Malformed(f"{message['t']}: its payload is bytes")
+    return found
 
 
 def keys(message: Message) -> list[bytes]:

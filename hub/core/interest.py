@@ -80,6 +80,12 @@ class InterestTable:
         """How many keys are wanted that ticks are published under."""
         return len(self._legs) - self._own
 
+    @property
+    def orders(self) -> list[bytes]:
+        """The keys of all order updates that are followed."""
+        told = {want.key for _, wants in self.of_feed("") for want in wants}
+        return sorted(key for key in told if key.startswith(topics.ORDERS))
+
     def scoped(self, key: bytes) -> Iterable[bytes]:
         """A shared key as it is wanted in scopes, each with its own."""
         return self.scopes.get(key, ())

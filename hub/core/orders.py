@@ -6,7 +6,10 @@
 3. A shard that falls silent may come back with its clients, who have noticed nothing: what they
    follow is kept for it. Of one that is away too long, or misses too much, nothing is kept but
    the fact; its clients are told that something was lost (an update without content).
-4. Every update that no shard was sent is counted.
+4. Every update that no shard was sent is counted, but for those that came to another machine: it
+   may be that nobody here follows them.
+5. A reader that follows everybody's account events (topics.ALL_ORDERS) gets all that came to this
+   machine: it takes them to others, and none from others back.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hub.core import topics
 from hub.core.liveness import Awake
 
 KEPT_S = 5.0
@@ -40,6 +44,19 @@ class _Kept:
     key: bytes
     payload: bytes
     takers: set[int] = field(default_factory=set)
+    foreign: bool = False
+
+    def keys(self, followed: Collection[bytes]) -> list[bytes]:
+        """The keys under which it is for a shard that follows these."""
+        if self.foreign and self.key == topics.ALL_ORDERS:  # what was lost is of everybody
+            return sorted(key for key in followed if key.startswith(topics.ORDERS))
+        everybodys = topics.ALL_ORDERS in followed and not self.foreign
+        return [self.key] if everybodys or self.key in followed else []
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is missed when nobody takes it."""
+        return not self.foreign and self.key != topics.INVALIDATED
 
 
 @dataclass(slots=True)
@@ -80,10 +97,18 @@ class Orders:
             f"{self.unclaimed} unclaimed>"
         )
 
-    def offer(self, key: bytes, payload: bytes, legs: Collection[int], now_s: float) -> None:
-        """Note an update that `legs` are being sent."""
+    def offer(
+        self,
+        key: bytes,
+        payload: bytes,
+        legs: Collection[int],
+        now_s: float,
+        *,
+        foreign: bool = False,
+    ) -> None:
+        """Note an update that `legs` are being sent; a `foreign` one came to another machine."""
         self.tend(now_s)
-        update = _Kept(key, payload, set(legs))
+        update = _Kept(key, payload, set(legs), foreign)
         if self._keeping:
             self._kept.append(update)
             self._size += len(payload)
@@ -91,8 +116,8 @@ class Orders:
                 oldest = self._kept.popleft()
                 self._size -= len(oldest.payload)
                 self._let_go(oldest)
-        elif not self._keep_for_silent(update) and not legs:
-            self.unclaimed += 1
+        elif not self._keep_for_silent(update):
+            self._let_go(update)
 
     def away(
         self, shard: int, keys: Iterable[bytes], unsent: Iterable[Sequence[bytes]], now_s: float
@@ -117,9 +142,11 @@ class Orders:
             updates = away.missed
         pairs: list[bytes] = []
         for update in (*updates, *self._kept):
-            if update.key in wanted and shard not in update.takers:
+            mine = [] if shard in update.takers else update.keys(wanted)
+            if mine:
                 update.takers.add(shard)
-                pairs += (update.key, update.payload)
+            for key in mine:
+                pairs += (key, update.payload)
         for update in updates:
             self._let_go(update)
         return pairs
@@ -141,7 +168,7 @@ class Orders:
         """Keep an update for the shards that are away and follow it; whether there is one."""
         kept = False
         for shard, away in self._away.items():
-            if update.key not in away.keys or shard in update.takers or away.missed is None:
+            if away.missed is None or shard in update.takers or not update.keys(away.keys):
                 continue
             size = away.size + len(update.payload)
             if len(away.missed) < self._most and size <= self._most_bytes:
@@ -158,6 +185,6 @@ class Orders:
         away.missed = None
 
     def _let_go(self, update: _Kept) -> None:
-        if not update.takers:
+        if not update.takers and update.counts:
             self.unclaimed += 1
             update.takers.add(_NOBODY)  # several may keep it, and it is counted once

@@ -31,6 +31,13 @@ _MODES = {b"LTP": Mode.LTP, b"QUOTE": Mode.QUOTE, b"DEPTH": Mode.DEPTH}
 _SUFFIX: dict[int, bytes] = {mode: f"_{mode.name}".encode() for mode in Mode}
 _INVALIDATE = b"CACHE_INVALIDATE"
 ORDERS = b"@orders:"
+ALL_ORDERS = b"@orders"
+"""The key by which a process follows everybody's account events: order updates come under their
+users' keys, changed credentials as INVALIDATED, and under itself that something was lost."""
+
+INVALIDATED = b"@invalidate"
+"""The key of changed credentials, for who follows everybody's account events."""
+
 LOGIN = b"@login:"
 SAMPLE = b"@sample"
 """What stands in a batch behind a tick whose way is timed (core/journey)."""

@@ -20,6 +20,7 @@ from hub.core.codec import Message
 from hub.core.config import Bus, Flow, Hub, Settings
 from hub.core.model import Offer, Result, Want
 from hub.core.names import CONTROL, INGEST, pipe_name
+from hub.core.orders import LOST
 from hub.core.placement import home
 from hub.core.roster import Roster
 from hub.router import Router
@@ -312,6 +313,102 @@ def test_each_kind_of_bus_message_goes_its_way(run: Run) -> None:
         assert codec.unpack(account[1]) == [b"@orders:alice", order]
         assert shards[1].parts(stream.ACCOUNT) == []
         assert shards[1].parts(stream.INVALIDATE) == [[stream.INVALIDATE, b'{"who": "alice"}']]
+
+    run(test)
+
+
+def accounts(peer: Peer) -> list[bytes]:
+    """Key and payload of all account events that a shard was sent."""
+    return [part for _, batch in peer.parts(stream.ACCOUNT) for part in codec.unpack(batch)]
+
+
+async def follow(peer: Peer, *keys: bytes) -> None:
+    peer.interest(*(Want(key, 1) for key in keys), feed="", replace=True)
+    await until(lambda: peer.parts(stream.FOLLOWED))
+
+
+def test_who_follows_everybody_gets_all_account_events_in_order_and_is_waited_for(
+    run: Run,
+) -> None:
+    async def test(hub: Hub_) -> None:
+        (shard, uplink) = await hub.shards()
+        await hub.bus()
+        await follow(shard, b"@orders:alice")
+        await follow(uplink, topics.ALL_ORDERS)
+        hub.router._orders._keeping = False  # its first seconds are over
+        alice, bob, invalidate = (b'{"user_id":"%s"}' % name for name in (b"alice", b"bob", b"eve"))
+        hub.publish(b"x_alice_orders", alice)
+        hub.publish(b"CACHE_INVALIDATE_ALL_eve", invalidate)
+        hub.publish(b"x_bob_orders", bob)
+        both = [b"@orders:alice", alice, topics.INVALIDATED, invalidate, b"@orders:bob", bob]
+        await until(lambda: len(accounts(uplink)) == 6)
+        assert accounts(uplink) == both
+        assert uplink.parts(stream.INVALIDATE) == [], "not twice"
+        assert accounts(shard) == [b"@orders:alice", alice]
+        uplink.send(t="bye")
+        await until(lambda: "shard-1" not in hub.router._roster)
+        hub.publish(b"x_bob_orders", bob)
+        hub.publish(b"CACHE_INVALIDATE_ALL_eve", invalidate)
+        await until(lambda: hub.router._counts["invalidations"] == 2)
+        uplink.close()
+        hub.peers[1] = again = Peer(hub, "shard-1", epoch=2)
+        await until(lambda: again.of("welcome"))
+        await follow(again, topics.ALL_ORDERS)
+        await until(lambda: accounts(again))
+        assert accounts(again) == [b"@orders:bob", bob, topics.INVALIDATED, invalidate]
+        assert hub.router._orders.unclaimed == 0
+
+    run(test)
+
+
+def test_account_events_of_other_machines_go_to_who_follows_them_here_and_no_further(
+    run: Run,
+) -> None:
+    async def test(hub: Hub_) -> None:
+        (shard, uplink) = await hub.shards()
+        await follow(shard, b"@orders:alice", b"@orders:bob")
+        await follow(uplink, topics.ALL_ORDERS)
+        hub.router._orders._keeping = False
+
+        def hand(*pairs: bytes) -> None:
+            hub.ingest.send_multipart([stream.ACCOUNT, codec.pack(pairs)])
+
+        hand(b"@orders:alice", b"1", b"@orders:carol", b"2", b"@orders:alice", b"3")
+        hand(b"NSE_A_LTP", b"{}")
+        hand(topics.ALL_ORDERS, b"4")
+        hand(b"@orders:alice")
+        hand(topics.ALL_ORDERS, LOST)
+        told = [b"@orders:alice", b"1", b"@orders:alice", b"3"]
+        told += [b"@orders:alice", LOST, b"@orders:bob", LOST]
+        await until(lambda: len(accounts(shard)) == 8)
+        assert accounts(shard) == told
+        assert accounts(uplink) == []
+        assert hub.router._orders.unclaimed == 0
+        assert hub.router._counts["malformed"] == 3
+
+    run(test)
+
+
+def test_who_tells_of_changed_credentials_hears_nothing_of_it_and_all_others_do(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        feeds = [await hub.peer(name) for name in ("feed-sim", "feed-bus")]
+        payload = b'{"user_id":"alice","cache_type":"AUTH"}'
+        told = {"t": "invalidate", "user": "alice", "kind": "AUTH"}
+        feeds[0].send(t="invalidate", payload="no bytes")
+        feeds[0].send(t="invalidate", payload=payload)
+        await until(lambda: all(shard.parts(stream.INVALIDATE) for shard in shards))
+        await until(lambda: feeds[1].of("invalidate"))
+        assert shards[0].parts(stream.INVALIDATE) == [[stream.INVALIDATE, payload]]
+        await follow(shards[1], topics.ALL_ORDERS)
+        shards[1].send(t="invalidate", payload=payload)
+        await until(lambda: len(feeds[1].of("invalidate")) == 2)
+        await until(lambda: len(shards[0].parts(stream.INVALIDATE)) == 2)
+        assert feeds[0].of("invalidate") == [told], "the other's"
+        assert feeds[1].of("invalidate") == [told, told]
+        assert len(shards[1].parts(stream.INVALIDATE, stream.ACCOUNT)) == 1
+        assert hub.router._counts["invalidations"] == 2
+        assert hub.router._orders.missed(1, [topics.ALL_ORDERS]) == [], "nor is it kept for it"
 
     run(test)
 
@@ -751,7 +848,8 @@ def test_order_updates_are_kept_for_a_shard_that_falls_silent_with_its_clients(r
         router._orders._keeping = False  # its first seconds are over
         update = json.dumps({"user_id": "alice", "n": 1}).encode()
         router._pipes[0].send_surely([stream.ACCOUNT, codec.pack([b"@orders:alice", b"0"])])
-        router._pipes[0]._kept.append([stream.ACCOUNT, codec.pack([b"@orders:alice", b"1"])])
+        kept = codec.pack([b"@orders:alice", b"1", b"@orders:alice", b"2"])
+        router._pipes[0]._kept.append([stream.ACCOUNT, kept])
         router._pipes[0]._kept.append([stream.FORGET, b""])
         router._roster.leave("shard-0")
         router._gone("shard-0", returns=True)
@@ -766,7 +864,8 @@ def test_order_updates_are_kept_for_a_shard_that_falls_silent_with_its_clients(r
         shard.interest(Want(b"@orders:alice", 1), feed="", replace=True)
         await until(lambda: shard.parts(stream.ACCOUNT))
         missed = codec.unpack(shard.parts(stream.ACCOUNT)[0][1])
-        assert missed == [b"@orders:alice", b"1", b"@orders:alice", update]
+        told = (b"1", b"2", update)
+        assert missed == [part for payload in told for part in (b"@orders:alice", payload)]
 
     run(test)
 

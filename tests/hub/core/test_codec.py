@@ -135,6 +135,13 @@ def test_wants_need_a_key_and_modes(rows: object) -> None:
         codec.wants({"t": "interest", "wants": rows})
 
 
+def test_a_payload_travels_unread_and_is_bytes() -> None:
+    assert codec.payload(codec.decode(codec.encode({"t": "invalidate", "payload": b"{"}))) == b"{"
+    for message in ({"t": "invalidate"}, {"t": "invalidate", "payload": "{"}):
+        with pytest.raises(Malformed, match="invalidate: its payload"):
+            codec.payload(message)
+
+
 def test_a_beat_travels_as_it_is() -> None:
     figures = {"in": 3, "started_s": 1.5, "children": {"router": {"pid": 7}}, "lag_s": 0.1}
     assert codec.beat({"t": "beat", "pid": 7, "figures": figures}) == (7, figures)

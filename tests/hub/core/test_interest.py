@@ -152,6 +152,15 @@ def test_rule_4_a_shared_key_is_known_in_each_scope_in_which_it_is_wanted() -> N
     assert not set(table.scoped(b"NSE_A"))
 
 
+def test_all_followed_order_updates_are_told_each_once() -> None:
+    table = InterestTable()
+    account = [Want(b"@orders:b", LTP), Want(b"@orders:a", LTP), Want(topics.ALL_ORDERS, LTP)]
+    table.apply(0, "", account, replace=True)
+    table.apply(1, "", account[:1], replace=True)
+    table.apply(1, "sim", [Want(b"@orders:no", LTP), Want(b"NSE_A", LTP)], replace=True)
+    assert table.orders == [b"@orders:a", b"@orders:b"]
+
+
 def test_symbols_are_counted_without_the_hubs_own_keys() -> None:
     table = InterestTable()
     table.apply(0, "sim", [Want(b"NSE_A", LTP), Want(topics.login("u", "b"), LTP)], replace=False)

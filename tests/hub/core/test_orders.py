@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hub.core.orders import LOST, Orders
+from hub.core.topics import ALL_ORDERS, INVALIDATED
 
 A, B = b"@orders:a", b"@orders:b"
 
@@ -175,3 +176,71 @@ def test_of_who_is_away_and_has_missed_too_many_bytes_nothing_is_kept_but_the_fa
     one.offer(A, b"2222", (), 0.4)
     assert one.unclaimed == 3
     assert one.missed(1, [A]) == [A, LOST]
+
+
+# Rules 4 and 5.
+
+
+def test_rule_4_what_came_to_another_machine_is_not_counted_when_nobody_here_follows_it() -> None:
+    one = old(most=1)
+    one.offer(A, b"0", (), 20.1, foreign=True)
+    silent(one)
+    one.offer(A, b"1", (), 20.5, foreign=True)
+    one.offer(A, b"2", (), 20.5, foreign=True)
+    assert one.unclaimed == 0
+    assert one.missed(1, [A]) == [A, LOST], "but who followed it knows"
+
+
+def test_rule_4_what_came_to_another_machine_waits_for_shards_like_all_else() -> None:
+    one = orders()
+    one.offer(A, b"0", (), 0.5, foreign=True)
+    one.offer(A, b"1", (), 0.5)
+    assert one.missed(1, [A]) == [A, b"0", A, b"1"]
+
+
+def test_rule_5_who_follows_everybody_gets_what_came_to_this_machine_and_no_more() -> None:
+    one = orders()
+    one.offer(A, b"0", (), 0.5)
+    one.offer(B, b"1", (1,), 0.5)
+    one.offer(A, b"2", (), 0.5, foreign=True)
+    one.offer(INVALIDATED, b"3", (), 0.5)
+    assert one.missed(7, [ALL_ORDERS]) == [A, b"0", B, b"1", INVALIDATED, b"3"]
+    assert one.missed(7, [ALL_ORDERS]) == []
+
+
+def test_rule_5_what_came_while_he_was_silent_is_kept_for_him() -> None:
+    one = old()
+    silent(one, 7, ALL_ORDERS, unsent=(b"0",))
+    one.offer(B, b"1", (), 20.5)
+    one.offer(A, b"2", (), 20.5, foreign=True)
+    one.offer(INVALIDATED, b"3", (), 20.5)
+    one.offer(INVALIDATED, b"4", (7,), 20.5)
+    assert one.missed(7, [ALL_ORDERS]) == [A, b"0", B, b"1", INVALIDATED, b"3"], "3 but not his 4"
+    assert one.unclaimed == 0
+
+
+def test_rule_5_he_too_is_told_that_something_was_lost() -> None:
+    one = old(most=1)
+    silent(one, 7, ALL_ORDERS)
+    one.offer(A, b"0", (), 20.5)
+    one.offer(B, b"1", (), 20.5)
+    assert one.missed(7, [ALL_ORDERS]) == [ALL_ORDERS, LOST]
+
+
+def test_changed_credentials_that_nobody_carries_on_are_not_counted() -> None:
+    one = old()
+    one.offer(INVALIDATED, b"0", (), 20.5)
+    silent(one)
+    one.offer(INVALIDATED, b"1", (), 20.5)
+    assert one.missed(1, [A]) == [], "who follows a user hears of it another way"
+    assert one.unclaimed == 0
+
+
+def test_what_was_lost_of_everybody_on_another_machine_is_kept_for_each_who_follows_one() -> None:
+    one = orders()
+    one.away(1, [A, ALL_ORDERS], [], 0.4)
+    one.offer(ALL_ORDERS, LOST, (2,), 0.5, foreign=True)
+    assert one.missed(1, [B, A, ALL_ORDERS]) == [A, LOST, B, LOST]
+    assert one.missed(2, [A]) == [], "he was sent it"
+    assert one.missed(3, [ALL_ORDERS]) == []
+    assert old().unclaimed == one.unclaimed == 0
