@@ -6,13 +6,13 @@ is a comment, so that the whole may be pasted too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.text import Text
 
 import hub
-from hub.core.config import Settings
+from hub.core.config import NATS, Settings
 
 _SYMBOLS = (("NSE", "RELIANCE"), ("NSE_INDEX", "NIFTY"))
 _OPENALGO = "http://127.0.0.1:5000"
@@ -23,7 +23,7 @@ class Start(NamedTuple):
     the options by which another command finds this hub, and how the command itself is called; the
     page's token if it is to be shown, and why there is no page; for which symbols (exchange and
     symbol) there are lines to paste; of the certificate that clients are shown, its names and how
-    long it is good (empty: none)."""
+    long it is good (empty: none); the name of this machine among others."""
 
     settings: Settings
     demo_key: str = ""
@@ -35,12 +35,32 @@ class Start(NamedTuple):
     page_problem: str = ""
     symbols: Sequence[tuple[str, str]] = _SYMBOLS
     certificate: str = ""
+    machine: str = ""
 
 
 def banner(start: Start) -> Text:
     """The banner."""
     text = Text("\n")
     _facts(text, start)
+    _others(text, start)
+    if start.settings.hub.shards:
+        _clients(text, start)
+    return text.append("\n").append("Ctrl-C stops the hub.\n", "dim")
+
+
+def _others(text: Text, start: Start) -> None:
+    """What to type where other machines are part of it."""
+    role, nats = start.settings.cluster_role, start.settings.nats
+    if role == "ingest":
+        command = f"{start.program} start --bus {','.join(nats.servers)} --shards 4"
+        _paste(text, "On another machine, to serve clients what these feeds have:", command)
+    if role:
+        command = f"{start.program} status --cluster{start.hub_options}"
+        _paste(text, "All machines, and which feed is where:", command)
+
+
+def _clients(text: Text, start: Start) -> None:
+    """What to paste into a client."""
     if not start.demo_key and not start.has_keys:
         _paste(
             text,
@@ -64,7 +84,6 @@ def banner(start: Start) -> Text:
         "A browser's console, on a page of this machine, such as OpenAlgo's:",
         *browser(url, key, start.symbols),
     )
-    return text.append("\n").append("Ctrl-C stops the hub.\n", "dim")
 
 
 def python(url: str, key: str, symbols: Sequence[tuple[str, str]] = _SYMBOLS) -> list[str]:
@@ -100,21 +119,37 @@ def _facts(text: Text, start: Start) -> None:
     settings = start.settings
     shards = settings.hub.shards
     text.append(f"Shardhub {hub.__version__}", "bold").append(" is ready: ")
-    text.append(f"{shards} shard{'s' * (shards != 1)}, feeds {', '.join(settings.hub.feeds)}\n\n")
-    rows = [
-        ("WebSocket", settings.ws_url(), ""),
-        ("Bus", f"tcp://{settings.bus.host}:{settings.bus.port}", ""),
-    ]
-    if settings.websocket.unix:
-        rows.insert(1, ("or by", settings.websocket.unix, "  (Unix socket, ws)"))
-    if start.certificate:
-        rows.insert(1, ("TLS", f"certificate of {start.certificate}", ""))
+    role = f"{settings.cluster_role}, " if settings.cluster_role else ""
+    text.append(f"{role}{shards or 'no'} shard{'s' * (shards != 1)}, ")
+    text.append(f"feeds {', '.join(settings.hub.feeds)}\n\n")
+    rows = [*_doors(start), ("Bus", f"tcp://{settings.bus.host}:{settings.bus.port}", "")]
+    if role:
+        rows.append(_nats(start))
     if settings.page.enabled:
         rows.append(_page(start))
-    if start.demo_key:
+    if start.demo_key and shards:
         rows.append(("API key", start.demo_key, "  (until this hub stops)"))
     for name, value, note in rows:
         text.append(f"  {name:<11}", "dim").append(value, "bold green").append(f"{note}\n", "dim")
+
+
+def _doors(start: Start) -> Iterator[tuple[str, str, str]]:
+    """Where clients come in."""
+    settings = start.settings
+    if not settings.hub.shards:
+        return
+    yield "WebSocket", settings.ws_url(), ""
+    if start.certificate:
+        yield "TLS", f"certificate of {start.certificate}", ""
+    if settings.websocket.unix:
+        yield "or by", settings.websocket.unix, "  (Unix socket, ws)"
+
+
+def _nats(start: Start) -> tuple[str, str, str]:
+    settings = start.settings
+    own = ", ".join(feed for feed in settings.hub.feeds if feed != NATS)
+    does = f"publishes {own}" if settings.nats.publish else "takes what other machines publish"
+    return "NATS", ", ".join(settings.nats.servers), f"  ({does}, as {start.machine})"
 
 
 def _page(start: Start) -> tuple[str, str, str]:

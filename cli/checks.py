@@ -107,6 +107,8 @@ def descriptors(machine: Machine, settings: Settings) -> Finding:
     )
     if machine.files < _LEAST_FILES:
         return Finding(what, State.BAD, f"{limit}, too few to work with", mend)
+    if not shards:
+        return Finding(what, State.OK, f"{limit}; no clients are served here")
     if most and room < most:
         found = f"{limit}: room for {room:,} clients, fewer than websocket.max_connections"
         return Finding(what, State.WARN, f"{found}, {most:,}", mend)
@@ -171,7 +173,7 @@ def clock(machine: Machine) -> Iterator[Finding]:
 def cpu(machine: Machine, settings: Settings) -> Iterator[Finding]:
     """Router and shards keep a core busy each when much comes."""
     shards = settings.hub.shards
-    found = f"{machine.cores:g} for {shards} shards and a router"
+    found = f"{machine.cores:g} for {f'{shards} shards and ' * bool(shards)}a router"
     if machine.cores < shards:
         better = max(1, int(machine.cores))
         mend = f"set hub.shards to {better}: `hub start --shards {better}`"
@@ -188,7 +190,7 @@ def cpu(machine: Machine, settings: Settings) -> Iterator[Finding]:
 
 def memory(machine: Machine, settings: Settings, *, running: bool) -> Finding:
     """Whether the processes find room; clients and last values come on top."""
-    processes = settings.hub.shards + len(settings.hub.feeds) + 3
+    processes = settings.streams + len(settings.hub.feeds) + 3
     needed = 0 if running else processes * _PROCESS_BYTES
     found = f"{_size(machine.memory_bytes)} free"
     if machine.memory_bytes < needed:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.options import config_option, find_file, lines, load_settings
 from cli.terminal import show
+from hub.auth import natsfiles
 from hub.core.config import Definition, as_toml, definitions
 from hub.feeds import catalogue
 from hub.monitor.token import token_of
@@ -58,7 +59,7 @@ def default() -> None:
 @config_option
 def check(*, file: Path | None, config_file: Path | None) -> None:
     """Check FILE, or the file that would be used, with the environment and OpenAlgo's .env; the
-    certificate and its key, too.
+    certificate and its key, too, and the files that NATS asks for.
 
     Reports all problems at once, with exit code 78.
     """
@@ -69,6 +70,7 @@ def check(*, file: Path | None, config_file: Path | None) -> None:
     for warning in shown.warnings if shown else ():
         click.echo(warning, err=True)
     token_of(settings)
+    natsfiles.check(settings.nats)
     click.echo(f"OK: {used}" if used else "OK: no settings file; the defaults are used")
 
 

@@ -31,6 +31,7 @@ from cli.terminal import show_long, waiting
 from hub.core import config
 from hub.core.config import Settings
 from hub.core.errors import ConfigError, HubError
+from hub.core.names import SHARD
 from hub.openalgo import survey
 from hub.openalgo.checkout import Checkout
 from hub.openalgo.ports import Kind, holder
@@ -93,7 +94,8 @@ def _examine(
         pid = _a_pid(answer)
     yield from hubchecks.directory(place, running=running)
     yield from hubchecks.strays(place, running=running)
-    yield hubchecks.keys(settings, place)
+    if settings.hub.shards:
+        yield hubchecks.keys(settings, place)
     yield from checks.ports(list(_ports(settings, place)))
     yield from hubchecks.software()
     yield from hubchecks.units(Path("/"), program)
@@ -132,7 +134,7 @@ def _a_pid(answer: dict[str, Any] | HubError) -> int:
     """A shard's, whose limits count; 0 when none is known."""
     if isinstance(answer, HubError):
         return 0
-    shards = [one for one in answer["processes"] if str(one.get("name")).startswith("shard-")]
+    shards = [one for one in answer["processes"] if str(one.get("name")).startswith(SHARD)]
     return next((int(one["pid"]) for one in shards if one.get("pid")), 0)
 
 
@@ -140,7 +142,8 @@ def _ports(settings: Settings, place: Path) -> Iterator[Port]:
     """Each port of the settings, with who listens there."""
     checkout = Path(settings.openalgo.path or os.devnull)
     for definition in config.definitions():
-        if definition.name != "port":
+        unused = definition.section == "websocket" and not settings.hub.shards
+        if definition.name != "port" or unused:
             continue
         section = getattr(settings, definition.section)
         found = holder(section.port, checkout) if section.port else None

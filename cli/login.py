@@ -111,12 +111,18 @@ def read_key(key_file: Path | None, runtime_dir: Path) -> str:
 
 def find(runtime_dir: Path, what: str = "url") -> str:
     """The address of the hub that runs at this directory, or that of its `bus`, or the file of its
-    certificate (`tls_cert`); empty when none says so."""
+    certificate (`tls_cert`); empty when none says so. Raises HubError when it serves no clients."""
     try:
         reply = ask_monitor(runtime_dir, {"t": "status"}, _ASK_S)
     except (NotRunning, NoAnswer):
         return ""
-    return str((reply.get("hub") or {}).get(what, ""))
+    hub = reply.get("hub") or {}
+    if what == "url" and hub.get("shards") == 0:
+        raise HubError(
+            f"the hub at {runtime_dir} has no shards, so it serves no clients; name one that does "
+            "with --url, such as ws://HOST:8765"
+        )
+    return str(hub.get(what, ""))
 
 
 def symbols_of(words: Sequence[str]) -> list[Instrument]:

@@ -72,6 +72,7 @@ COMMANDS = {
     "router": Entry("cli.roles", "", "Become the router."),
     "shard": Entry("cli.roles", "", "Become one shard."),
     "feed": Entry("cli.roles", "", "Become one feed host."),
+    "uplink": Entry("cli.roles", "", "Become the uplink to other machines."),
     "monitor": Entry("cli.roles", "", "Become the monitor."),
 }
 """All commands; those without a section are hidden. A test holds the summaries to the commands."""

@@ -1,4 +1,4 @@
-"""`hub router`, `hub shard N`, `hub feed NAME`, `hub monitor`: for systemd's units.
+"""`hub router`, `hub shard N`, `hub feed NAME`, `hub uplink`, `hub monitor`: for systemd's units.
 
 The process becomes the role (execve), so that the pid systemd knows stays the one that serves.
 """
@@ -15,6 +15,7 @@ import click
 from cli.options import config_option, load_settings
 from hub.core.config import Settings, environment
 from hub.core.errors import ConfigError
+from hub.core.names import FEED, SHARD, UPLINK
 from hub.core.supervision import command, wanted
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
@@ -34,14 +35,20 @@ def router(*, config_file: Path | None) -> None:
 @click.argument("number", type=click.IntRange(0))
 def shard(*, number: int, config_file: Path | None) -> None:
     """Become shard NUMBER. systemd's hub-shard@.service runs this."""
-    _become(f"shard-{number}", load_settings(config_file))
+    _become(f"{SHARD}{number}", load_settings(config_file))
 
 
 @_hidden
 @click.argument("name")
 def feed(*, name: str, config_file: Path | None) -> None:
     """Become the host of feed NAME. systemd's hub-feed@.service runs this."""
-    _become(f"feed-{name}", load_settings(config_file))
+    _become(f"{FEED}{name}", load_settings(config_file))
+
+
+@_hidden
+def uplink(*, config_file: Path | None) -> None:
+    """Become the uplink to other machines. systemd's hub-uplink.service runs this."""
+    _become(UPLINK, load_settings(config_file))
 
 
 @_hidden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from cli import complete
 from cli.banner import Start, banner
 from cli.demo import STORE, demo_key
 from cli.keys import store_of
+from cli.machines import machine_options, nats_flags, with_others
 from cli.options import (
     config_option,
     find_file,
@@ -29,6 +31,7 @@ from cli.options import (
 from cli.place import usual_dir
 from cli.progress import Progress
 from cli.terminal import show_long
+from hub.auth import natsfiles
 from hub.auth.sources import keys_of
 from hub.core.config import Settings, said
 from hub.core.errors import StartError
@@ -56,9 +59,26 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
         "hub start --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem",
         "hub start --page-host 0.0.0.0 --token auto    the page for others, who need the token",
     )
+    + lines(
+        "Several machines, by way of a NATS server (docs/scale.md):",
+        "hub start --demo --publish nats://nats-1           offers its feeds to other machines",
+        "hub start --feed openalgo --shards 0 --publish nats://nats-1,nats://nats-2",
+        "hub start --bus nats://nats-1 --shards 8           serves clients what those offer",
+        "hub start --bus tls://nats-1 --nats-creds edge.creds --nats-tls-ca ca.pem",
+        "hub status --cluster                               then shows all of them",
+    )
 )
-@click.option("--shards", type=int, metavar="N", help="Shard processes that serve clients.")
-@click.option("--demo", is_flag=True, help="Run the simulator too, with a throw-away API key.")
+@click.option(
+    "--shards",
+    type=int,
+    metavar="N",
+    help="Shard processes that serve clients; with --publish 0 will do.",
+)
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Run the simulator too, with a throw-away API key; with --bus the key alone.",
+)
 @click.option("--host", metavar="H", help="Address clients connect to.")
 @click.option("--port", type=int, metavar="P", help="Port clients connect to; 0 picks one.")
 @click.option(
@@ -105,6 +125,7 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
     help="Serve the checkout of OpenAlgo in this folder, with the settings of its .env.",
 )
 @python_option
+@machine_options
 @click.option(
     "--log-level",
     metavar="LEVEL",
@@ -128,6 +149,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
         settings = _with_token(settings)
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
+    natsfiles.check(settings.nats)  # the same
     token_of(settings, os.environ)  # the same
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     least = shown_level(file, given["log_level"])
@@ -159,11 +181,11 @@ def _look(settings: Settings) -> list[Finding]:
 
 def flags(given: Mapping[str, Any], *, demo: bool) -> dict[str, Any]:
     """The options as settings; None is not given."""
-    feeds = list(given["feeds"]) or (_DEMO_FEEDS if demo else None)
+    feeds = list(given["feeds"]) or (_DEMO_FEEDS if demo and not given["bus"] else [])
     directory = given["runtime_dir"]
     return {
         "hub.shards": given["shards"],
-        "hub.feeds": feeds,
+        "hub.feeds": with_others(feeds, given["bus"]) or None,
         "hub.runtime_dir": str(directory.absolute()) if directory else None,
         "hub.log_level": given["log_level"],
         "websocket.host": given["host"],
@@ -178,7 +200,7 @@ def flags(given: Mapping[str, Any], *, demo: bool) -> dict[str, Any]:
         "flow.window_ms": _WINDOWS_MS.get(given["latency"] or ""),
         "openalgo.path": whole(given["openalgo"]),
         "openalgo.python": whole(given["openalgo_python"]),
-    }
+    } | nats_flags(given)
 
 
 def _whole(token_file: str | None) -> str | None:
@@ -231,6 +253,7 @@ def run_hub(
             page_token=_own_token(settings, directory),
             page_problem=supervisor.page_problem,
             certificate=shown.text if shown else "",
+            machine=settings.nats.name or platform.node(),
         )
         show_long(banner(facts._replace(symbols=symbols) if symbols else facts))
 

@@ -29,6 +29,7 @@ from hub.core import config, supervision
 from hub.core.config import Page, Settings
 from hub.core.errors import StartError
 from hub.core.liveness import Awake
+from hub.core.names import SHARD
 from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock
@@ -78,8 +79,9 @@ class Supervisor:
         self.runtime_dir = make_runtime_dir(settings)
         self._lock = Lock(self.runtime_dir)
         ws, bus = settings.websocket, settings.bus
-        self._port, ws_port = reserve_port(ws.host, ws.port, "websocket.port")
-        if ws.unix:
+        serves = settings.hub.shards > 0  # else its port may be another hub's
+        self._port, ws_port = reserve_port(ws.host, ws.port * serves, "websocket.port")
+        if ws.unix and serves:
             see_that_nobody_serves(Path(ws.unix), "websocket.unix")
         bus_port = free_port(bus.host, bus.port, "bus.port")
         page, self.page_problem = _with_port(settings.page)
@@ -256,7 +258,7 @@ class Supervisor:
             self._stop(signal.SIGHUP)
             return
         log.info("SIGHUP: the shards read their certificate anew")
-        self._reload = {child.name for child in self.children if child.name.startswith("shard-")}
+        self._reload = {child.name for child in self.children if child.name.startswith(SHARD)}
         self._news.set()
 
     def _pass_on(self) -> None:

@@ -658,12 +658,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """How many processes read a stream of ticks from the router: the shards, and the uplink."""
         return self.hub.shards + self.nats.publish
 
+    @property
+    def cluster_role(self) -> str:
+        """What this machine is among several: `ingest`, `edge`, or empty for one that is alone."""
+        if self.nats.publish:
+            return "ingest"
+        return "edge" if NATS in self.hub.feeds else ""
+
     def supported_brokers(self) -> list[str]:
         """The broker names `get_supported_brokers` answers with."""
         return list(self.keys.brokers or self.hub.feeds)
 
     def ws_url(self) -> str:
-        """The address to paste into a client on this machine."""
+        """The address to paste into a client on this machine, empty when none is served."""
+        if not self.hub.shards:
+            return ""
         scheme = "wss" if self.websocket.tls_cert else "ws"
         return f"{scheme}://{_shown(self.websocket.host)}:{self.websocket.port}"
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hub.core.config import Settings
+from hub.core.names import FEED, SHARD, UPLINK, reader
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0
@@ -93,8 +94,8 @@ def wanted(settings: Settings) -> list[Child]:
     """The processes of a hub, in the order in which they start."""
     return [
         Child("router", 0),
-        *(Child(f"feed-{feed}", 1) for feed in settings.hub.feeds),
-        *(Child(f"shard-{shard}", 2) for shard in range(settings.hub.shards)),
+        *(Child(f"{FEED}{feed}", 1) for feed in settings.hub.feeds),
+        *(Child(reader(stream, settings.hub.shards), 2) for stream in range(settings.streams)),
         Child("monitor", 3),
     ]
 
@@ -107,13 +108,14 @@ def command(name: str) -> list[str]:
         "monitor": "hub.monitor",
         "feed": "hub.feeds.host",
         "shard": "shards.shard",
+        UPLINK: "shards.uplink",
     }[role]
     return [sys.executable, "-m", module, *([rest] if rest else [])]
 
 
 def leave_s(name: str, settings: Settings) -> float:
     """The longest time a process may take to leave."""
-    sends_clients_away = name.startswith("shard-")
+    sends_clients_away = name.startswith(SHARD)
     return settings.hub.stop_s + settings.websocket.drain_s * sends_clients_away
 
 
@@ -124,7 +126,7 @@ def patience_s(name: str, settings: Settings) -> float:
 
 def hub_leave_s(settings: Settings) -> float:
     """The longest time a hub may take to leave: its processes do so in three stages."""
-    return sum(patience_s(name, settings) for name in ("shard-0", "feed-", "router"))
+    return sum(patience_s(name, settings) for name in (f"{SHARD}0", FEED, "router"))
 
 
 def plan(children: Iterable[Child], now_s: float) -> list[Action]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from datetime import UTC, datetime, timedelta
 
-from hub.core.config import Settings
+from hub.core.config import NATS, Settings
 from hub.core.errors import ConfigError
 from hub.feeds import holidays, openalgo, replay
 from hub.feeds.base import Feed
 from hub.feeds.bus import BusFeed
 from hub.feeds.sim import SimFeed
 
-NAMES = ("bus", "sim", replay.NAME, openalgo.NAME)
+NAMES = ("bus", "sim", replay.NAME, openalgo.NAME, NATS)
 _IST = timedelta(hours=5, minutes=30)
 
 

@@ -22,6 +22,7 @@ from hub.core.codec import Message
 from hub.core.config import Settings
 from hub.core.errors import ConfigError, HubError
 from hub.core.liveness import BEAT_S, Awake
+from hub.core.supervision import wanted
 from hub.monitor import metrics, stats
 from hub.monitor.board import Board
 from hub.monitor.live import Unwatch
@@ -234,8 +235,7 @@ class Monitor(Role):
 
 def _wanted(settings: Settings) -> list[str]:
     """The processes that a hub is to have, beside whoever watches them."""
-    feeds = [f"feed-{feed}" for feed in settings.hub.feeds]
-    return ["router", *feeds, *(f"shard-{shard}" for shard in range(settings.hub.shards))]
+    return [child.name for child in wanted(settings) if child.name != "monitor"]
 
 
 def _facts(settings: Settings) -> dict[str, Any]:
@@ -245,4 +245,10 @@ def _facts(settings: Settings) -> dict[str, Any]:
         "bus": f"tcp://{settings.bus.host}:{settings.bus.port}",
         "shards": settings.hub.shards,
         "feeds": settings.hub.feeds,
-    }
+    } | _nats(settings)
+
+
+def _nats(settings: Settings) -> dict[str, Any]:
+    """What it says of its place among several machines; nothing when it is alone."""
+    role = settings.cluster_role
+    return {"nats": {"role": role, "servers": settings.nats.servers}} if role else {}

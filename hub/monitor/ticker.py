@@ -62,6 +62,8 @@ class Ticker:
     ) -> Callable[[], None]:
         """Have `take` called with each tick of a symbol, until what is returned is called.
         `brokers` names those at which users are logged in, by feed. Raises HubError."""
+        if not self._settings.hub.shards:
+            raise HubError("this machine serves no clients; an edge's page can show ticks")
         key = await self._key_for(identity(self._offers, self._settings.page.user, brokers))
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._follow(key, symbol, mode, take, ready))

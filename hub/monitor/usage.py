@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 Figures = Mapping[str, Any]
 _LEAST_S = 0.001
 """Over less time than this nothing is said: all rates are zero."""
-_ORDER = ("supervisor", "router", "feed", "shard", "monitor")
+_ORDER = ("supervisor", "router", "feed", "shard", "uplink", "monitor")
 
 
 class Row(NamedTuple):

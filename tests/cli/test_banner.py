@@ -7,7 +7,7 @@ import ast
 import msgspec
 
 from cli.banner import Start, banner, browser, python
-from hub.core.config import Page, Settings, Websocket
+from hub.core.config import Hub, Nats, Page, Settings, Websocket
 
 URL, KEY = "ws://127.0.0.1:9", "hub_0_x"
 
@@ -74,6 +74,32 @@ def test_one_shard_is_not_many() -> None:
     one = msgspec.structs.replace(Settings(), hub=hub)
     assert "1 shard," in banner(Start(one)).plain
     assert "4 shards," in banner(Start(Settings())).plain
+
+
+def test_an_ingest_says_whom_it_publishes_to_and_an_edge_from_where_it_takes() -> None:
+    nats = Nats(servers=["nats://n1", "nats://n2"], publish=True)
+    ingest = Start(Settings(hub=Hub(feeds=["sim", "bus"]), nats=nats), machine="desk1")
+    text = banner(ingest._replace(hub_options=" --runtime-dir /x")).plain
+    assert " is ready: ingest, 4 shards, feeds sim, bus\n" in text
+    assert "NATS       nats://n1, nats://n2  (publishes sim, bus, as desk1)\n" in text
+    assert "\nhub start --bus nats://n1,nats://n2 --shards 4\n" in text
+    assert "\nhub status --cluster --runtime-dir /x\n" in text
+    assert "WebSocket" in text
+    edge = Settings(hub=Hub(feeds=["nats"]), nats=Nats(servers=["nats://n1"]))
+    text = banner(Start(edge, machine="edge1")).plain
+    assert " is ready: edge, 4 shards, feeds nats\n" in text
+    assert "nats://n1  (takes what other machines publish, as edge1)\n" in text
+    assert "start --bus" not in text
+    assert "--cluster" not in banner(Start(Settings())).plain
+
+
+def test_a_pure_ingest_has_nothing_for_clients() -> None:
+    nats = Nats(servers=["nats://n1"], publish=True)
+    settings = Settings(hub=Hub(shards=0), nats=nats)
+    text = banner(Start(settings, demo_key=KEY, has_keys=False, certificate="hub.example")).plain
+    assert "ingest, no shards, feeds bus" in text
+    for word in ("ws://", "WebSocket", KEY, "keys add", "hub tail", "TLS"):
+        assert word not in text
 
 
 def test_the_certificate_and_the_unix_socket_are_told_where_there_are_some() -> None:

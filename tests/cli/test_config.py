@@ -103,3 +103,11 @@ def test_check_looks_at_the_certificate_and_its_key(hub: Any, home: Path) -> Non
     assert "mode 0604" in told.stderr
     key.unlink()
     assert f"{key} is not there" in hub("config", "check", file, rc=78).stderr
+
+
+def test_check_tells_of_files_for_nats_that_are_missing(hub: Any, home: Path) -> None:
+    file, secret = home / "hub.toml", home / "edge.creds"
+    file.write_text(f'[nats]\ncreds_file = "{secret}"\ntls_ca = "{home / "ca.pem"}"\n')
+    told = hub("config", "check", file, rc=78).stderr
+    assert f"nats.creds_file: {secret} is not there" in told
+    assert f"nats.tls_ca: {home / 'ca.pem'} cannot be read" in told

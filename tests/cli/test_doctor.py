@@ -117,6 +117,17 @@ def test_whose_a_port_is(
     assert "websocket.port" in found
 
 
+def test_a_hub_without_shards_needs_neither_keys_nor_a_port_for_clients(
+    hub: Any, runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SHARDS": "0", "NATS_PUBLISH": "true", "NATS_SERVERS": "nats://n"}.items():
+        monkeypatch.setenv(f"HUB_{name}", value)
+    found = findings(hub("doctor", "--json", "--runtime-dir", runtime_dir).stdout)
+    assert not {"API keys", "websocket.port"} & found.keys()
+    assert found["descriptors"]["found"].endswith("no clients are served here")
+    assert found["cores"]["found"] == "8 for a router"
+
+
 def test_a_checkout_of_openalgo_is_looked_at_too(
     hub: Any, runtime_dir: Path, tmp_path: Path
 ) -> None:

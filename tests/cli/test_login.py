@@ -19,6 +19,13 @@ def test_the_running_hub_tells_its_addresses(answer: Any, runtime_dir: Path) -> 
     assert login.find(runtime_dir, "bus") == "tcp://y:2"
 
 
+def test_a_hub_without_shards_serves_no_clients(answer: Any, runtime_dir: Path) -> None:
+    answer(status=[{"t": "status", "hub": {"url": "", "shards": 0, "bus": "tcp://y:2"}}])
+    with pytest.raises(HubError, match="it serves no clients; name one that does with --url"):
+        login.find(runtime_dir)
+    assert login.find(runtime_dir, "bus") == "tcp://y:2"
+
+
 def test_it_is_told_when_the_hub_is_away_and_when_it_comes_again(capsys: Any) -> None:
     login.tell_state(State(connected=True))
     login.tell_state(State(connected=False, reason="closed"))

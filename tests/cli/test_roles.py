@@ -82,6 +82,15 @@ def test_a_process_that_the_settings_do_not_know_is_78(hub: Any, args: tuple[str
     assert "these settings know no" in hub(*args, rc=78).stderr
 
 
+def test_only_a_hub_that_publishes_has_an_uplink(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "these settings know no uplink" in hub("uplink", rc=78).stderr
+    monkeypatch.setenv("HUB_NATS_PUBLISH", "true")
+    monkeypatch.setenv("HUB_NATS_SERVERS", "nats://127.0.0.1:4222")
+    _, argv, env = became(hub, "uplink")
+    assert argv == [sys.executable, "-m", "shards.uplink"]
+    assert load(None, env).nats.publish
+
+
 def test_a_shard_has_a_number(hub: Any) -> None:
     hub("shard", "two", rc=2)
     hub("shard", rc=2)

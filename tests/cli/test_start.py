@@ -82,6 +82,37 @@ def test_options_are_the_strongest_settings(hub: Any, runtime_dir: Path, home: P
     assert given.hub.runtime_dir == str(runtime_dir)
 
 
+NATS = ("nats://n1", "nats://n2:4223", "tls://n3")
+
+
+def test_publish_and_bus_make_it_an_ingest_and_an_edge(hub: Any, runtime_dir: Path) -> None:
+    place = ("--runtime-dir", runtime_dir)
+    hub("start", "--publish", f"{NATS[0]}, {NATS[1]}", "--publish", NATS[2], "--shards", 0, *place)
+    hub("start", "--bus", NATS[0], *place)
+    hub("start", "--bus", NATS[0], "--feed", "sim", "--machine", "edge1", *place)
+    hub("start", "--bus", NATS[0], "--demo", *place)
+    hub("start", "--publish", NATS[0], "--standby", "desk", "--demo", *place)
+    ingest, edge, both, demo, standby = (one.given for one in made)
+    assert (ingest.nats.servers, ingest.nats.publish) == ([*NATS], True)
+    assert (ingest.hub.shards, ingest.hub.feeds, ingest.cluster_role) == (0, ["bus"], "ingest")
+    assert (edge.nats.servers, edge.nats.publish, edge.hub.feeds) == ([NATS[0]], False, ["nats"])
+    assert (both.hub.feeds, both.nats.name) == (["sim", "nats"], "edge1")
+    assert (demo.hub.feeds, made[3].key is None) == (["nats"], False)
+    assert (standby.nats.standby, standby.hub.feeds) == ("desk", ["sim", "bus"])
+
+
+def test_what_cannot_be_of_nats_is_told(hub: Any, home: Path) -> None:
+    told = hub("start", "--bus", "nats://me:s3cret@n1", rc=78).stderr
+    assert "an address may hold no credentials; see nats.user" in told
+    assert "s3cret" not in told
+    told = hub("start", "--bus", NATS[0], "--publish", NATS[0], rc=78).stderr
+    assert "exclude each other" in told
+    assert "hub.shards = 0: nobody would serve clients" in hub("start", "--shards", 0, rc=78).stderr
+    told = hub("start", "--bus", NATS[0], "--nats-creds", home / "no.creds", rc=78).stderr
+    assert f"nats.creds_file: {home / 'no.creds'} is not there" in told
+    assert made == []
+
+
 def test_children_do_not_inherit_what_an_option_overrules(hub: Any, runtime_dir: Path) -> None:
     os.environ["HUB_SHARDS"] = "8"
     hub("start", "--shards", 4, "--runtime-dir", runtime_dir)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hub import supervisor as module
-from hub.core.config import Bus, Hub, Page, Settings, Websocket
+from hub.core.config import Bus, Hub, Nats, Page, Settings, Websocket
 from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
 from hub.runtime.process import Processes
 from hub.runtime.stderr import Stderr
@@ -138,6 +138,19 @@ def test_a_page_whose_port_is_taken_keeps_no_hub_from_starting(tmp_path: Path) -
         hub._lock.release()
     assert f"page.port cannot use 127.0.0.1:{port}" in hub.page_problem
     assert hub.settings.page.port == port, "the monitor goes on trying"
+
+
+def test_a_hub_without_shards_needs_no_port_for_clients(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(
+            hub=Hub(runtime_dir=str(tmp_path), shards=0),
+            websocket=Websocket(port=taken.getsockname()[1]), bus=Bus(port=0), page=Page(port=0),
+            nats=Nats(publish=True, servers=["nats://127.0.0.1"]),
+        )  # fmt: skip
+        hub = Supervisor(settings)
+        hub._port.close()
+        hub._lock.release()
+    assert [child.name for child in hub.children] == ["router", "feed-bus", "uplink", "monitor"]
 
 
 def test_the_page_s_port_is_picked_once_so_a_new_monitor_has_it_too(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hub.core import supervision
-from hub.core.config import Hub, Settings, Websocket
+from hub.core.config import Hub, Nats, Settings, Websocket
 from hub.core.supervision import (
     FAILED_AFTER,
     FIRST_BACKOFF_S,
@@ -62,6 +62,16 @@ def test_a_hub_is_a_router_its_feeds_its_shards_and_a_monitor() -> None:
     ]
 
 
+def test_a_hub_that_publishes_has_an_uplink_and_perhaps_no_shards() -> None:
+    ingest = Settings(hub=Hub(shards=0, feeds=["sim"]), nats=Nats(publish=True))
+    assert [child.name for child in supervision.wanted(ingest)] == [
+        "router", "feed-sim", "uplink", "monitor",
+    ]  # fmt: skip
+    both = Settings(hub=Hub(shards=1, feeds=["sim"]), nats=Nats(publish=True))
+    stages = [(child.name, child.stage) for child in supervision.wanted(both)]
+    assert stages[2:4] == [("shard-0", 2), ("uplink", 2)]
+
+
 def test_nobody_is_alive_who_has_not_been_started_so_a_hub_can_stop_while_it_starts() -> None:
     kids = supervision.wanted(Settings(hub=Hub(shards=1, feeds=["sim"])))
     assert not any(child.alive for child in kids)
@@ -76,6 +86,7 @@ def test_nobody_is_alive_who_has_not_been_started_so_a_hub_can_stop_while_it_sta
         ("feed-sim", ["hub.feeds.host", "sim"]),
         ("feed-my-broker", ["hub.feeds.host", "my-broker"]),
         ("shard-12", ["shards.shard", "12"]),
+        ("uplink", ["shards.uplink"]),
     ],
 )
 def test_every_process_has_its_command_line(name: str, rest: list[str]) -> None:
