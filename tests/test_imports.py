@@ -5,9 +5,10 @@
 3. `hub.core` is pure: nothing that waits, opens, draws lots or looks at the clock.
 4. `zmq` and its protocol are a matter of `hub.runtime` alone, and `zmq` of the worker that runs in
    a checkout of OpenAlgo.
-5. No module imports itself, by whatever detour.
-6. What is not installed, `scripts` and `tests`, is imported by nothing that is.
-7. The worker's files run in the checkout's interpreter, by path: they import the standard library,
+5. `nats` is a matter of hub/runtime/nats.py alone.
+6. No module imports itself, by whatever detour.
+7. What is not installed, `scripts` and `tests`, is imported by nothing that is.
+8. The worker's files run in the checkout's interpreter, by path: they import the standard library,
    zmq, msgpack and, relatively, each other.
 """
 
@@ -34,6 +35,7 @@ IMPURE = {
 CODECS = {"msgpack", "msgspec"}
 """The packages from outside that core may use: they turn bytes into values, and do nothing else."""
 PROTOCOL = "hub.core.zmtp"
+NATS = "hub.runtime.nats"
 STANDARD = {"__future__", *sys.stdlib_module_names}
 WORKER = "hub.feeds.openalgo.worker"
 """What the names of the files begin with that run in a checkout's interpreter."""
@@ -116,6 +118,8 @@ def _broken_rules(one: Import) -> Iterator[str]:
             yield "the worker has the standard library, zmq, msgpack and its own files by a dot"
     elif _is_zmq(one.imported) and _layer(one.importer) != "runtime":
         yield "only hub/runtime touches zmq"
+    if one.imported.split(".")[0] == "nats" and one.importer != NATS:
+        yield "only hub/runtime/nats.py touches nats"
     if room == "hub":
         yield from _broken_layers(one)
     if _layer(one.importer) == "core":
@@ -228,6 +232,8 @@ VIOLATIONS = {
     "zmq in a role": ({"hub/router.py": "from zmq.asyncio import Socket"}, "only hub/runtime"),
     "zmq in shards": ({"shards/shard.py": "import zmq"}, "only hub/runtime"),
     "its protocol in shards": ({"shards/shard.py": "import hub.core.zmtp"}, "only hub/runtime"),
+    "nats in a role": ({"hub/feeds/nats/feed.py": "import nats.errors"}, "only hub/runtime/nats"),
+    "nats in shards": ({"shards/uplink.py": "from nats import js"}, "only hub/runtime/nats"),
     "hub in the worker": (
         {"hub/feeds/openalgo/worker.py": "from hub.core import codec"},
         "the worker has",
@@ -282,6 +288,7 @@ def test_what_is_allowed_passes() -> None:
         "hub/core/model.py": "from hub.core.errors import Malformed",
         "hub/core/codec.py": "import json, msgpack, msgspec\nfrom hub.core import model",
         "hub/runtime/links.py": "import asyncio, time, zmq\nfrom hub.core import codec",
+        "hub/runtime/nats.py": "import nats.errors\nfrom nats.aio.client import Client",
         "hub/feeds/__init__.py": "from hub.feeds.base import Feed",
         "hub/feeds/base.py": "from hub.runtime import links\nfrom hub import __version__",
         "hub/feeds/openalgo/worker.py": "import zmq, msgpack, queue\nfrom . import worker_a",

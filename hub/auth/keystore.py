@@ -1,7 +1,7 @@
 """API keys, kept in one JSON file as keyed hashes.
 
 1. A key is shown once, by `add`. The file holds its hash; nothing else holds anything of it.
-2. The file is its owner's alone (see ownfile.py).
+2. The file is its owner's alone (see hub/runtime/ownfile.py).
 3. Two changes at once lose nothing: each reads, decides and writes under the lock.
 4. A file that cannot be understood is never overwritten.
 """
@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from hub.auth.ownfile import OwnFile, Stamp
 from hub.auth.records import (
     SALT_BYTES,
     Entry,
@@ -27,6 +26,7 @@ from hub.auth.records import (
     text_problem,
 )
 from hub.core.errors import KeyStoreError, Malformed
+from hub.runtime.ownfile import OwnFile, Stamp
 
 _SECRET_BYTES = 32
 _Records: TypeAlias = list[KeyRecord]

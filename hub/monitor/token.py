@@ -16,9 +16,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-from hub.auth.ownfile import OwnFile
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
+from hub.runtime.ownfile import OwnFile
 
 VARIABLE = "HUB_PAGE_TOKEN"
 """The variable of the environment that may hold it."""

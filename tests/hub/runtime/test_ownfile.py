@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.auth.ownfile import OwnFile
 from hub.core.errors import KeyStoreError
+from hub.runtime.ownfile import OwnFile
 
 
 def put(file: OwnFile, content: bytes) -> None:
