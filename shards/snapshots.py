@@ -15,27 +15,71 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from hub.core import forms, topics
-from hub.core.hot import Line
-from hub.core.index import Index
+from hub.core.hot import Audience, Line
+from hub.core.index import Variant
 from hub.core.latest import Latest
 from hub.core.model import Mode, lowest
 from shards.fanout import Fanout, frame
-from shards.tickets import Client
 
 FRESH_S = 60.0
 """Age up to which a value that came unasked counts as live."""
 
 
-class _Awaiting(NamedTuple):
+class Waiter(Hashable, Protocol):
+    """What is needed of a client; `form` is how its messages are written (core/forms)."""
+
+    form: int
+
+    def deliver_batch(self, batch: bytes, pieces: Sequence[bytes], lines: Sequence[Line]) -> None:
+        """Take values: as one batch, one by one, and where they came from."""
+
+    def owes(self, line: Line) -> bool:
+        """Whether a tick of this line has come that the client could not be sent yet."""
+
+    def owing(self) -> Iterable[Line]:
+        """The lines of which ticks have come that the client could not be sent yet."""
+
+    def keep(self, line: Line, as_it_was: Line) -> None:
+        """The value of a line that is owed is about to be void: pay it all the same."""
+
+
+C = TypeVar("C", bound=Waiter)
+
+
+class _Held(Protocol):
+    """What a client holds."""
+
+    def get(self, key: bytes, /) -> Variant | None:
+        """How it holds a key."""
+
+
+class Holders(Protocol[C]):
+    """Who holds which key: what is needed of hub/core/index.Index."""
+
+    def __contains__(self, key: bytes, /) -> bool: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def audiences(self, key: bytes) -> Mapping[Variant, Audience[C]]:
+        """The clients of a key, by how they hold it."""
+
+    def held(self, session: C, /) -> _Held:
+        """What a client holds."""
+
+    def holders(self) -> Iterable[C]:
+        """Those who may be owed something."""
+
+
+class _Awaiting(NamedTuple, Generic[C]):
     """A client that is owed a first value: the lowest mode it waits in, the modes it held before,
     and the last tick it cannot have been sent. One that had the key in an earlier stay has the
     newest value of that already."""
 
-    client: Client
+    client: C
     mode: Mode
     held: int
     seq: int
@@ -50,21 +94,21 @@ class _Opening(NamedTuple):
     place: int
 
 
-class Snapshots:
+class Snapshots(Generic[C]):
     """Which keys are opening, and who waits for a first value of them."""
 
     def __init__(
         self,
-        index: Index[Client],
+        index: Holders[C],
         latest: Latest,
-        fanout: Fanout[Client],
+        fanout: Fanout[Any],
     ) -> None:
         self._index = index
         self._latest = latest
         self._fanout = fanout
         self._told: dict[bytes, int] = {}  # words that open legs, of which nothing was heard yet
         self._opening: dict[bytes, _Opening] = {}
-        self._awaiting: dict[bytes, dict[Client, _Awaiting]] = {}
+        self._awaiting: dict[bytes, dict[C, _Awaiting[C]]] = {}
         self._doubtful: dict[bytes, int] = {}  # keys, and the last tick of an earlier stay
 
     def __repr__(self) -> str:
@@ -88,7 +132,7 @@ class Snapshots:
         self._doubtful.pop(key, None)
         self._latest.tidy(key)
 
-    def left(self, client: Client, key: bytes, modes: int = 0) -> None:
+    def left(self, client: C, key: bytes, modes: int = 0) -> None:
         """A client holds this key only in these modes any more. It goes on waiting in the lowest
         of them that it waits in, unless it has been sent a tick meanwhile."""
         waiting = self._awaiting.get(key, {})
@@ -138,7 +182,7 @@ class Snapshots:
             self._latest.forget(key)
             self._tidy(key)
 
-    def first(self, client: Client, key: bytes, mode: Mode, held: int) -> Line | None:
+    def first(self, client: C, key: bytes, mode: Mode, held: int) -> Line | None:
         """The line to show a client that begins to hold a key and already `held` some modes of
         it; None when nothing is known, or when it has to wait."""
         if key not in self._told:
@@ -245,7 +289,7 @@ class Snapshots:
                 del self._opening[key]
         return places
 
-    def _waiting(self, keys: Iterable[bytes]) -> dict[bytes, dict[Client, _Awaiting]]:
+    def _waiting(self, keys: Iterable[bytes]) -> dict[bytes, dict[C, _Awaiting[C]]]:
         """Of keys that are settled: those who wait and have been sent no tick since."""
         return {
             key: self._still_waiting(key, self._awaiting.pop(key))
@@ -253,11 +297,11 @@ class Snapshots:
             if key in self._awaiting
         }
 
-    def _show(self, waiting: dict[bytes, dict[Client, _Awaiting]]) -> None:
+    def _show(self, waiting: dict[bytes, dict[C, _Awaiting[C]]]) -> None:
         """Show what is known now to those who wait, to each all at once. Who waits for a leg that
         is yet to open goes on waiting: as if from now, since what has come to be known here was
         sent to nobody."""
-        found: dict[Client, tuple[list[bytes], list[Line]]] = {}
+        found: dict[C, tuple[list[bytes], list[Line]]] = {}
         for key, ones in waiting.items():
             for client, one in ones.items():
                 if key in self._told:
@@ -269,7 +313,7 @@ class Snapshots:
             client.deliver_batch(forms.joined(values, client.form), values, lines)
 
     def _find(
-        self, key: bytes, one: _Awaiting, found: dict[Client, tuple[list[bytes], list[Line]]]
+        self, key: bytes, one: _Awaiting[C], found: dict[C, tuple[list[bytes], list[Line]]]
     ) -> None:
         """Put what is known of a key, and news to one who waits, to what it is shown."""
         variant = self._index.held(one.client).get(key)
@@ -283,13 +327,11 @@ class Snapshots:
                 values.append(shown)
                 lines.append(line)
 
-    def _still_waiting(
-        self, key: bytes, waiting: dict[Client, _Awaiting]
-    ) -> dict[Client, _Awaiting]:
+    def _still_waiting(self, key: bytes, waiting: dict[C, _Awaiting[C]]) -> dict[C, _Awaiting[C]]:
         """Those who have been sent no tick of the key since they began to wait."""
         return {client: one for client, one in waiting.items() if self._waits(key, one)}
 
-    def _wait(self, client: Client, key: bytes, mode: Mode, held: int) -> None:
+    def _wait(self, client: C, key: bytes, mode: Mode, held: int) -> None:
         """A client waits for a first value; one that waits already does so in another mode too."""
         waiting = self._awaiting.setdefault(key, {})
         before = waiting.get(client)
@@ -298,7 +340,7 @@ class Snapshots:
         else:
             waiting[client] = _Awaiting(client, mode, held, self._fanout.seq)
 
-    def _waits(self, key: bytes, one: _Awaiting) -> bool:
+    def _waits(self, key: bytes, one: _Awaiting[C]) -> bool:
         """Whether a client has been sent no tick of the key since it began to wait."""
         newest = self._latest.newest(key, one.mode)
         return newest is None or newest.seq <= one.seq

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hub.auth.ownfile import OwnFile
 from hub.core.config import Nats
 from hub.core.errors import ConfigError, KeyStoreError
+from hub.runtime.ownfile import OwnFile
 
 _SECRETS = ("password_file", "token_file", "nkey_file", "creds_file")
 _PEM = {"tls_ca": "CERTIFICATE", "tls_cert": "CERTIFICATE", "tls_key": "PRIVATE KEY"}

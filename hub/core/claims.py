@@ -102,6 +102,11 @@ class Claims:
         claim = self._claims.get(key)
         return claim.shards if claim else {}
 
+    def asked(self, key: bytes) -> int:
+        """The set of modes that the feed is asked for."""
+        claim = self._claims.get(key)
+        return claim.asked if claim else 0
+
     def shards(self) -> list[int]:
         """The shards that claim something."""
         return [shard for shard, keys in self._by_shard.items() if keys]

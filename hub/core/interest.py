@@ -49,6 +49,9 @@ class InterestTable:
     def __len__(self) -> int:
         return len(self._legs)
 
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._legs)
+
     def __contains__(self, key: bytes) -> bool:
         return key in self._legs
 
@@ -99,6 +102,10 @@ class InterestTable:
     def feeds(self, shard: int) -> Collection[str]:
         """The feeds a shard has said something about."""
         return self._wants.get(shard, {}).keys()
+
+    def keys(self, shard: int) -> dict[bytes, None]:
+        """The keys a shard wants, in the order in which it said so."""
+        return {key: None for wants in self._wants.get(shard, {}).values() for key in wants}
 
     def count(self, shard: int) -> int:
         """How many keys a shard wants."""

@@ -11,12 +11,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from hub.core import topics
 from hub.core.errors import Malformed
 from hub.core.hot import Group, route
 from hub.core.interest import InterestTable
-from hub.core.keepers import Keepers
 from hub.core.model import Mode, Want
 
 _SUFFIXES = {mode: f"_{mode.name}".encode() for mode in Mode}
@@ -29,6 +29,13 @@ Route = tuple[Group, ...]
 keep the key without a leg."""
 
 
+class AllTicks(Protocol):
+    """Who is sent all ticks of a key, whatever it wants of them (hub/core/keepers.Keepers)."""
+
+    def all_ticks(self, key: bytes) -> Sequence[int]:
+        """The shards."""
+
+
 class Routing:
     """Topics resolved to groups, and the ticks that wait for the next flush.
 
@@ -37,7 +44,7 @@ class Routing:
     """
 
     def __init__(
-        self, shards: int, interest: InterestTable, keepers: Keepers, max_topics: int = 1_000_000
+        self, shards: int, interest: InterestTable, keepers: AllTicks, max_topics: int = 1_000_000
     ) -> None:
         self._interest = interest
         self._keepers = keepers

@@ -57,6 +57,11 @@ class Wants:
     def __contains__(self, key: bytes) -> bool:
         return key in self._records
 
+    def modes(self, key: bytes) -> int:
+        """The set of modes in which a key is wanted."""
+        record = self._records.get(key)
+        return record.modes if record else 0
+
     def told(self, key: bytes) -> int:
         """The set of modes in which the router was last told that this key is wanted."""
         record = self._records.get(key)

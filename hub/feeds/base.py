@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from hub.core.codec import Message
 from hub.core.model import Result, Want
 
 
@@ -106,3 +107,46 @@ class LoginFeed(Feed, Protocol):
     def invalidate(self, user: str, kind: str) -> None:
         """Credentials of a user have changed: `kind` is AUTH, FEED or ALL, as on OpenAlgo's bus.
         What was read of them is stale; what is wanted stays wanted."""
+
+
+class Guest(Protocol):
+    """A feed that another one brings, hosted in the same process."""
+
+    async def start(self) -> None:
+        """Start the feed, then report for work."""
+
+    async def part(self) -> None:
+        """Leave."""
+
+
+class House(Protocol):
+    """The host of a feed that brings others."""
+
+    def guest(self, feed: Feed) -> Guest:
+        """Have a feed here, to the router a process of its own."""
+
+    def pass_on(self, kind: bytes, batch: bytes) -> None:
+        """Ticks on their way to the router as they came: UNCHECKED or AGAIN (hub/core/stream)."""
+
+    def account(self, pairs: Sequence[bytes]) -> None:
+        """Account events `[key, json, ...]` of another machine; they are not lost."""
+
+    def say(self, message: Message) -> None:
+        """Tell the router something."""
+
+    def fail(self, error: BaseException) -> None:
+        """Leave because of an error."""
+
+
+@runtime_checkable
+class Bringer(Protocol):
+    """What a feed is that brings others."""
+
+    def use(self, house: House) -> None:
+        """Before the start: who hosts it, and is to host the others."""
+
+    def figures(self) -> dict[str, Any]:
+        """What a heartbeat says besides."""
+
+    def cluster(self) -> dict[str, Any]:
+        """What `hub status --cluster` shows."""

@@ -10,6 +10,7 @@ from hub.core.errors import ConfigError
 from hub.feeds import holidays, openalgo, replay
 from hub.feeds.base import Feed
 from hub.feeds.bus import BusFeed
+from hub.feeds.nats import NatsFeed
 from hub.feeds.sim import SimFeed
 
 NAMES = ("bus", "sim", replay.NAME, openalgo.NAME, NATS)
@@ -47,6 +48,8 @@ def make(name: str, settings: Settings) -> Feed:
         return replay.ReplayFeed(settings)
     if name == openalgo.NAME:
         return openalgo.OpenAlgoFeed(settings)
+    if name == NATS:
+        return NatsFeed(settings)
     raise ConfigError([_unknown(name)])
 
 

@@ -25,7 +25,7 @@ from hub.core.names import FEED, INGEST, reader, reader_number
 from hub.core.payload import clean
 from hub.core.stale import Staleness
 from hub.feeds import catalogue
-from hub.feeds.base import Feed, LoginFeed
+from hub.feeds.base import Bringer, Feed, LoginFeed
 from hub.feeds.holidays import Holidays
 from hub.runtime import links
 from hub.runtime.control import ControlLink
@@ -79,10 +79,13 @@ class FeedHost(Role):
                 "interest": self._take_interest,
                 "invalidate": self._take_invalidate,
                 "quiet": self._take_quiet,
+                "cluster": self._take_cluster,
             },
             offer=self._offer(),
             refused=self.refused,
         )
+        if isinstance(self._feed, Bringer):
+            self._feed.use(self)
         await self._feed.start(self)
         self._control.start(self.background)
         self.background(self._tend())
@@ -123,6 +126,31 @@ class FeedHost(Role):
             batch = good[start : start + _LARGEST_BATCH]
             if not self._ingest.send_ticks(stream.TICKS, [codec.pack(batch)]):
                 self._seldom.warning("ingest", "the router takes no ticks; they are conflated")
+
+    # What a feed that brings others has of it as its house.
+
+    def guest(self, feed: Feed) -> Guest:
+        """See `House`."""
+        return Guest(self, feed)
+
+    def pass_on(self, kind: bytes, batch: bytes) -> None:
+        """See `House`."""
+        if not self._ingest.send_ticks(kind, [batch]):
+            self._seldom.warning("ingest", "the router takes no ticks; they are conflated")
+
+    def account(self, pairs: Sequence[bytes]) -> None:
+        """See `House`."""
+        self._ingest.send_surely([stream.ACCOUNT, codec.pack(pairs)])
+
+    def say(self, message: Message) -> None:
+        """See `House`."""
+        self._control.send(message)
+
+    def _take_cluster(self, message: Message) -> None:
+        """The command line asks for all machines."""
+        if isinstance(self._feed, Bringer):
+            told = self._feed.cluster()
+            self.say({"t": "cluster", "to": message["from"], "cluster": told})
 
     def _checked(self, pairs: Sequence[object]) -> list[bytes]:
         good: list[bytes] = []
@@ -287,21 +315,40 @@ class FeedHost(Role):
 
     def _figures(self) -> dict[str, Any]:
         health = self._feed.health()
-        return self.common_figures() | {
-            "out": health.ticks,
-            "dropped": health.dropped,
-            "conflated": self._ingest.conflated + health.conflated,
-            "malformed": self._malformed,
-            "symbols": health.subscribed,
-            "feed_state": health.state.value,
-            "problem": health.problem,
-            "limit": self._feed.limits.symbols,
-            "topics": health.topics,
-            "connections": health.connections,
-            "brokers": list(health.brokers),
-            "stale": self._stale.count,
-            "stale_first": [topics.shown(key) for key in self._stale.first(_MOST_NAMED)],
-        }
+        return (
+            self.common_figures()
+            | {
+                "out": health.ticks,
+                "dropped": health.dropped,
+                "conflated": self._ingest.conflated + health.conflated,
+                "malformed": self._malformed,
+                "symbols": health.subscribed,
+                "feed_state": health.state.value,
+                "problem": health.problem,
+                "limit": self._feed.limits.symbols,
+                "topics": health.topics,
+                "connections": health.connections,
+                "brokers": list(health.brokers),
+                "stale": self._stale.count,
+                "stale_first": [topics.shown(key) for key in self._stale.first(_MOST_NAMED)],
+            }
+            | (self._feed.figures() if isinstance(self._feed, Bringer) else {})
+        )
+
+
+class Guest(FeedHost):
+    """The host of a feed that another feed brings: in its process, with a name of its own."""
+
+    def __init__(self, house: FeedHost, feed: Feed) -> None:
+        super().__init__(f"{FEED}{feed.name}", house.settings, feed)
+        self._house = house
+
+    def fail(self, error: BaseException) -> None:
+        """A fault is one of the whole process."""
+        self._house.fail(error)
+
+    def _figures(self) -> dict[str, Any]:
+        return super()._figures() | {"guest": self._house.name}
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ class Record:
                 self._told[child] = (now_s, child_pid)
 
     def pids(self) -> dict[str, int]:
-        """Whom to measure."""
-        return {name: pid for name, (_, pid, _) in self._beats.items()}
+        """Whom to measure. Guests are in the process of another feed's host."""
+        return {name: pid for name, (_, pid, beat) in self._beats.items() if "guest" not in beat}
 
     def brokers(self) -> dict[str, list[str]]:
         """The brokers at which users are logged in, by feed."""
@@ -96,12 +96,18 @@ class Record:
         """One row for each process that was ever heard of, or is wanted."""
         before, after = self.usage(2.0)
         children = self._beats.get("supervisor", (0.0, 0, {}))[2].get("children", {})
-        names = list(dict.fromkeys([*children, *self._beats, *self._wanted]))
+        here = [name for name in self._beats if not self._has_left(name, now_s)]
+        names = list(dict.fromkeys([*children, *here, *self._wanted]))
         names.sort(key=rank)
         return [
             self._row(name, children.get(name, {}), before, after, now_s, now_epoch_s)
             for name in names
         ]
+
+    def _has_left(self, name: str, now_s: float) -> bool:
+        """Whether this is a guest that is not here any more: they come and go."""
+        heard_s, _, beat = self._beats[name]
+        return "guest" in beat and now_s - max(heard_s, self._router_s) > MISSED_S
 
     def _row(
         self,

@@ -136,12 +136,13 @@ class Role:
         await self._leave.wait()
         notify(*leaving(self.leave_s()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._part(), self.leave_s())
+            await asyncio.wait_for(self.part(), self.leave_s())
         log.info("gone")
         if self._failure is not None:
             raise self._failure
 
-    async def _part(self) -> None:
+    async def part(self) -> None:
+        """Leave."""
         try:
             await self.see_off()
         except Exception as error:  # noqa: BLE001  # told at the end: the router hears a goodbye
