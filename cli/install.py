@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 from rich.text import Text
 
+from cli.machines import ingest_options, nats_flags
 from cli.options import find_file, lines, python_option, whole
 from cli.terminal import show_long
 from cli.units import (
@@ -25,7 +28,9 @@ from cli.units import (
     shut_out,
     yes_option,
 )
+from hub.auth import natsfiles
 from hub.auth.database import Database
+from hub.core.config import Nats
 from hub.core.errors import ConfigError
 from hub.openalgo import settings as sources
 from hub.openalgo import units
@@ -40,13 +45,15 @@ from hub.systemd.files import Change, apply, changes, templates
         "Examples:",
         "hub openalgo install /opt/openalgo --dry-run",
         "sudo hub openalgo install /opt/openalgo --shards 4",
+        "sudo hub openalgo install /opt/openalgo --shards 0 --publish nats://nats-1",
         "sudo hub openalgo install /opt/openalgo --undo",
     )
 )
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--shards", type=click.IntRange(1), metavar="N", help="Shard processes.")
+@click.option("--shards", type=click.IntRange(0), metavar="N", help="Shard processes.")
 @python_option
 @click.option("--service", metavar="NAME", help="OpenAlgo's service.  [default: found by PATH]")
+@ingest_options
 @click.option("--undo", is_flag=True, help="Stop that hub and take all of it away again.")
 @click.option("--start", is_flag=True, help="Also restart OpenAlgo and start the hub.")
 @dry_run_option
@@ -63,6 +70,7 @@ def install(
     dry_run: bool,
     yes: bool,
     system: Path,
+    **nats: Any,
 ) -> None:
     """Run a hub beside the systemd service of the OpenAlgo in PATH, instead of its own proxy.
 
@@ -73,12 +81,12 @@ def install(
         found = Service(service.removesuffix(".service"), "", "", {})
     else:
         found = _service(Path(whole(path) or "/"), service, system)
-    if undo:
-        plan = None
-        wanted: dict[Path, str | None] = dict.fromkeys(units.paths(found.name))
-    else:
-        plan = _plan(path, found, openalgo_python, shards)
-        wanted = dict(units.files(plan, templates(REPOSITORY)))
+    wanted: dict[Path, str | None] = dict.fromkeys(units.paths(found.name))
+    plan = None
+    if not undo:
+        flags = {"hub.shards": shards} | nats_flags(nats)
+        plan = _plan(path, found, openalgo_python, flags)
+        wanted |= units.files(plan, templates(REPOSITORY))
     what = changes(wanted, system, units.MARK)
     show_changes(what)
     if dry_run or not (what or start):
@@ -135,10 +143,12 @@ def _service(path: Path, name: str | None, system: Path) -> Service:
     raise ConfigError([f"{problem}beside; without one, see docs/openalgo.md"])
 
 
-def _plan(path: Path, service: Service, python: Path | None, shards: int | None) -> units.Plan:
+def _plan(
+    path: Path, service: Service, python: Path | None, flags: Mapping[str, Any]
+) -> units.Plan:
     """Raises ConfigError or StartError with all that is in the way."""
-    flags = {"openalgo.path": whole(path), "openalgo.python": whole(python)}
-    settings = sources.load(find_file(), os.environ, flags)
+    where = {"openalgo.path": whole(path), "openalgo.python": whole(python)}
+    settings = sources.load(find_file(), os.environ, {**where, **flags})
     checkout = Checkout.read(path)
     bad = [
         f"{finding.what}: {finding.found}; {finding.advice}"
@@ -153,16 +163,25 @@ def _plan(path: Path, service: Service, python: Path | None, shards: int | None)
         service,
         checkout.root,
         openalgo,
-        shards or settings.hub.shards,
+        settings.hub.shards,
         REPOSITORY,
-        touched=(own.resolve(), openalgo.resolve()),
+        touched=(own.resolve(), openalgo.resolve(), *natsfiles.paths(settings.nats)),
         writable=checkout.elsewhere(Database(checkout.database_url, checkout.root).file),
+        nats=_set(settings.nats),
     )
     problems = units.problems(plan)
     problems += shut_out(service.user or "root", (PROGRAM, own, openalgo))
     if problems:
         raise refusal(problems)
     return plan
+
+
+def _set(nats: Nats) -> dict[str, Any]:
+    """What is set of this section; nothing where nothing is published."""
+    usual = Nats()
+    names = [field.name for field in msgspec.structs.fields(Nats)] if nats.publish else []
+    found = {name: getattr(nats, name) for name in names}
+    return {name: value for name, value in found.items() if value != getattr(usual, name)}
 
 
 def _done(plan: units.Plan, *, start: bool, again: bool) -> list[str]:

@@ -31,7 +31,7 @@ from hub.systemd.journal import command, units_of
 
 _LINES = 100
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_ROLE = re.compile(r"supervisor|router|monitor|shard(-\d+)?|feed(-\S+)?")
+_ROLE = re.compile(r"supervisor|router|monitor|uplink|shard(-\d+)?|feed(-\S+)?")
 _STYLES = {"debug": "blue", "info": "green", "warning": "yellow", "error": "red"}
 _AGAIN_S = 0.25
 
@@ -61,8 +61,8 @@ def _roles(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     for value in values:
         if not _ROLE.fullmatch(value):
             raise click.BadParameter(
-                f"{value!r} is none; there are supervisor, router, monitor, shard, shard-0, feed, "
-                "feed-bus and so on"
+                f"{value!r} is none; there are supervisor, router, monitor, uplink, shard, "
+                "shard-0, feed, feed-bus and so on"
             )
     return values
 
@@ -131,7 +131,8 @@ def logs(
 ) -> None:
     """Show what the processes of a hub have logged; all of them, or each ROLE.
 
-    A ROLE is supervisor, router, monitor, shard-0, feed-bus, or shard and feed for all of those.
+    A ROLE is supervisor, router, monitor, uplink, shard-0, feed-bus, or shard and feed for all of
+    those.
     Under systemd this asks the journal, which root and the groups adm and systemd-journal may read.
     """
     place = hub_dir(runtime_dir, config_file, openalgo)

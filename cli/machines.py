@@ -18,7 +18,15 @@ def _servers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
-BETWEEN = (
+_BUS = click.option(
+    "--bus",
+    multiple=True,
+    metavar="URL",
+    callback=_servers,
+    help="Serve clients what other machines publish at this NATS server; the ZMQ bus has "
+    "--bus-port.",
+)
+_OPTIONS = (
     click.option(
         "--publish",
         multiple=True,
@@ -27,19 +35,7 @@ BETWEEN = (
         help="Offer what the feeds here have to other machines, by the NATS server at URL, such as "
         "nats://host:4222; of a cluster name several, with commas.",
     ),
-    click.option(
-        "--bus",
-        multiple=True,
-        metavar="URL",
-        callback=_servers,
-        help="Serve clients what other machines publish at this NATS server; the ZMQ bus has "
-        "--bus-port.",
-    ),
-)
-"""Which side of NATS a machine is on."""
-
-_OPTIONS = (
-    *BETWEEN,
+    _BUS,
     click.option(
         "--nats-creds",
         type=click.Path(path_type=Path),
@@ -67,6 +63,12 @@ _OPTIONS = (
 )
 
 
+def ingest_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Those of a machine that can but publish."""
+    ours = [option for option in _OPTIONS if option is not _BUS]
+    return reduce(lambda made, option: option(made), reversed(ours), function)
+
+
 def machine_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options that make a hub one of several machines."""
     return reduce(lambda made, option: option(made), reversed(_OPTIONS), function)
@@ -79,7 +81,7 @@ def with_others(feeds: Sequence[str], bus: Sequence[str]) -> list[str]:
 
 def nats_flags(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options as settings; None is not given."""
-    servers = list(dict.fromkeys([*given["publish"], *given["bus"]]))
+    servers = list(dict.fromkeys([*given["publish"], *given.get("bus", ())]))
     return {
         "nats.servers": servers or None,
         "nats.publish": True if given["publish"] else None,

@@ -162,6 +162,10 @@ def _chosen(scene: Scene, names: Sequence[str]) -> list[str]:
             raise click.UsageError(f"There is no process {name!r} here, only {there}.")
     if names:
         return list(dict.fromkeys(names))
+    if not scene.shards:
+        raise click.UsageError(
+            "This hub has no shards; name a process, as in `hub restart router`."
+        )
     away = scene.away()
     if away:
         raise HubError(

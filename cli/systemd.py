@@ -12,7 +12,7 @@ from rich.text import Text
 from cli import render
 from cli.options import json_option, lines
 from cli.render import Column
-from cli.systemd_install import install, plan_of, wish_options
+from cli.systemd_install import install, plan_of, wish_of, wish_options
 from cli.terminal import show, show_long
 from cli.units import (
     REPOSITORY,
@@ -31,7 +31,7 @@ from hub.core.errors import NotRunning
 from hub.systemd import plan as plans
 from hub.systemd import units
 from hub.systemd.files import apply, templates
-from hub.systemd.plan import MARK, Wish
+from hub.systemd.plan import MARK
 from hub.systemd.state import UnitState
 
 _COLUMNS = (
@@ -73,7 +73,7 @@ systemd.add_command(install)
 @root_option
 def show_units(*, unit: str | None, system: Path, **wish: Any) -> None:
     """Print the units and the settings as `install` would write them; or one of them, UNIT."""
-    plan = plan_of(Wish(**wish), system)
+    plan = plan_of(wish_of(wish), system)
     made = units.files(plan.units, templates(REPOSITORY), MARK)
     made[plan.settings_path] = plan.settings
     found = {path: text for path, text in made.items() if unit in {None, path.name}}

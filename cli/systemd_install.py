@@ -6,7 +6,7 @@ import pwd
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import click
 from rich.text import Text
 
 from cli import complete
+from cli.machines import machine_options, nats_flags, with_others
 from cli.options import lines
 from cli.terminal import show_long
 from cli.units import (
@@ -49,7 +50,7 @@ _ALL_IN_ONE = units.SYSTEM / "hub.service"
 _WISHES = (
     click.option(
         "--shards",
-        type=click.IntRange(1, 64),
+        type=click.IntRange(0, 64),
         metavar="N",
         help="Shard processes.  [default: as the settings file says, else 4]",
     ),
@@ -67,6 +68,7 @@ _WISHES = (
         help="Whom it runs as; made if need be.  [default: as it is installed, else shardhub]",
     ),
     name_option,
+    machine_options,
 )
 
 
@@ -81,6 +83,8 @@ def wish_options(function: Callable[..., None]) -> Callable[..., None]:
         "hub systemd install --dry-run",
         "sudo hub systemd install --shards 4",
         "sudo hub systemd install --shards 8 --feed bus --feed sim --user trader --yes",
+        "sudo hub systemd install --shards 0 --feed bus --publish nats://nats-1",
+        "sudo hub systemd install --shards 8 --bus nats://nats-1",
     )
 )
 @wish_options
@@ -94,13 +98,13 @@ def install(*, no_start: bool, dry_run: bool, yes: bool, system: Path, **wish: A
     All that would be written is shown as a diff first. Typed again, with another number of shards
     or after an update of the hub, it changes what is there; shards that are too many go.
     """
-    plan = plan_of(Wish(**wish), system)
+    plan = plan_of(wish_of(wish), system)
     what = plans.due(plan, templates(REPOSITORY), system)
     show_changes(what)
     if dry_run:
         return
     real = system == Path("/")
-    _see_that_it_can_be(plan, Wish(**wish), system)
+    _see_that_it_can_be(plan, wish, system)
     useradd = _useradd(plan.units.user) if real else []
     if what or useradd:
         consent(what, yes=yes, besides=[shlex.join(useradd)] if useradd else [])
@@ -115,12 +119,18 @@ def install(*, no_start: bool, dry_run: bool, yes: bool, system: Path, **wish: A
     show_long(Text("\n".join(_done(plan, started=real and not no_start))))
 
 
+def wish_of(given: Mapping[str, Any]) -> Wish:
+    """What these options ask for."""
+    feeds = tuple(with_others(given["feeds"], given["bus"]))
+    return Wish(given["shards"], feeds, given["user"], given["name"], nats_flags(given))
+
+
 def plan_of(wish: Wish, system: Path) -> Plan:
     """What is to be. Raises ConfigError, StartError."""
     return plans.make(wish, REPOSITORY, system, (Path(sys.executable).resolve(),))
 
 
-def _see_that_it_can_be(plan: Plan, wish: Wish, system: Path) -> None:
+def _see_that_it_can_be(plan: Plan, wish: Mapping[str, Any], system: Path) -> None:
     """Raises StartError with all that is in the way."""
     problems: list[str] = []
     if system == Path("/"):
@@ -147,12 +157,15 @@ def _see_that_it_can_be(plan: Plan, wish: Wish, system: Path) -> None:
         )
 
 
-def _typed(wish: Wish) -> list[str]:
+def _typed(wish: Mapping[str, Any]) -> list[str]:
     """The options as they were typed."""
-    options = {"--shards": wish.shards, "--user": wish.user}
-    found = [word for name, value in options.items() if value for word in (name, str(value))]
-    found += [word for feed in wish.feeds for word in ("--feed", feed)]
-    return found + (["--name", wish.name] if wish.name != plans.NAME else [])
+    found = []
+    for name, value in wish.items():
+        option = "--feed" if name == "feeds" else f"--{name.replace('_', '-')}"
+        many = value if isinstance(value, list | tuple) else [value]
+        usual = name == "name" and value == plans.NAME
+        found += [word for one in many if one is not None and not usual for word in (option, one)]
+    return [*map(str, found)]
 
 
 def _useradd(user: str) -> list[str]:
@@ -201,9 +214,14 @@ def _done(plan: Plan, *, started: bool) -> list[str]:
         rows.append(("have `hub` found", f"sudo ln -s {PROGRAM} /usr/local/bin/hub"))
     rows += [
         ("see how it is", f"sudo {PROGRAM} status{config}"),
-        ("add an API key", f"sudo -u {made.user} {PROGRAM} keys add algo{config}"),
         ("read what it says", f"sudo {PROGRAM} logs -f{config}"),
-        ("restart one shard", f"sudo systemctl restart {made.name}-shard@0"),
+    ]
+    if made.shards:
+        rows += [
+            ("add an API key", f"sudo -u {made.user} {PROGRAM} keys add algo{config}"),
+            ("restart one shard", f"sudo systemctl restart {made.name}-shard@0"),
+        ]
+    rows += [
         ("change settings", f"sudoedit {made.settings}"),
         ("let them count", f"sudo systemctl restart {made.target}"),
     ]

@@ -30,6 +30,7 @@ SERVICES = {
     "hub-shard@.service": "shard %i",
     "hub-feed@.service": "feed %i",
     "hub-monitor.service": "monitor",
+    "hub-uplink.service": "uplink",
 }
 ALL_IN_ONE = "hub.service"
 UNDER_SYSTEMD = [*SERVICES, ALL_IN_ONE]
@@ -241,7 +242,7 @@ class TestSystemd:
     def test_it_has_nothing_to_complain_about(self, units: Path) -> None:
         instances = [
             units / name.replace("@.", f"@{instance}.")
-            for name, instance in zip(SERVICES, ("", "3", "bus", ""), strict=True)
+            for name, instance in zip(SERVICES, ("", "3", "bus", "", ""), strict=True)
         ]
         both = [units / "hub.target", units / ALL_IN_ONE]
         said = self.analyze("verify", "--man=no", *both, *instances)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hub.core.names import OPENALGO
 from hub.openalgo.service import MODE, STANDALONE, Service
@@ -24,7 +25,7 @@ MARK = "# Written by `hub openalgo install`; `hub openalgo install --undo` takes
 class Plan:
     """What is to be installed: for which service and checkout, with which interpreter, how many
     shards, and where the hub's own repository is. `touched` are more files that it runs or reads,
-    `writable` more folders that OpenAlgo writes.
+    `writable` more folders that OpenAlgo writes, `nats` the settings of that section.
     """
 
     service: Service
@@ -34,6 +35,7 @@ class Plan:
     repository: Path
     touched: tuple[Path, ...] = ()
     writable: tuple[Path, ...] = ()
+    nats: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -63,6 +65,7 @@ class Plan:
             repository=self.repository,
             shards=self.shards,
             feeds=(OPENALGO,),
+            uplink=bool(self.nats.get("publish")),
             of=self.service.name,
             page="docs/openalgo.md",
             touched=(self.checkout, self.python, *self.touched),
@@ -114,6 +117,8 @@ def _settings(plan: Plan) -> str:
         "openalgo": {"path": str(plan.checkout), "python": str(plan.python)},
         "keys": {"file": f"/var/lib/{plan.name}/keys.json"},
     }
+    if plan.nats:
+        sections["nats"] = dict(plan.nats)
     lines = []
     for section, values in sections.items():
         lines += ["", f"[{section}]", *(f"{name} = {json.dumps(v)}" for name, v in values.items())]

@@ -13,7 +13,7 @@ from hub.core.logline import PRIORITIES
 from hub.systemd.units import SYSTEM
 
 RUN = Path("/run")
-_TEMPLATE = re.compile(r"(.+)-(router|monitor|shard@|feed@)\.service")
+_TEMPLATE = re.compile(r"(.+)-(router|monitor|uplink|shard@|feed@)\.service")
 
 
 def units_of(runtime_dir: Path, system: Path = Path("/")) -> list[str]:
@@ -82,4 +82,4 @@ def _patterns(files: Iterable[str], roles: Sequence[str]) -> tuple[list[str], li
 
 
 def _is_one(role: str) -> bool:
-    return "-" in role or role in {"router", "monitor", "supervisor"}
+    return "-" in role or role in {"router", "monitor", "uplink", "supervisor"}

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from hub.auth import natsfiles
 from hub.core import config
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
@@ -31,12 +32,14 @@ _BY_HAND = "Description=Shardhub: "
 
 
 class Wish(NamedTuple):
-    """What is asked for; None and empty stand for what is there, or the default."""
+    """What is asked for; None and empty stand for what is there, or the default. `nats` are
+    settings by their whole names."""
 
     shards: int | None = None
     feeds: tuple[str, ...] = ()
     user: str | None = None
     name: str = NAME
+    nats: Mapping[str, Any] = {}
 
 
 class Plan(NamedTuple):
@@ -65,6 +68,9 @@ def make(wish: Wish, repository: Path, system: Path, touched: tuple[Path, ...] =
             "runtime_dir": f"/run/{directory}",
         },
         "keys": {"file": settings.keys.file or f"/var/lib/{directory}/keys.json"},
+        "nats": {
+            path.partition(".")[2]: value for path, value in wish.nats.items() if value is not None
+        },
     }
     text, by_hand = edits.changed(before, values)
     problems = [
@@ -81,8 +87,9 @@ def make(wish: Wish, repository: Path, system: Path, touched: tuple[Path, ...] =
         repository=repository,
         shards=settings.hub.shards,
         feeds=tuple(settings.hub.feeds),
+        uplink=settings.nats.publish,
         page="docs/operations.md",
-        touched=(*touched, Path(str(values["keys"]["file"]))),
+        touched=(*touched, Path(str(values["keys"]["file"])), *natsfiles.paths(settings.nats)),
     )
     return Plan(made, text)
 
@@ -94,7 +101,8 @@ def directory_of(name: str) -> str:
 
 def due(plan: Plan, templates: Mapping[str, str], system: Path) -> list[Change]:
     """What is to be written. Raises StartError."""
-    wanted = dict[Path, str | None](units.files(plan.units, templates, MARK))
+    wanted: dict[Path, str | None] = dict.fromkeys(units.paths(plan.units.name))
+    wanted |= units.files(plan.units, templates, MARK)
     path = system / plan.settings_path
     edit = Change(path, read(path), plan.settings)
     return [
@@ -119,7 +127,7 @@ def instances(name: str, system: Path) -> list[str]:
 
 
 def _settings(wish: Wish, file: Path | None) -> Settings:
-    flags = {"hub.shards": wish.shards, "hub.feeds": list(wish.feeds) or None}
+    flags = {"hub.shards": wish.shards, "hub.feeds": list(wish.feeds) or None, **wish.nats}
     settings = config.load(file, {}, flags)
     if settings.openalgo.path or OPENALGO in settings.hub.feeds:
         place = settings.openalgo.path or "PATH"

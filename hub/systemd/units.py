@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-TEMPLATES = ("hub-router.service", "hub-monitor.service", "hub-feed@.service", "hub-shard@.service")
+_SHARD, _UPLINK = "hub-shard@.service", "hub-uplink.service"
+TEMPLATES = ("hub-router.service", "hub-monitor.service", "hub-feed@.service", _SHARD, _UPLINK)
 """The units of systemd/ that are taken over."""
 SYSTEM = Path("etc/systemd/system")
 SETTINGS = Path("etc/shardhub")
@@ -22,7 +23,7 @@ SETTINGS = Path("etc/shardhub")
 _HOMES = ("/home", "/root", "/run/user")
 """What ProtectHome= hides (systemd.exec(5))."""
 _PLAIN = re.compile(r"[\w./+:@,-]+")
-_OURS = re.compile(r"\bhub(?=\.target|-router\.service|-shard@|-feed@|-monitor\.service)")
+_OURS = re.compile(r"\bhub(?=\.target|-(router|monitor|uplink)\.service|-shard@|-feed@)")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Units:
     repository: Path
     shards: int
     feeds: tuple[str, ...]
+    uplink: bool = False
     group: str = ""
     of: str = ""
     page: str = "README.md"
@@ -62,12 +64,14 @@ class Units:
             f"{self.name}-monitor.service",
             *(f"{self.name}-feed@{feed}.service" for feed in self.feeds),
             *(f"{self.name}-shard@{number}.service" for number in range(self.shards)),
+            *([f"{self.name}-uplink.service"] if self.uplink else []),
         ]
 
 
 def patterns(name: str) -> list[str]:
     """What systemctl and journalctl take for all processes of a hub, and for nobody else's."""
-    return [f"{name}-{role}.service" for role in ("router", "monitor", "feed@*", "shard@*")]
+    roles = ("router", "monitor", "feed@*", "shard@*", "uplin[k]")  # it need not be there
+    return [f"{name}-{role}.service" for role in roles]
 
 
 def unnameable(paths: tuple[Path, ...]) -> list[str]:
@@ -86,10 +90,13 @@ def plain(text: str) -> bool:
 
 
 def files(units: Units, templates: Mapping[str, str], mark: str) -> dict[Path, str]:
-    """All units by their paths below the root of the file system; `templates` are TEMPLATES'
-    texts."""
+    """All units that are needed, by their paths below the root of the file system; `templates` are
+    TEMPLATES' texts."""
     made = {SYSTEM / units.target: _target(units)}
+    unneeded = {_SHARD: not units.shards, _UPLINK: not units.uplink}
     for name, text in templates.items():
+        if unneeded.get(name):
+            continue
         made[SYSTEM / _renamed(units.name, name)] = _unit(units, name, text)
     return {path: f"{mark}\n{text}" for path, text in made.items()}
 

@@ -127,6 +127,21 @@ def test_install_shows_the_diff_writes_and_takes_it_all_away_again(
     assert hub(*undo, "--yes").stdout == "Nothing is to be changed.\n"
 
 
+def test_install_beside_the_brokers_publishes_to_other_machines(
+    hub: Any, checkout: Checkout, system: Path
+) -> None:
+    install = ("openalgo", "install", checkout.root, *PYTHON, "--root", system, "--yes")
+    hub(*install, "--shards", "0", "--publish", "nats://n1", "--machine", "desk1")
+    found = files(system)
+    settings = found["etc/shardhub/openalgo-hub.toml"]
+    assert '[nats]\nservers = ["nats://n1"]\npublish = true\nname = "desk1"\n' in settings
+    uplink = "etc/systemd/system/openalgo-hub-uplink.service"
+    assert "User=" in found[uplink]
+    hub(*install, "--shards", "1")
+    assert uplink not in files(system)
+    assert "[nats]" not in files(system)["etc/shardhub/openalgo-hub.toml"]
+
+
 def test_install_starts_it_in_the_right_order(
     hub: Any, checkout: Checkout, system: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

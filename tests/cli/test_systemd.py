@@ -17,7 +17,7 @@ from tests.hub.systemd.test_state import SAID
 
 FILES = 6
 UNITS = "etc/systemd/system"
-ALL = [f"hub-{role}.service" for role in ("router", "monitor", "feed@*", "shard@*")]
+ALL = [f"hub-{role}.service" for role in ("router", "monitor", "feed@*", "shard@*", "uplin[k]")]
 
 
 @pytest.fixture
@@ -76,6 +76,37 @@ def test_systemd_is_told_in_the_right_order(
     asked.clear()
     hub(*install, "--shards", "3", "--no-start")
     assert asked == [("daemon-reload",), ("enable", "hub.target")]
+
+
+def test_an_ingest_has_an_uplink_and_an_edge_the_feeds_of_others(
+    hub: Any, tmp_path: Path, asked: list[tuple[str, ...]]
+) -> None:
+    root = tmp_path / "system"
+    install = ("systemd", "install", "--root", root, "--yes", "--machine", "desk1")
+    told = hub(*install, "--shards", "0", "--publish", "nats://n1,nats://n2").stdout
+    assert "keys add" not in told
+    assert "shard@0" not in told
+    settings = files(root)["etc/shardhub/hub.toml"]
+    assert 'servers = ["nats://n1", "nats://n2"]\npublish = true\nname = "desk1"\n' in settings
+    assert f"{UNITS}/hub-uplink.service" in files(root)
+    assert f"{UNITS}/hub-shard@.service" not in files(root)
+    refused = hub(*install, "--bus", "nats://n1", rc=78).stderr
+    assert "exclude each other" in refused
+    (root / "etc/shardhub/hub.toml").unlink()
+    asked.clear()
+    hub(*install, "--bus", "nats://n1", "--shards", "2")
+    assert 'feeds = ["nats"]' in files(root)["etc/shardhub/hub.toml"]
+    assert f"{UNITS}/hub-uplink.service" not in files(root)
+    assert ("disable", "--now", "hub-feed@bus.service", "hub-uplink.service") in asked
+
+
+def test_what_was_typed_is_told_with_sudo() -> None:
+    given = {"shards": 0, "feeds": ("bus", "sim"), "user": None, "name": "hub", "bus": [],
+             "publish": ["nats://n1"], "nats_creds": Path("a.creds")}  # fmt: skip
+    assert systemd_install._typed(given) == [
+        "--shards", "0", "--feed", "bus", "--feed", "sim", "--publish", "nats://n1",
+        "--nats-creds", "a.creds",
+    ]  # fmt: skip
 
 
 def test_with_fewer_shards_those_that_are_too_many_go(
@@ -210,7 +241,7 @@ def test_the_hubs_user_must_get_at_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_
     program.write_text("")
     monkeypatch.setattr(systemd_install, "PROGRAM", program)
     monkeypatch.setattr(systemd_install, "_BOOTED", Path("proc"))
-    wish = Wish(user="nobody", name="hub-of-a-test")
-    plan = systemd_install.plan_of(wish, Path("/"))
+    wish = {"user": "nobody", "name": "hub-of-a-test"}
+    plan = systemd_install.plan_of(Wish(user="nobody", name="hub-of-a-test"), Path("/"))
     with pytest.raises(StartError, match=f"nobody may not enter .*, where {program} is"):
         systemd_install._see_that_it_can_be(plan, wish, Path("/"))

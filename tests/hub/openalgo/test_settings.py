@@ -114,7 +114,7 @@ def test_no_problem_tells_a_secret(tmp_path: Path) -> None:
 
 def test_the_problems_of_all_sources_are_told_at_once(tmp_path: Path) -> None:
     environ = {"HUB_OPENALGO_PATH": str(make_checkout(tmp_path / "oa", "ZMQ_PORT=x\n"))}
-    file = toml(tmp_path, "[hub]\nshards = 0\n")
+    file = toml(tmp_path, "[hub]\nshards = -1\n")
     found = problems(file, environ | {"HUB_BUS_QUEUE": "0"}, {"websocket.port": -1})
     parts = (".env: ZMQ_PORT", "hub.shards", "$HUB_BUS_QUEUE", "flag: websocket.port")
     for problem, part in zip(found, parts, strict=True):

@@ -28,6 +28,7 @@ PLAN = Plan(
     python=Path("/var/python/openalgo/.venv/bin/python"),
     shards=3,
     repository=Path("/opt/hub"),
+    nats={"servers": ["nats://n1"], "publish": True},
 )
 SYSTEM = "etc/systemd/system"
 
@@ -49,6 +50,7 @@ def test_these_files_are_made_and_each_has_the_mark() -> None:
         f"{SYSTEM}/openalgo-hub-monitor.service",
         f"{SYSTEM}/openalgo-hub-feed@.service",
         f"{SYSTEM}/openalgo-hub-shard@.service",
+        f"{SYSTEM}/openalgo-hub-uplink.service",
         "etc/shardhub/openalgo-hub.toml",
     }
     assert all(text.startswith(f"{MARK}\n") and text.endswith("\n") for text in found.values())
@@ -80,6 +82,7 @@ def test_the_target_wants_every_process() -> None:
         "Wants=openalgo-hub-shard@0.service",
         "Wants=openalgo-hub-shard@1.service",
         "Wants=openalgo-hub-shard@2.service",
+        "Wants=openalgo-hub-uplink.service",
     ]
 
 

@@ -82,6 +82,13 @@ def test_rule_1_the_operators_keys_stay_where_they_are(tmp_path: Path) -> None:
     assert "ProtectHome=read-only" in unit, "or it could not read them"
 
 
+def test_rule_1_files_for_nats_may_be_in_a_home(tmp_path: Path) -> None:
+    write(tmp_path, '[nats]\ncreds_file = "/home/me/edge.creds"\n')
+    install(tmp_path)
+    unit = (tmp_path / UNITS / "hub-feed@.service").read_text()
+    assert "ProtectHome=read-only" in unit, "or it could not read them"
+
+
 def test_rule_2_what_is_not_asked_for_stays(tmp_path: Path) -> None:
     install(tmp_path, shards=2, feeds=("sim", "bus"), user="trader")
     plan = install(tmp_path)

@@ -25,6 +25,7 @@ UNITS = Units(
     repository=Path("/opt/shardhub"),
     shards=2,
     feeds=("bus", "sim"),
+    uplink=True,
 )
 SYSTEM = Path("etc/systemd/system")
 
@@ -58,7 +59,13 @@ def test_the_target_wants_every_process_and_can_be_read_again() -> None:
         "hub-feed@sim.service",
         "hub-shard@0.service",
         "hub-shard@1.service",
+        "hub-uplink.service",
     ]
+
+
+def test_what_is_not_run_has_no_unit() -> None:
+    assert made().keys() - made(replace(UNITS, uplink=False)).keys() == {"hub-uplink.service"}
+    assert made().keys() - made(replace(UNITS, shards=0)).keys() == {"hub-shard@.service"}
 
 
 @pytest.mark.parametrize(
@@ -67,8 +74,8 @@ def test_the_target_wants_every_process_and_can_be_read_again() -> None:
         ({"writable": ("/data",)}, "hub-feed@.service", "ReadWritePaths=/data", 2),
         ({"writable": ("-/data",)}, "hub-monitor.service", "ReadWritePaths=-/data", 2),
         ({"jit": True}, "hub-feed@.service", "MemoryDenyWriteExecute=no", 1),
-        ({"touched": (Path("/home/a/python"),)}, "hub-shard@.service", "ProtectHome=read-only", 4),
-        ({"group": "web"}, "hub-router.service", "Group=web", 4),
+        ({"touched": (Path("/home/a/python"),)}, "hub-shard@.service", "ProtectHome=read-only", 5),
+        ({"group": "web"}, "hub-router.service", "Group=web", 5),
     ],
 )
 def test_rule_2_more_is_allowed_only_where_it_is_asked_for(
