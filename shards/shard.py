@@ -13,7 +13,7 @@ from typing import Any, cast
 from hub.auth.sources import keys_of
 from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Settings, load
+from hub.core.config import NATS, Settings, load
 from hub.core.errors import ConfigError, Malformed
 from hub.core.liveness import BEAT_S, Awake
 from hub.core.names import INGEST
@@ -359,7 +359,8 @@ class Shard(Role):
         """Which feeds there are."""
         offers = codec.offers(message)
         self._desk.take_feeds(offers, time.monotonic())
-        if {offer.feed for offer in offers} >= set(self.settings.hub.feeds):
+        there, own = {offer.feed for offer in offers}, set(self.settings.hub.feeds)
+        if there >= own and (NATS not in own or there > own):  # nats itself serves nobody
             self._known.set()
 
     async def _tend(self) -> None:
