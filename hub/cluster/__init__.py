@@ -1,1 +1,1 @@
-"""What machines have with each other, by NATS: account events, and who is there."""
+"""What machines have in common, by way of NATS."""

@@ -6,6 +6,7 @@
     ├── NotRunning         69   no hub answers at this runtime directory
     ├── NotTrusted              a hub's certificate is of nobody who is trusted
     ├── NoAnswer           69   a process did not answer in time; says which
+    │   └── NobodyListens       nobody is there who could
     ├── KeyStoreError      74   the file of API keys cannot be read or written
     ├── Malformed               bytes from outside that do not follow their format
     ├── RequestError            a client's request that gets an error reply; carries its code
@@ -63,6 +64,10 @@ class NoAnswer(HubError):
         super().__init__(f"{who} did not answer within {waited_s:g} s")
         self.who = who
         self.waited_s = waited_s
+
+
+class NobodyListens(NoAnswer):
+    """Nobody is there who could answer, at the moment."""
 
 
 class KeyStoreError(HubError):

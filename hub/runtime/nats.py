@@ -24,7 +24,7 @@ from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
 from hub.core import config
-from hub.core.errors import NoAnswer
+from hub.core.errors import NoAnswer, NobodyListens
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats_login import NO_TLS, Login, login, reason
 
@@ -167,12 +167,17 @@ class Nats:
             made._stand(self._client)  # noqa: SLF001  # the door and its parts
         return made
 
-    async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
-        """The answer of whoever answers first. Raises NoAnswer, at once when nobody listens."""
+    async def request(
+        self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None = None
+    ) -> bytes:
+        """The answer of whoever answers first. Raises NoAnswer; NobodyListens at once."""
         if self._client is None:
             raise NoAnswer(subject, timeout_s)
         try:
-            return (await self._client.request(subject, data, timeout_s)).data
+            request = self._client.request(subject, data, timeout_s, headers=headers)
+            return (await request).data
+        except nats.errors.NoRespondersError:
+            raise NobodyListens(subject, timeout_s) from None
         except nats.errors.MaxPayloadError:
             self._told(
                 "size",
