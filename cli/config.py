@@ -13,10 +13,10 @@ from rich.text import Text
 
 from cli.options import config_option, find_file, lines, load_settings
 from cli.terminal import show
-from hub.auth import natsfiles
 from hub.core.config import Definition, as_toml, definitions
 from hub.feeds import catalogue
 from hub.monitor.token import token_of
+from hub.runtime.nats_login import login
 from hub.runtime.tls import identity
 
 
@@ -70,7 +70,7 @@ def check(*, file: Path | None, config_file: Path | None) -> None:
     for warning in shown.warnings if shown else ():
         click.echo(warning, err=True)
     token_of(settings)
-    natsfiles.check(settings.nats)
+    login(settings.nats)
     click.echo(f"OK: {used}" if used else "OK: no settings file; the defaults are used")
 
 

@@ -28,7 +28,6 @@ from cli.units import (
     shut_out,
     yes_option,
 )
-from hub.auth import natsfiles
 from hub.auth.database import Database
 from hub.core.config import Nats
 from hub.core.errors import ConfigError
@@ -165,7 +164,7 @@ def _plan(
         openalgo,
         settings.hub.shards,
         REPOSITORY,
-        touched=(own.resolve(), openalgo.resolve(), *natsfiles.paths(settings.nats)),
+        touched=(own.resolve(), openalgo.resolve(), *settings.nats.files),
         writable=checkout.elsewhere(Database(checkout.database_url, checkout.root).file),
         nats=_set(settings.nats),
     )

@@ -1,4 +1,4 @@
-"""How commands ask the monitor of a running hub."""
+"""How commands ask the monitor of a running hub, or another of its processes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,24 @@ _PATIENCE_S = 3.0
 
 
 def ask_monitor(runtime_dir: Path, question: Message, timeout_s: float = _PATIENCE_S) -> Message:
-    """The monitor's answer. Raises NotRunning at once when hub or monitor is not there, NoAnswer
-    when it stays silent."""
+    """The monitor's answer, as of `ask_process`."""
+    return ask_process(runtime_dir, "monitor", question, timeout_s)
+
+
+def ask_process(
+    runtime_dir: Path, name: str, question: Message, timeout_s: float = _PATIENCE_S
+) -> Message:
+    """A process's answer. Raises NotRunning at once when it or the hub is not there, NoAnswer when
+    it stays silent."""
     if not listening(runtime_dir):
         raise NotRunning(_absent(runtime_dir))
     try:
-        return asyncio.run(ask(runtime_dir, "monitor", question, timeout_s))
+        return asyncio.run(ask(runtime_dir, name, question, timeout_s))
     except NoAnswer as error:
         if error.waited_s:
             raise
         raise NotRunning(
-            f"the hub at {runtime_dir} has no monitor just now; while it starts or stops, "
+            f"the hub at {runtime_dir} has no {name} just now; while it starts or stops, "
             "try again in a few seconds"
         ) from None
 

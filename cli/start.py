@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,8 +30,8 @@ from cli.options import (
 from cli.place import usual_dir
 from cli.progress import Progress
 from cli.terminal import show_long
-from hub.auth import natsfiles
 from hub.auth.sources import keys_of
+from hub.cluster.machines import machine_name
 from hub.core.config import Settings, said
 from hub.core.errors import StartError
 from hub.core.names import OPENALGO
@@ -41,6 +40,7 @@ from hub.monitor.token import AUTO, VARIABLE, make_token, token_of
 from hub.openalgo.checkout import Checkout
 from hub.openalgo.service import services
 from hub.openalgo.survey import PORTS, PYTHON, Finding, Scene, State, survey
+from hub.runtime.nats_login import login
 from hub.runtime.paths import make_runtime_dir
 from hub.runtime.tls import identity
 from hub.supervisor import Supervisor
@@ -149,7 +149,7 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
         settings = _with_token(settings)
     catalogue.check(settings)
     keys_of(settings)  # for what is wrong with them
-    natsfiles.check(settings.nats)  # the same
+    login(settings.nats)  # the same
     token_of(settings, os.environ)  # the same
     options = f" --config {shlex.quote(str(config_file))}" if config_file else ""
     least = shown_level(file, given["log_level"])
@@ -253,7 +253,7 @@ def run_hub(
             page_token=_own_token(settings, directory),
             page_problem=supervisor.page_problem,
             certificate=shown.text if shown else "",
-            machine=settings.nats.name or platform.node(),
+            machine=machine_name(settings),
         )
         show_long(banner(facts._replace(symbols=symbols) if symbols else facts))
 

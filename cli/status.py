@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cli import render
+from cli import cluster, render
 from cli.monitor import ask_monitor
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.place import hub_dir
@@ -44,6 +45,7 @@ _COLUMNS = (
         "Examples:",
         "hub status",
         "hub status --json | jq '.processes[] | select(.state != \"ready\")'",
+        "hub status --cluster                 all machines, where NATS connects several",
     )
     + lines(
         "Columns:",
@@ -51,24 +53,49 @@ _COLUMNS = (
         "lag          longest time its loop kept a timer waiting in the last second",
     )
 )
+@click.option(
+    "--cluster",
+    "of_cluster",
+    is_flag=True,
+    help="Show all machines that NATS connects, their feeds, and who takes what from whom.",
+)
 @json_option
 @config_option
 @openalgo_option
 @runtime_option
 def status(
-    *, as_json: bool, config_file: Path | None, openalgo: Path | None, runtime_dir: Path | None
+    *,
+    of_cluster: bool,
+    as_json: bool,
+    config_file: Path | None,
+    openalgo: Path | None,
+    runtime_dir: Path | None,
 ) -> None:
-    """Show every process of the hub and how it is.
+    """Show every process of the hub and how it is; with --cluster, every machine.
 
     The exit code is 0 when all are ready, 1 when one is not, 69 when no hub answers.
     """
-    answer = ask_status(hub_dir(runtime_dir, config_file, openalgo))
+    directory = hub_dir(runtime_dir, config_file, openalgo)
+    if of_cluster:
+        _show_cluster(directory, as_json=as_json)
+        return
+    answer = ask_status(directory)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
         show(picture(answer))
     processes = answer["processes"]
     if not processes or any(process.get("state") != "ready" for process in processes):
+        raise click.exceptions.Exit(1)
+
+
+def _show_cluster(directory: Path, *, as_json: bool) -> None:
+    found = cluster.ask_cluster(directory)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        show(cluster.picture(found, time.time()))
+    if not cluster.is_well(found):
         raise click.exceptions.Exit(1)
 
 

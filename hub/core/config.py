@@ -29,6 +29,7 @@ _DAY_S = 86_400
 NATS = "nats"
 """The feed that takes the feeds of other machines."""
 _CREDENTIALS = ("user", "token_file", "nkey_file", "creds_file")
+_FILES = ("password_file", *_CREDENTIALS[1:], "tls_ca", "tls_cert", "tls_key")
 _NEAR = 0.85
 
 
@@ -635,6 +636,12 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="Certificate in PEM that NATS is shown; empty is none.")
     ] = ""
     tls_key: Annotated[str, Meta(description="Its private key in PEM.")] = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All the files that these settings name."""
+        named = (getattr(self, name) for name in _FILES)
+        return tuple(Path(path) for path in named if path)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

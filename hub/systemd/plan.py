@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hub.auth import natsfiles
 from hub.core import config
 from hub.core.config import Settings
 from hub.core.errors import ConfigError
@@ -89,7 +88,7 @@ def make(wish: Wish, repository: Path, system: Path, touched: tuple[Path, ...] =
         feeds=tuple(settings.hub.feeds),
         uplink=settings.nats.publish,
         page="docs/operations.md",
-        touched=(*touched, Path(str(values["keys"]["file"])), *natsfiles.paths(settings.nats)),
+        touched=(*touched, Path(str(values["keys"]["file"])), *settings.nats.files),
     )
     return Plan(made, text)
 

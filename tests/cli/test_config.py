@@ -110,4 +110,4 @@ def test_check_tells_of_files_for_nats_that_are_missing(hub: Any, home: Path) ->
     file.write_text(f'[nats]\ncreds_file = "{secret}"\ntls_ca = "{home / "ca.pem"}"\n')
     told = hub("config", "check", file, rc=78).stderr
     assert f"nats.creds_file: {secret} is not there" in told
-    assert f"nats.tls_ca: {home / 'ca.pem'} cannot be read" in told
+    assert f"nats.tls_ca: {home / 'ca.pem'}: no certificate can be read from it" in told

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.core import config
-from hub.core.config import Given, Settings
+from hub.core.config import Given, Hub, Nats, Settings
 from hub.core.errors import ConfigError
 
 WORDS = st.text(
@@ -340,3 +340,12 @@ def test_sessions_go_through_the_environment_as_they_are() -> None:
     sessions = ["NSE BSE mon-fri 09:15-15:15", "CRYPTO always"]
     settings = load(flags={"market.sessions": sessions})
     assert config.load(environ=config.environment(settings)).market.sessions == sessions
+
+
+def test_what_a_machine_is_among_others_and_the_files_it_needs_for_that() -> None:
+    nats = Nats(creds_file="/a.creds", tls_ca="/ca.pem", user="me")
+    assert nats.files == (Path("/a.creds"), Path("/ca.pem"))
+    assert Settings().cluster_role == ""
+    assert Settings(hub=Hub(feeds=["sim", "nats"])).cluster_role == "edge"
+    ingest = Settings(hub=Hub(shards=0), nats=Nats(publish=True))
+    assert (ingest.cluster_role, ingest.ws_url()) == ("ingest", "")
