@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from hub.core import topics
 from hub.core.claims import Answer, Claims, Work
-from hub.core.cluster import SILENT_S
+from hub.core.cluster import LEASE_S
 from hub.core.hot import Audience, Line
 from hub.core.index import Variant
 from hub.core.interest import InterestTable
@@ -130,11 +130,11 @@ class Edges:
         if self._clock.pause(now_s).read_first:
             return []
         awake_s = self._clock.look(now_s)
-        return [edge for edge in self if awake_s - edge.heard_s > SILENT_S]
+        return [edge for edge in self if awake_s - edge.heard_s > LEASE_S]
 
     def left_s(self, edge: Edge, now_s: float) -> float:
         """How long an edge's lease lasts without a beat."""
-        return max(0.0, SILENT_S - (self._clock.look(now_s) - edge.heard_s))
+        return max(0.0, LEASE_S - (self._clock.look(now_s) - edge.heard_s))
 
     def tell(
         self, edge: Edge, feed: str, wants: Sequence[Want], *, replace: bool, now_s: float

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import hub
-from hub.cluster.events import Publisher
+from hub.cluster.follower import Follower
 from hub.cluster.machines import Machines, machine_name
+from hub.cluster.publisher import Publisher
 from hub.core import cluster, codec, hot, stream, subjects, topics
 from hub.core.cluster import Announced, Beat, Leased
 from hub.core.codec import Message
@@ -30,7 +31,7 @@ from hub.core.index import Index
 from hub.core.latest import Latest
 from hub.core.liveness import BEAT_S
 from hub.core.model import Mode, Offer
-from hub.core.names import INGEST, UPLINK
+from hub.core.names import INGEST, POSITION, UPLINK
 from hub.core.routing import Routing
 from hub.core.wants import Wants
 from hub.core.window import Window
@@ -96,7 +97,7 @@ class Uplink(Role):
             stream.QUERY: self._take_query,
             stream.VALUES: self._take_values,
             stream.FORGET: lambda rest: self._snapshots.forget(_keys(rest[0])),
-            stream.INVALIDATE: self._take_invalidation,
+            stream.INVALIDATE: lambda _: None,  # it follows all account events
         }
 
     async def start(self) -> None:
@@ -104,6 +105,13 @@ class Uplink(Role):
         nats = self.settings.nats
         self._nats = Nats(nats, f"shardhub {self._machine} {self.name}", up=self._up)
         self._events = Publisher(self._nats, nats.prefix, self._machine, self._epoch)
+        self._follower = Follower(
+            self._nats,
+            nats.prefix,
+            self._machine,
+            self._take_event,
+            position=self.runtime_dir / POSITION,
+        )
         self._pump = Pump(self._flush, Window(0))
         self._pump.add(wire.from_router(self.settings, self.runtime_dir, self._number, self._take))
         ingest = links.ipc(self.runtime_dir, INGEST)
@@ -127,7 +135,8 @@ class Uplink(Role):
         self._nats.subscribe(subjects.beat(prefix), self._take_beat)
         self._nats.subscribe(subjects.ask(prefix, self._machine), self._take_ask)
         await self._nats.start()
-        self.background(self._events.run())
+        self._events.start()
+        self._follower.start()
         self.background(self._tend())
         log.info("feeds go out as %s by %s", self._machine, ", ".join(nats.servers))
 
@@ -137,6 +146,8 @@ class Uplink(Role):
         await self._control.stop()
         self._pump.close()
         self._ingest.close()
+        await self._events.stop()
+        await self._follower.stop()
         await self._nats.stop()
 
     # Ticks fall.
@@ -201,10 +212,14 @@ class Uplink(Role):
     def _take_accounts(self, rest: links.Parts) -> None:
         parts = iter(codec.unpack(rest[0]))
         for key, payload in zip(parts, parts, strict=True):
-            self._events.offer("orders", key, payload)
+            self._events.offer(key, payload)
 
-    def _take_invalidation(self, rest: links.Parts) -> None:
-        self._events.offer("invalidate", b"", rest[0])
+    def _take_event(self, key: bytes, payload: bytes) -> None:
+        """An account event of another machine."""
+        if key == topics.INVALIDATED and payload:
+            self._control.send({"t": "invalidate", "payload": payload})
+        elif key != topics.INVALIDATED:
+            self._ingest.send_surely([stream.ACCOUNT, codec.pack([key, payload])])
 
     # What is known: to edges that begin to want it, or have missed it; and to the router's shards.
 
@@ -249,6 +264,8 @@ class Uplink(Role):
 
     def _up(self) -> None:
         """NATS is there, or there again: what edges were not sent meanwhile they are sent now."""
+        self._events.up()
+        self._follower.up()
         for edge in self._edges:
             self._show(edge, self._edges.held(edge))
 
@@ -305,7 +322,7 @@ class Uplink(Role):
         return change.told
 
     def _follow(self, changed: list[bytes]) -> None:
-        """Let routes follow a change, and tell the router what is wanted. Nothing may be pending."""
+        """Let routes follow a change, and tell the router. Nothing may be pending."""
         self._routing.invalidate(changed)
         self._tell()
         self._prepare_soon()
@@ -465,7 +482,7 @@ class Uplink(Role):
             "faults": self._pump.faults,
             "malformed": self._fanout.malformed,
             "nats": self._nats.figures(),
-            "events": self._events.figures(),
+            "events": self._events.figures() | self._follower.figures(),
             "compiled": hot.COMPILED,
         }
 

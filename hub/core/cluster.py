@@ -25,7 +25,10 @@ VERSION = 1
 """Of these messages: a machine of another is not talked to, and named in the log."""
 
 SILENT_S = 5.0
-"""Silence of a machine after which it counts as gone: longer than NATS takes to connect anew."""
+"""Silence of an ingest after which its feeds are gone: longer than NATS takes to connect anew."""
+
+LEASE_S = 3.0
+"""The same of an edge, for what it wants; it lingers a while at the feeds as for any other."""
 
 INGEST, EDGE = "ingest", "edge"
 _HEADER = struct.Struct(">QQ")

@@ -30,6 +30,9 @@ LOCK = "hub.lock"
 LOG = "hub.log"
 """What the processes under a supervisor have logged (hub/runtime/logfile)."""
 
+POSITION = "account-events"
+"""How far a machine has followed the account events of the others (hub/cluster/position)."""
+
 NOTIFY = "notify"
 """Where children tell the supervisor that they are ready."""
 

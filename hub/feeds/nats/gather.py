@@ -16,19 +16,22 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 import hub
-from hub.cluster.events import Follower, Publisher
+from hub.cluster.follower import Follower
 from hub.cluster.machines import Machines, machine_name
-from hub.core import cluster, subjects
+from hub.cluster.publisher import Publisher
+from hub.core import cluster, subjects, topics
 from hub.core.cluster import EDGE, INGEST, SILENT_S, Announced, Beat
 from hub.core.config import NATS, Settings
 from hub.core.errors import Malformed
 from hub.core.liveness import BEAT_S, Awake
 from hub.core.model import Result, Want
+from hub.core.names import POSITION
 from hub.feeds.base import FeedHealth, FeedState, Guest, House, Limits, Serves, Sink
 from hub.feeds.nats.remote import Remote
 from hub.feeds.nats.upstream import Upstream
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats import Nats
+from hub.runtime.paths import make_runtime_dir
 
 _NOBODY = "\x1f"
 """No user has this name."""
@@ -80,14 +83,17 @@ class NatsFeed:
         self._sink = sink
         self._nats = Nats(nats, f"shardhub {machine} feed-{NATS}", up=self._up)
         self._events = Publisher(self._nats, nats.prefix, machine, epoch)
-        self._follower = Follower(self._nats, nats.prefix, machine, self._take_event)
+        position = make_runtime_dir(self._settings) / POSITION
+        self._follower = Follower(
+            self._nats, nats.prefix, machine, self._take_event, position=position
+        )
         self._nats.subscribe(subjects.beat(nats.prefix), self._take_beat)
         self._nats.subscribe(subjects.edge(nats.prefix, machine), self._take_told)
         await self._nats.start()
         self._work("tend", self._tend())
         self._work("guests", self._keep_guests())
-        self._work("events", self._events.run())
-        self._work("follower", self._follower.run())
+        self._events.start()
+        self._follower.start()
 
     def apply(self, wants: Sequence[Want]) -> None:
         """Nobody is served here, so nobody wants anything."""
@@ -98,7 +104,7 @@ class NatsFeed:
     def invalidate(self, user: str, kind: str) -> None:
         """Credentials of a user have changed on this machine: the others have to know."""
         told = json.dumps({"user_id": user, "cache_type": kind})
-        self._events.offer("invalidate", b"", told.encode())
+        self._events.offer(topics.INVALIDATED, told.encode())
 
     def health(self) -> FeedHealth:
         """How NATS is, and what came by it."""
@@ -138,6 +144,8 @@ class NatsFeed:
             upstream.leave()
         for name in list(self._here):
             await self._dismiss(name)
+        await self._events.stop()
+        await self._follower.stop()
         await self._nats.stop()
 
     # What others say.
@@ -179,14 +187,16 @@ class NatsFeed:
         self._ticks += cluster.count(batch)
         self._house.pass_on(kind, batch)
 
-    def _take_event(self, kind: str, key: bytes, payload: bytes) -> None:
-        if kind == "orders":
-            self._house.account([key, payload])
-        else:
+    def _take_event(self, key: bytes, payload: bytes) -> None:
+        if key == topics.INVALIDATED and payload:
             self._house.say({"t": "invalidate", "payload": payload})
+        elif key != topics.INVALIDATED:
+            self._house.account([key, payload])
 
     def _up(self) -> None:
         """NATS is there, or there again."""
+        self._events.up()
+        self._follower.up()
         for upstream in self._upstreams.values():
             upstream.doubt()
 
