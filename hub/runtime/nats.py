@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
@@ -235,8 +237,8 @@ class Nats:
             async with asyncio.timeout(_TRY_S):
                 await link.connect(login(self._settings), self._name)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is told, and tried again
-            told = link.last or error
-            self._told(server, f"NATS at {link.address}: {reason(told, self._settings)}")
+            told = link.last if isinstance(error, nats.errors.NoServersError) else error
+            self._told(server, f"NATS at {link.address}: {reason(told or error, self._settings)}")
         except BaseException:
             link.cut()
             raise
@@ -298,6 +300,9 @@ class _Link:
         self.last: Exception | None = None
         self._door = door
         self._ping: asyncio.Task[float] | None = None
+        self._asked_s = self._awake_s = time.monotonic()
+        self._late_s = -math.inf
+        self._before = 0  # messages that had come when the last PING went
 
     async def connect(self, login: Login, name: str) -> None:
         """Returns when the server has taken us. Raises whatever is in the way."""
@@ -332,19 +337,34 @@ class _Link:
     async def pings(self) -> AsyncIterator[float]:
         """Milliseconds that the way there and back takes, once a second until it is lost."""
         while not self.lost.done():
+            self._asked_s, self._before = time.monotonic(), self.client.stats["in_msgs"]
             self._ping = ping = asyncio.create_task(self.client.rtt(_NEVER_S))
             either: list[asyncio.Future[Any]] = [ping, self.lost]
             for _ in range(_PINGS):  # in steps: a process that was stopped hears the answer first
                 await asyncio.wait(either, timeout=_PING_S, return_when=_FIRST)
                 if ping.done() or self.lost.done():
                     break
+                self._behind()
             if self.lost.done():
                 return
             if not ping.done() or ping.exception() is not None:
                 self._lose(f"no answer for {_PINGS * _PING_S:g} s")
                 return
-            yield ping.result() * 1000
+            yield (time.monotonic() - self._asked_s) * 1000
             await asyncio.wait([self.lost], timeout=_PING_S)
+            self._behind()
+
+    def _behind(self) -> bool:
+        """Whether of late we have not taken what came as it came: this process stood still, or
+        messages came and the answer behind them did not."""
+        now = time.monotonic()
+        asks = self._ping is not None and not self._ping.done() and now - self._asked_s > _PING_S
+        if now - self._awake_s > 2 * _PING_S or (
+            asks and self.client.stats["in_msgs"] > self._before
+        ):
+            self._late_s = now
+        self._awake_s = now
+        return now - self._late_s < _PINGS * _PING_S
 
     def cut(self) -> None:
         """End it now: what has not been sent stays unsent, even what the kernel has of it."""
@@ -398,8 +418,12 @@ class _Link:
         self._lose(str(error or "the connection was closed"))
 
     def _lose(self, why: str) -> None:
-        if not self.lost.done():
-            self.lost.set_result(why)
+        if self.lost.done():
+            return
+        if self._behind():  # who is too slow is dropped by the server without a word
+            self._door._counts["slow"] += 1  # noqa: SLF001  # the door and its parts
+            why += ", and we, or the link, had been too slow to take what it sends"
+        self.lost.set_result(why)
 
 
 def _drive(work: Coroutine[Any, Any, _Result]) -> _Result:

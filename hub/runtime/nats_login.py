@@ -21,6 +21,7 @@ from hub.runtime.ownfile import OwnFile
 from hub.runtime.tls import client_context
 
 NO_TLS = "it offers no TLS, which an address or a file of ours asks for; nothing was said to it"
+_ASKED = "it asks for a certificate of ours; set nats.tls_cert and nats.tls_key"
 _NO_JWT = "-----BEGIN NATS USER JWT-----"
 _NO_SEED = "-----BEGIN USER NKEY SEED-----"
 
@@ -90,14 +91,14 @@ def _cause(error: OSError, settings: Nats) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         ours = "" if settings.tls_ca else ", and set nats.tls_ca where it is no public one"
         return f"its certificate is not trusted: {error.verify_message}; see to its authority{ours}"
+    if isinstance(error, ssl.SSLError):
+        text = str(error.reason or error).lower().replace("_", " ")
+        return _ASKED if "certificate required" in text else f"TLS with it fails: {text}"
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in text:
         return "nobody listens there; start nats-server, or see to nats.servers"
     if isinstance(error, ConnectionError):
-        cert = _wants_tls(settings) and not settings.tls_cert
-        more = (
-            "; if it asks for a certificate of ours, set nats.tls_cert and tls_key" if cert else ""
-        )
-        return f"it has closed the connection before it took us{more}"
+        maybe = f"; maybe {_ASKED}" if _wants_tls(settings) and not settings.tls_cert else ""
+        return f"it has closed the connection before it took us{maybe}"
     if isinstance(error, TimeoutError):
         return "no answer; see to nats.servers, and to the network between"
     return text

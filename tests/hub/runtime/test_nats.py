@@ -15,6 +15,7 @@ from typing import Any
 
 import nkeys
 import pytest
+import uvloop
 
 from hub.core import config
 from hub.core.errors import ConfigError, NoAnswer, NobodyListens
@@ -35,7 +36,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
         await asyncio.wait_for(test, 40)
 
-    asyncio.run(watched())
+    uvloop.run(watched())
     assert errors == []
 
 
@@ -290,6 +291,36 @@ def test_a_link_that_is_cut_is_noticed_and_its_rest_never_comes(
         assert got == [b"new"]
 
     run(test())
+
+
+def test_who_is_too_slow_for_the_server_is_told_so(
+    tmp_path: Path, lines: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server drops it without a word."""
+    monkeypatch.setattr(door, "_PING_S", 0.1)
+
+    async def test() -> None:
+        got: list[bytes] = []
+        with server(tmp_path, "max_pending: 1MB") as one:
+            async with connected(one.url) as slow, connected(one.url) as a:
+                slow.subscribe("flood", lambda _, data, __: got.append(data))
+                await settled(slow)
+                transport: Any = slow._link._writer.transport  # type: ignore[union-attr]  # there
+                await asyncio.sleep(0.1)  # a PING is out, or will be
+                transport.pause_reading()
+                for _ in range(100):
+                    a.publish("flood", bytes(200_000))
+                    await settled(a)
+                await asyncio.sleep(0.3)
+                transport.resume_reading()
+                await until(lambda: slow.figures()["reconnects"] == 1)
+                assert slow.figures()["slow"] == 1
+                assert a.figures()["slow"] == 0
+                a.publish("flood", b"again")
+                await until(lambda: b"again" in got)
+
+    run(test())
+    assert "and we, or the link, had been too slow to take what it sends" in lines()
 
 
 def test_a_node_of_three_dies_and_another_takes_over(tmp_path: Path) -> None:
