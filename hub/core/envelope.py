@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import string
 from hashlib import blake2b
 
 import msgspec
@@ -17,9 +16,9 @@ import msgspec
 from hub.core import topics
 from hub.core.errors import Malformed
 from hub.core.orders import LOST
+from hub.core.subjects import escape
 
 _MOST_SEEN = 10_000
-_PLAIN = frozenset((string.ascii_letters + string.digits + "-_").encode())
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -76,8 +75,7 @@ def everything(prefix: str) -> str:
 def _token(name: bytes) -> str:
     if len(name) > topics.MAX_KEY_BYTES:
         return "%-" + blake2b(name, digest_size=16).hexdigest()
-    told = (chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in name)
-    return "".join(told) or "%"
+    return escape(name)
 
 
 class Seen:
