@@ -42,6 +42,7 @@ _PING_S = 1.0
 _PINGS = 5
 """So many of those seconds without an answer, and the link is cut."""
 _LEAVE_S = 1.0
+_AGAIN_S = 0.1
 _NEVER_S = 1 << 30
 _FIRST = asyncio.FIRST_COMPLETED
 _COUNTS = ("in_msgs", "in_bytes", "out_msgs", "out_bytes")
@@ -206,9 +207,10 @@ class Nats:
     async def stop(self) -> None:
         """Send what waits, within a second, and leave; `down` is not called."""
         link, self._link = self._link, None
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        task = self._task
+        while task is not None and not task.done():  # nats-py may swallow a cancellation
+            task.cancel()
+            await asyncio.wait([task], timeout=_AGAIN_S)
         if link is not None:
             with suppress(nats.errors.Error, TimeoutError):
                 async with asyncio.timeout(_LEAVE_S):
@@ -222,10 +224,13 @@ class Nats:
         random.shuffle(servers)
         tries = 0
         for server in itertools.cycle(servers):
-            if (link := await self._connect(server)) is not None:
-                tries = 0
-                await self._stay(link)
-                await link.close(cut=True)
+            try:
+                if (link := await self._connect(server)) is not None:
+                    tries = 0
+                    await self._stay(link)
+                    await link.close(cut=True)
+            except Exception as error:  # noqa: BLE001  # for ever means for ever
+                self._fault("the door to NATS", error)
             tries += 1
             if tries % len(servers) == 0:
                 longest_s = min(_LONGEST_S, _SHORTEST_S * 2 ** (tries // len(servers) - 1))
@@ -238,6 +243,7 @@ class Nats:
                 await link.connect(login(self._settings), self._name)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is told, and tried again
             told = link.last if isinstance(error, nats.errors.NoServersError) else error
+            self._counts["errors"] += isinstance(told, nats.errors.Error)  # it has said no
             self._told(server, f"NATS at {link.address}: {reason(told or error, self._settings)}")
         except BaseException:
             link.cut()
@@ -383,6 +389,8 @@ class _Link:
         with suppress(Exception):
             await asyncio.wait_for(self.client.close(), _LEAVE_S)
         self.cut()
+        for one in self.client._subs.values():  # noqa: SLF001  # left when its last write fails
+            one._stop_processing()  # noqa: SLF001  # see above
         if self._ping is not None:
             self._ping.cancel()
 

@@ -274,6 +274,7 @@ def test_a_link_that_is_cut_is_noticed_and_its_rest_never_comes(
         with server(tmp_path) as one:
             async with connected(one.url) as a:
                 await until(lambda: a.figures()["rtt_ms"] is not None)
+                a.subscribe("nothing", lambda *_: None)
                 one.send(signal.SIGSTOP)
                 while a.connected:
                     a.publish("cut", b"old" + bytes(1 << 16))
@@ -288,6 +289,10 @@ def test_a_link_that_is_cut_is_noticed_and_its_rest_never_comes(
                     assert a.publish("cut", b"new")
                     await until(lambda: b"new" in got)
                     await asyncio.sleep(0.2)
+                    listening = [
+                        one for one in asyncio.all_tasks() if "_wait_for_msgs" in repr(one)
+                    ]
+                    assert len(listening) == 2  # of the old connection none is left
         assert got == [b"new"]
 
     run(test())
@@ -298,6 +303,7 @@ def test_who_is_too_slow_for_the_server_is_told_so(
 ) -> None:
     """The server drops it without a word."""
     monkeypatch.setattr(door, "_PING_S", 0.1)
+    monkeypatch.setattr(door, "_PINGS", 100)
 
     async def test() -> None:
         got: list[bytes] = []
@@ -458,6 +464,7 @@ def test_a_wrong_password_is_one_sentence_and_a_right_one_needs_no_restart(
                 await until(lambda: bool(lines()))
                 await asyncio.sleep(0.5)
                 assert not nats.connected
+                assert nats.figures()["errors"] >= 2
                 assert lines() == (
                     f"NATS at 127.0.0.1:{one.port}: it does not take us (authorization violation); "
                     "see to nats.user and nats.password_file"
@@ -569,5 +576,19 @@ def test_files_that_are_of_no_use_are_told_at_once(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"nats.token_file: .*/none is not there"):
             async with begun("nats://127.0.0.1:1", token_file=str(tmp_path / "none")):
                 pass
+
+    run(test())
+
+
+def test_it_can_be_stopped_at_any_moment(tmp_path: Path) -> None:
+    """nats-py swallows a cancellation here and there."""
+    more, _ = by_user(tmp_path)
+
+    async def test() -> None:
+        with server(tmp_path, more) as one:
+            for moment in range(60):
+                async with begun(one.url):
+                    for _ in range(moment):
+                        await asyncio.sleep(0.0002)
 
     run(test())
