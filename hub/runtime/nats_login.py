@@ -82,7 +82,7 @@ def reason(error: Exception, settings: Nats) -> str:
     if "authorization" in low or "authentication" in low:
         return f"it does not take us ({low}); see to {_who(settings)}"
     if "permissions violation" in low:
-        return f"{low}; give this user {settings.prefix}.> and _INBOX.> in NATS's permissions"
+        return f"{low}; give this user {settings.prefix}.>, _INBOX.>, $JS.> and $KV.> there"
     return text or type(error).__name__
 
 

@@ -495,7 +495,7 @@ def test_what_is_not_permitted_is_told_with_its_subject(
 
     run(test())
     assert 'permissions violation for publish to "elsewhere"' in lines()
-    assert "give this user hub.> and _INBOX.>" in lines()
+    assert "give this user hub.>, _INBOX.>, $JS.> and $KV.> there" in lines()
 
 
 def secured(folder: Path, *, clients: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,18 @@ def test_a_pair_that_is_none(tmp_path: Path) -> None:
 )
 def test_why_there_is_no_connection(error: Exception, told: str) -> None:
     assert told in reason(error, Nats(token_file="t"))
+
+
+def test_the_sentences_of_the_operations_page_are_said() -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "docs/operations.md").read_text()
+    table = page.partition("| in the log | what to do |")[2].partition("\n\n")[0]
+    source = "".join(
+        (root / f"hub/runtime/{name}.py").read_text() for name in ("nats", "nats_login")
+    )
+    told = re.sub(r"[\"'\s]+", " ", source)
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert len(rows) > 8
+    for row in rows:
+        for part in re.split(r"\.\.\.|\(.*\)|\d s|: ", row):
+            assert part.strip() in told, row
