@@ -592,3 +592,40 @@ def test_it_can_be_stopped_at_any_moment(tmp_path: Path) -> None:
                         await asyncio.sleep(0.0002)
 
     run(test())
+
+
+def test_what_the_kernel_has_of_a_cut_link_stays_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would come after what the next connection sends. A server that reads no more is told so
+    by a reset, and not by an end."""
+    monkeypatch.setattr(door, "_PING_S", 0.1)
+    ended: list[str] = []
+
+    async def test() -> None:
+        gone = asyncio.Event()
+
+        async def still(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b'INFO {"max_payload": 1048576}\r\n')
+            while await reader.readline() != b"PING\r\n":
+                pass
+            writer.write(b"PONG\r\n")
+            await gone.wait()
+            try:
+                while await reader.read(1 << 20):
+                    pass
+                ended.append("end")
+            except ConnectionResetError:
+                ended.append("reset")
+            writer.close()
+
+        listener = await asyncio.start_server(still, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        async with listener:
+            async with connected(f"nats://127.0.0.1:{port}") as nats:
+                while nats.connected:
+                    nats.publish("cut", bytes(1 << 20))
+                    await asyncio.sleep(0.01)
+                gone.set()
+                await until(lambda: bool(ended))
+
+    run(test())
+    assert ended[0] == "reset"
