@@ -619,13 +619,12 @@ def test_what_the_kernel_has_of_a_cut_link_stays_unsent(monkeypatch: pytest.Monk
 
         listener = await asyncio.start_server(still, "127.0.0.1", 0)
         port = listener.sockets[0].getsockname()[1]
-        async with listener:
-            async with connected(f"nats://127.0.0.1:{port}") as nats:
-                while nats.connected:
-                    nats.publish("cut", bytes(1 << 20))
-                    await asyncio.sleep(0.01)
-                gone.set()
-                await until(lambda: bool(ended))
+        async with listener, connected(f"nats://127.0.0.1:{port}") as nats:
+            while nats.connected:
+                nats.publish("cut", bytes(1 << 20))
+                await asyncio.sleep(0.01)
+            gone.set()
+            await until(lambda: bool(ended))
 
     run(test())
     assert ended[0] == "reset"
