@@ -185,7 +185,7 @@ class Follower:
     def _leave(self) -> None:
         if self._subscription is not None:
             self._subscription.close()
-            self._subscription = None
+            self._subscription, self._inbox = None, ""
 
     # Events.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
+from hub.core import config
 from hub.core.errors import NoAnswer
 from hub.runtime.nats import Nats
 
@@ -69,6 +71,18 @@ def stream(
 def error(err_code: int, code: int = 400) -> dict[str, Any]:
     """What JetStream says when it does not."""
     return {"error": {"code": code, "err_code": err_code, "description": f"because of {err_code}"}}
+
+
+@asynccontextmanager
+async def connected(url: str, up: Callable[[], None] = lambda: None) -> AsyncIterator[Nats]:
+    """A real door, which is open."""
+    door = Nats(config.Nats(servers=[url]), "test", up=up)
+    await door.start()
+    try:
+        await until(lambda: door.connected)
+        yield door
+    finally:
+        await door.stop()
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from hub.cluster.jetstream import EventStream, State
-from hub.core import config
 from hub.core.errors import NoAnswer, NobodyListens
-from hub.runtime.nats import Nats
-from tests.hub.cluster.kit import Door, error, run, stream, until
+from tests.hub.cluster.kit import Door, connected, error, run, stream
 from tests.natsserver import server
 
 
@@ -156,16 +154,13 @@ def test_rule_3_what_may_pass_is_no_reason() -> None:
 
 def test_a_real_one_is_made_by_two_at_once_and_holds(tmp_path: Path) -> None:
     async def test(url: str) -> None:
-        door = Nats(config.Nats(servers=[url]), "test")
-        await door.start()
-        await until(lambda: door.connected)
-        streams = [EventStream(door, "hub") for _ in range(2)]
-        (one, other) = await asyncio.gather(*(each.ensure() for each in streams))
-        assert one == other == State(one.created if one else "", 1, 0)
-        info = await streams[0].ask("STREAM.INFO.hub_EVENTS")
-        config_ = streams[0]._config(1)
-        assert {name: info["config"][name] for name in config_} == config_
-        await door.stop()
+        async with connected(url) as door:
+            streams = [EventStream(door, "hub") for _ in range(2)]
+            (one, other) = await asyncio.gather(*(each.ensure() for each in streams))
+            assert one == other == State(one.created if one else "", 0, 0)
+            info = await streams[0].ask("STREAM.INFO.hub_EVENTS")
+            config = streams[0]._config(1)
+            assert {name: info["config"][name] for name in config} == config
 
     with server(tmp_path, jetstream=True) as up:
         run(test(up.url))
