@@ -382,6 +382,8 @@ def test_without_jetstream_events_are_not_kept(tmp_path: Path) -> None:
             publisher.stream.absent_s = one.stream.absent_s = 0.05
             one.start()
             await until(lambda: one.stream.kept is False)
+            with pytest.raises(NobodyListens):  # NATS has heard all that was said before
+                await door.request("nobody", b"", 5)
             desk.offer(publisher, 100)
             await until(lambda: desk.complete)
             desk.check()
