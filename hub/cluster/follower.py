@@ -29,7 +29,7 @@ from hub.runtime.nats import Nats, Subscription
 
 _LOOK_S = 1.0
 _LOOKS = 2
-"""So many looks without an answer, or without progress, and it is begun anew."""
+"""So many looks that see no progress, and it is begun anew."""
 
 _UNDER_WAY = 1000
 _IDLE_S = 30
@@ -116,14 +116,14 @@ class Follower:
             return
         try:
             what = f"CONSUMER.INFO.{self.stream.name}.{self._consumer}"
-            answer = await self.stream.ask(what)
+            answer = await self.stream.ask(what, timeout_s=_LOOK_S)
         except NoAnswer:
-            answer = {}
+            answer = {"error": "none"}
         if "error" in answer:
             self._begin_anew()
             return
-        sent = answer["delivered"]["stream_seq"] if answer else self._position.number + 1
-        self._behind = max(0, sent - self._position.number) + answer.get("num_pending", 0)
+        sent = answer["delivered"]["stream_seq"]
+        self._behind = max(0, sent - self._position.number) + answer["num_pending"]
         stands = self._position.number == self._looked_at and sent > self._position.number
         self._stuck = self._stuck + 1 if stands else 0
         self._looked_at = self._position.number

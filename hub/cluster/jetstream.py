@@ -79,11 +79,13 @@ class EventStream:
             state = answer["state"]
             return State(answer["created"], state["first_seq"], state["last_seq"])
 
-    async def ask(self, what: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def ask(
+        self, what: str, body: Mapping[str, Any] | None = None, timeout_s: float = _ANSWER_S
+    ) -> dict[str, Any]:
         """JetStream's answer, which may be an error. Raises NoAnswer."""
         data = json.dumps(body).encode() if body else b""
         found: dict[str, Any] = json.loads(
-            await self._door.request(f"$JS.API.{what}", data, _ANSWER_S)
+            await self._door.request(f"$JS.API.{what}", data, timeout_s)
         )
         return found
 
