@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -22,7 +23,7 @@ from hub.cluster.jetstream import EventStream, State
 from hub.cluster.position import Position
 from hub.core import topics
 from hub.core.envelope import Envelope, Seen, decode, everything
-from hub.core.errors import Malformed, NoAnswer
+from hub.core.errors import Malformed, NoAnswer, NobodyListens
 from hub.core.orders import LOST
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats import Nats, Subscription
@@ -30,6 +31,9 @@ from hub.runtime.nats import Nats, Subscription
 _LOOK_S = 1.0
 _LOOKS = 2
 """So many looks that see no progress, and it is begun anew."""
+
+_AHEAD_S = 10.0
+"""After so long NATS is believed not to know of what we have seen."""
 
 _UNDER_WAY = 1000
 _IDLE_S = 30
@@ -65,6 +69,8 @@ class Follower:
         self._stuck = 0
         self._looked_at = 0
         self._behind = 0
+        self.ahead_s = _AHEAD_S
+        self._ahead_since_s = time.monotonic()
         self._counts = dict.fromkeys(("taken", "own", "again", "malformed", "losses"), 0)
 
     def __repr__(self) -> str:
@@ -103,9 +109,14 @@ class Follower:
         while True:
             self._wake.clear()
             self._position.keep()
-            if self._door.connected:
-                with suppress(NoAnswer):
+            try:
+                if self._door.connected:
                     await self._look()
+            except NoAnswer:
+                pass
+            except Exception as error:  # noqa: BLE001  # it goes on: nobody else would begin it anew
+                text = "a fault of the hub itself in how account events are followed"
+                self._seldom.warning("fault", text, error=error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _LOOK_S)
 
@@ -148,7 +159,13 @@ class Follower:
         inbox = self._inbox = f"_INBOX.{name}"
         self._subscription = self._door.subscribe(inbox, partial(self._heard, inbox))
         what = f"CONSUMER.CREATE.{self.stream.name}.{name}"
-        answer = await self.stream.ask(what, self._config(name, inbox))
+        try:
+            answer = await self.stream.ask(what, self._config(name, inbox), timeout_s=_LOOK_S)
+        except NobodyListens:
+            raise
+        except NoAnswer:  # it was to be on a server that is dead: the next may be on another
+            self._begin_anew()
+            raise
         if "error" in answer:
             text = "JetStream does not tell account events: %s"
             self._seldom.warning("consumer", text, answer["error"])
@@ -171,9 +188,14 @@ class Follower:
         return {"stream_name": self.stream.name, "config": config}
 
     def _check(self, state: State) -> None:
-        """See whether what comes behind our position is there."""
-        position = self._position
+        """See whether what comes behind our position is there. Raises NoAnswer if NATS does not
+        know as much as we do: a server that has just become the stream's leader may be behind."""
+        position, now_s = self._position, time.monotonic()
         known = position.known
+        if not (known and position.created == state.created and position.number > state.last):
+            self._ahead_since_s = now_s
+        elif now_s - self._ahead_since_s < self.ahead_s:
+            raise NoAnswer("JetStream", _LOOK_S)
         same = position.created == state.created and position.number <= state.last
         if known and same and state.first <= position.number + 1:
             return

@@ -30,7 +30,9 @@ _GROW_S = 10.0
 _ABSENT_S = 3.0
 _NO_STREAM, _IN_USE = 10059, 10058
 _DISABLED = frozenset({10039, 10076})
-"""JetStream's error codes: no such stream, one of another form, none for this account or server."""
+_FULL = frozenset({10023, 10047})
+"""JetStream's error codes: no such stream, one of another form, none for this account or server, no
+room for one."""
 
 _UNKEPT = "account events reach other machines at most once, and who is away misses them: {}"
 
@@ -84,9 +86,8 @@ class EventStream:
     ) -> dict[str, Any]:
         """JetStream's answer, which may be an error. Raises NoAnswer."""
         data = json.dumps(body).encode() if body else b""
-        found: dict[str, Any] = json.loads(
-            await self._door.request(f"$JS.API.{what}", data, timeout_s)
-        )
+        said = await self._door.request(f"$JS.API.{what}", data, timeout_s)
+        found: dict[str, Any] = json.loads(said)
         return found
 
     async def _found(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class EventStream:
         said = error.get("description", error)
         if error.get("err_code") in _DISABLED:
             return f"NATS has no JetStream for this account ({said})"
-        if error.get("code", 0) >= 500:
+        if error.get("code", 0) >= 500 and error.get("err_code") not in _FULL:
             raise NoAnswer(f"JetStream ({said})", _ANSWER_S)
         return f"JetStream takes no stream {self.name} ({said})" if error else ""
 

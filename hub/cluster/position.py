@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from hub.core.orders import AWAY_S
@@ -37,12 +38,14 @@ class Position:
         """So far it is now."""
         self.created, self.number, self.known = created, number, True
         if self._fd >= 0:
-            os.pwrite(self._fd, json.dumps([created, number]).encode().ljust(_SIZE), 0)
+            with suppress(OSError):  # it is there for the case that more fails
+                os.pwrite(self._fd, json.dumps([created, number]).encode().ljust(_SIZE), 0)
 
     def keep(self) -> None:
         """Whoever follows is alive: to be called once a second."""
         if self._fd >= 0:
-            os.utime(self._fd)
+            with suppress(OSError):
+                os.utime(self._fd)
 
     def close(self) -> None:
         """Write no more."""

@@ -155,9 +155,13 @@ class Publisher:
         """See to the stream, at each new connection and now and then."""
         while True:
             self._up.clear()
-            if self._door.connected:
-                with suppress(NoAnswer):
+            try:
+                if self._door.connected:
                     await self.stream.ensure()
+            except NoAnswer:
+                pass
+            except Exception as error:  # noqa: BLE001  # it goes on: nobody else would begin it anew
+                self._fault(error)
             with suppress(TimeoutError):
                 wait_s = _AGAIN_S if self.stream.kept is None else _LOOK_S
                 await asyncio.wait_for(self._up.wait(), wait_s)
@@ -176,7 +180,7 @@ class Publisher:
         """Send the first event of a key, until NATS has it or it is let go."""
         while lane.events:
             event = lane.events[0]
-            if await self._send(event):
+            if await self._try(event):
                 self._sent += 1
                 if lane.events and lane.events[0] is event:
                     lane.events.popleft()
@@ -184,8 +188,22 @@ class Publisher:
                 return
             await asyncio.sleep(_AGAIN_S)
 
+    async def _try(self, event: Envelope) -> bool:
+        """Send an event; whether NATS has it, so far as is known."""
+        try:
+            return await self._send(event)
+        except NoAnswer:
+            return False
+        except Exception as error:  # noqa: BLE001  # it goes on: nobody else would begin it anew
+            self._fault(error)
+            return False
+
+    def _fault(self, error: Exception) -> None:
+        text = "a fault of the hub itself in how account events are sent"
+        self._seldom.warning("fault", text, error=error)
+
     async def _send(self, event: Envelope) -> bool:
-        """Send an event; whether NATS has it."""
+        """Send an event; whether NATS has it. Raises NoAnswer."""
         data, where = encode(event), subject(self._prefix, event.key)
         if self.stream.kept is None or not self._door.connected:
             return False
@@ -198,10 +216,7 @@ class Publisher:
             head = {"Nats-Msg-Id": event.ident}
             answer = await self._door.request(where, data, _TAKEN_S, head)
         except NobodyListens:  # the stream is gone
-            with suppress(NoAnswer):
-                await self.stream.ensure()
-            return False
-        except NoAnswer:
+            await self.stream.ensure()
             return False
         error = json.loads(answer).get("error")
         if error:

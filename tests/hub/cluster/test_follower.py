@@ -144,6 +144,27 @@ def test_rule_2_nothing_is_taken_that_does_not_follow_what_came_before() -> None
     run(test())
 
 
+def test_rule_2_where_a_server_that_is_dead_was_to_tell_us_another_is_asked_at_once() -> None:
+    async def test() -> None:
+        one = Followed()
+        answer, asked = one.js.answer, []
+
+        def dead(subject: str, data: bytes, head: Mapping[str, str]) -> Mapping[str, Any]:
+            if ".CONSUMER.CREATE." in subject:
+                asked.append(subject)
+                if len(asked) < 4:
+                    raise NoAnswer(subject, 1)
+            return answer(subject, data, head)
+
+        one.door.answer = dead
+        one.follower.start()
+        await one.begun()
+        assert len(set(asked)) == 4, "each by another name"
+        await one.follower.stop()
+
+    run(test())
+
+
 @pytest.mark.parametrize("trouble", [error(10014, 404), NoAnswer("x", 1), "stuck"])
 def test_rule_2_what_does_not_go_on_is_begun_anew_where_it_was(trouble: Any) -> None:
     async def test() -> None:
@@ -220,6 +241,7 @@ def test_rule_3_what_nats_has_not_kept_is_told_as_lost_and_it_goes_on_with_the_n
         async with following() as one:
             await one.begun()
             one.send(1)
+            one.follower.ahead_s = 0
             one.js.info = info
             one.follower.up()
             await one.begun(2)
@@ -228,6 +250,26 @@ def test_rule_3_what_nats_has_not_kept_is_told_as_lost_and_it_goes_on_with_the_n
             one.send(last + 1, message(77))
             assert one.got == [(A, b"1"), *ALL_LOST, (A, b"77")]
             assert counted(one, losses=1)
+
+    run(test())
+
+
+def test_rule_3_a_server_that_is_behind_us_is_waited_for() -> None:
+    """Of three nodes one was killed and came back: for a moment the stream had ended earlier."""
+
+    async def test() -> None:
+        async with following() as one:
+            await one.begun()
+            for number in range(1, 8):
+                one.send(number)
+            one.js.info = stream(last=4)
+            one.follower.up()
+            await asyncio.sleep(0.1)
+            assert len(one.js.made) == 1
+            one.js.info = stream(last=9)
+            await one.begun(2)
+            assert one.js.made[1]["opt_start_seq"] == 8
+            assert counted(one, taken=7, losses=0)
 
     run(test())
 

@@ -106,6 +106,7 @@ def test_rule_2_where_there_are_no_servers_for_replicas_it_has_one_and_grows() -
         (NOBODY, "NATS has no JetStream (start its servers with it)"),
         (error(10039, 503), "no JetStream for this account (because of 10039)"),
         (error(10076, 503), "no JetStream for this account (because of 10076)"),
+        (error(10047, 500), "takes no stream hub_EVENTS (because of 10047)"),
         (error(10065), "takes no stream hub_EVENTS (because of 10065)"),
     ],
 )
