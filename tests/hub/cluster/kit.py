@@ -74,9 +74,9 @@ def error(err_code: int, code: int = 400) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def connected(url: str, up: Callable[[], None] = lambda: None) -> AsyncIterator[Nats]:
+async def connected(url: str) -> AsyncIterator[Nats]:
     """A real door, which is open."""
-    door = Nats(config.Nats(servers=[url]), "test", up=up)
+    door = Nats(config.Nats(servers=[url]), "test")
     await door.start()
     try:
         await until(lambda: door.connected)

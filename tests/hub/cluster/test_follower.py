@@ -334,24 +334,20 @@ class Desk:
 
     @asynccontextmanager
     async def sends(self) -> AsyncIterator[Publisher]:
-        def up() -> None:
-            one.up()
-
-        async with connected(self.url, up) as door:
+        async with connected(self.url) as door:
             one = Publisher(door, "hub", "desk1", time.time_ns())
+            door._up = one.up
             one.start()
             yield one
             await one.stop()
 
     @asynccontextmanager
     async def follows(self) -> AsyncIterator[Follower]:
-        def up() -> None:
-            one.up()
-
-        async with connected(self.url, up) as door:
+        async with connected(self.url) as door:
             one = Follower(
                 door, "hub", "edge1", lambda *event: self.got.append(event), position=self.position
             )
+            door._up = one.up
             one.start()
             await until(lambda: one._consumer)
             yield one
