@@ -25,6 +25,7 @@ from hub.core import topics
 from hub.core.envelope import Envelope, Seen, decode, everything
 from hub.core.errors import Malformed, NoAnswer, NobodyListens
 from hub.core.orders import LOST
+from hub.runtime import tasks
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats import Nats, Subscription
 
@@ -88,9 +89,7 @@ class Follower:
 
     async def stop(self) -> None:
         """Follow no more; another that has the same position goes on."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await tasks.end([self._task] if self._task else [])
         self._leave()
         if self._consumer and self._door.connected:
             with suppress(NoAnswer, TimeoutError):
@@ -118,7 +117,8 @@ class Follower:
                 text = "a fault of the hub itself in how account events are followed"
                 self._seldom.warning("fault", text, error=error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await self._wake.wait()
 
     async def _look(self) -> None:
         """See that it goes on."""

@@ -22,6 +22,7 @@ from hub.core import topics
 from hub.core.envelope import Envelope, encode, subject
 from hub.core.errors import NoAnswer, NobodyListens
 from hub.core.orders import LOST, MOST_BYTES, MOST_KEPT
+from hub.runtime import tasks
 from hub.runtime.log import Seldom
 from hub.runtime.nats import Nats
 
@@ -110,10 +111,7 @@ class Publisher:
             async with asyncio.timeout(_LEAVE_S):
                 while self._lanes and self._door.connected:  # noqa: ASYNC110  # no event for it
                     await asyncio.sleep(0.01)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await tasks.end(self._tasks)
 
     def figures(self) -> dict[str, Any]:
         """What the heartbeat says of it."""
@@ -163,8 +161,8 @@ class Publisher:
             except Exception as error:  # noqa: BLE001  # it goes on: nobody else would begin it anew
                 self._fault(error)
             with suppress(TimeoutError):
-                wait_s = _AGAIN_S if self.stream.kept is None else _LOOK_S
-                await asyncio.wait_for(self._up.wait(), wait_s)
+                async with asyncio.timeout(_AGAIN_S if self.stream.kept is None else _LOOK_S):
+                    await self._up.wait()
 
     async def _work(self) -> None:
         """Send the first event of one key after another."""
