@@ -151,6 +151,8 @@ class Router(Role):
             for one in range(len(self._pipes))
             if one not in told
         )
+        if payload == LOST:
+            return  # it may be anybody's: shards ask anew for all, and of logins others tell
         try:
             told = json.loads(payload)
             user, kind = told["user_id"], told.get("cache_type", "ALL")

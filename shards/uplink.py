@@ -216,9 +216,9 @@ class Uplink(Role):
 
     def _take_event(self, key: bytes, payload: bytes) -> None:
         """An account event of another machine."""
-        if key == topics.INVALIDATED and payload:
+        if key == topics.INVALIDATED:
             self._control.send({"t": "invalidate", "payload": payload})
-        elif key != topics.INVALIDATED:
+        else:
             self._ingest.send_surely([stream.ACCOUNT, codec.pack([key, payload])])
 
     # What is known: to edges that begin to want it, or have missed it; and to the router's shards.

@@ -407,7 +407,10 @@ def test_who_tells_of_changed_credentials_hears_nothing_of_it_and_all_others_do(
         assert feeds[0].of("invalidate") == [told], "the other's"
         assert feeds[1].of("invalidate") == [told, told]
         assert len(shards[1].parts(stream.INVALIDATE, stream.ACCOUNT)) == 1
-        assert hub.router._counts["invalidations"] == 2
+        feeds[0].send(t="invalidate", payload=LOST)  # somebody's were lost on the way
+        await until(lambda: len(shards[0].parts(stream.INVALIDATE)) == 3)
+        assert hub.router._counts["invalidations"] == 3
+        assert hub.router._counts["malformed"] == 0
         assert hub.router._orders.missed(1, [topics.ALL_ORDERS]) == [], "nor is it kept for it"
 
     run(test)

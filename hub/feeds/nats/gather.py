@@ -188,9 +188,9 @@ class NatsFeed:
         self._house.pass_on(kind, batch)
 
     def _take_event(self, key: bytes, payload: bytes) -> None:
-        if key == topics.INVALIDATED and payload:
+        if key == topics.INVALIDATED:
             self._house.say({"t": "invalidate", "payload": payload})
-        elif key != topics.INVALIDATED:
+        else:
             self._house.account([key, payload])
 
     def _up(self) -> None:
