@@ -127,6 +127,27 @@ def test_rule_2_who_has_waited_longest_loses_all_it_has_and_is_told() -> None:
     run(test())
 
 
+def test_rule_2_what_is_let_go_while_it_is_under_way_takes_nothing_else_with_it() -> None:
+    async def test() -> None:
+        kept = JetStream()
+        async with publishing(kept, most=2) as (one, door):
+            answer = door.answer
+
+            def slow(subject: str, data: bytes, head: Mapping[str, str]) -> Mapping[str, Any]:
+                if not kept.kept and subject.endswith(".a"):
+                    one.offer(A, b"2")
+                    one.offer(A, b"3")
+                return answer(subject, data, head)
+
+            door.answer = slow
+            one.offer(A, b"1")
+            await until(lambda: not one._lanes)
+            assert [*pairs(kept.pairs, A)] == [b"1", LOST]
+            assert one.figures() | {"waiting": 0, "waiting_bytes": 0, "lost": 3} == one.figures()
+
+    run(test())
+
+
 def test_rule_2_bytes_are_bounded_too() -> None:
     async def test() -> None:
         kept = JetStream()
