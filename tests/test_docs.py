@@ -449,8 +449,8 @@ def figures() -> set[str]:
     """Every name that a role's figures, or the monitor's rows, have."""
     found = set()
     files = ("hub/router.py", "shards/shard.py", "hub/feeds/host.py", "hub/runtime/role.py")
-    files += ("shards/uplink.py", "hub/cluster/publisher.py", "hub/cluster/follower.py")
-    for file in (*files, "hub/monitor/record.py", "hub/supervisor.py"):
+    events = ("shards/uplink.py", "hub/cluster/publisher.py", "hub/cluster/follower.py")
+    for file in (*files, *events, "hub/monitor/record.py", "hub/supervisor.py"):
         for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Dict):
                 found |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
