@@ -3,13 +3,15 @@
 1. An edge has a number while its lease lasts: for what is sent it is what a shard is to a router.
 2. Its word about a feed is the truth; all edges together are one claimant at this machine's feeds.
 3. Every claim is answered once, as a feed's host answers a shard's (hub/core/claims).
-4. A feed that is gone has nothing of any edge: they are told by its not being announced, and say
-   what they want when it is back.
+4. A feed that is gone has nothing of any edge: they are told by its not being announced, or by its
+   next `life`, and say what they want when it is back.
+5. No two leases are the same, not even of two lives of this process: who has one of an earlier
+   life is not taken for another edge.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -41,6 +43,7 @@ class Edge:
         self.number = number
         self.lease = lease
         self.heard_s = 0.0
+        self.telling: dict[str, set[bytes]] = {}  # what it has told so far of all that it wants
         self._show = show
 
     def __repr__(self) -> str:
@@ -72,10 +75,14 @@ class Change(NamedTuple):
 
 
 class Edges:
-    """All edges. What is wanted of this machine's feeds for them is put into `wants` by feed."""
+    """All edges. What is wanted of this machine's feeds for them is put into `wants` by feed.
+    `epoch` is greater than in any earlier life, by more than it had leases."""
 
     def __init__(
-        self, wants: Callable[[str], Wants], show: Callable[[Edge, list[bytes]], None]
+        self,
+        wants: Callable[[str], Wants],
+        show: Callable[[Edge, list[bytes]], None],
+        epoch: int = 0,
     ) -> None:
         self.interest = InterestTable()
         self._wants = wants
@@ -84,7 +91,8 @@ class Edges:
         self._edges: dict[str, Edge] = {}
         self._numbers: dict[int, Edge] = {}
         self._leases: dict[int, Edge] = {}
-        self._leased = 0
+        self._leased = epoch
+        self._lives: Counter[str] = Counter()
         self._clock = Awake()
 
     def __repr__(self) -> str:
@@ -132,19 +140,49 @@ class Edges:
         awake_s = self._clock.look(now_s)
         return [edge for edge in self if awake_s - edge.heard_s > LEASE_S]
 
+    def excuse(self, now_s: float) -> None:
+        """It is we who hear nobody now."""
+        awake_s = self._clock.look(now_s)
+        for edge in self:
+            edge.heard_s = awake_s
+
+    def life(self, feed: str) -> int:
+        """How often a feed was gone."""
+        return self._lives[feed]
+
     def left_s(self, edge: Edge, now_s: float) -> float:
         """How long an edge's lease lasts without a beat."""
         return max(0.0, LEASE_S - (self._clock.look(now_s) - edge.heard_s))
 
     def tell(
-        self, edge: Edge, feed: str, wants: Sequence[Want], *, replace: bool, now_s: float
+        self,
+        edge: Edge,
+        feed: str,
+        wants: Sequence[Want],
+        *,
+        first: bool = False,
+        last: bool = False,
+        now_s: float,
     ) -> Change:
-        """An edge's word about a feed."""
+        """An edge's word about a feed: news, or a part of all that it wants (cluster.Interest)."""
+        if first:
+            edge.telling[feed] = set()
+        if feed in edge.telling:
+            edge.telling[feed].update(want.key for want in wants)
+        if last:
+            wants = [*wants, *self._untold(edge, feed)]
         claims = self._claims[feed]
-        work = claims.apply(edge.number, wants, replace=replace, now=now_s)
-        change = self.interest.apply(edge.number, feed, wants, replace=replace)
+        work = claims.apply(edge.number, wants, replace=False, now=now_s)
+        change = self.interest.apply(edge.number, feed, wants, replace=False)
         self._ask(feed, claims, work, now_s)
         return Change(change.keys, change.opened, _by_edge(work.answers))
+
+    def _untold(self, edge: Edge, feed: str) -> Iterator[Want]:
+        """What an edge has wanted, and was in no part of all that it wants."""
+        told = edge.telling.pop(feed, None)
+        for number, held in self.interest.of_feed(feed) if told is not None else ():
+            if number == edge.number:
+                yield from (Want(want.key, 0) for want in held if want.key not in told)
 
     def settle(self, feed: str, results: Iterable[Result]) -> Told:
         """A feed of this machine has answered. Of logins that are up all edges are told, as shards
@@ -172,8 +210,10 @@ class Edges:
     def feed_gone(self, feed: str) -> list[bytes]:
         """A feed of this machine is gone: keys whose routes are no longer right."""
         changed: list[bytes] = []
+        self._lives[feed] += 1
         if feed in self._claims:
             for edge in self:
+                edge.telling.pop(feed, None)
                 change = self.interest.apply(edge.number, feed, (), replace=True)
                 changed += change.keys
             claims = self._claims.pop(feed)

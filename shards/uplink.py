@@ -71,7 +71,7 @@ class Uplink(Role):
         accounts = Wants()
         accounts.add(topics.ALL_ORDERS, Mode.LTP)
         self._wanted = Wanted(accounts, self._opening, self._closing)
-        self._edges = Edges(self._wanted.of, self._show)
+        self._edges = Edges(self._wanted.of, self._show, self._epoch)
         self._snapshots: Snapshots[Edge] = Snapshots(
             Holders(self._edges), self._latest, self._fanout
         )
@@ -88,7 +88,7 @@ class Uplink(Role):
         self._seldom = Seldom()
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
             stream.KEEP: self._take_kept,
-            stream.OLD: self._take_kept,
+            stream.OLD: self._take_ticks,
             stream.ACCOUNT: self._take_accounts,
             stream.FOLLOWED: lambda _: None,
             stream.MARK: lambda _: None,
@@ -302,12 +302,18 @@ class Uplink(Role):
         return cluster.Welcome(edge.lease, edge.number, self._newest)
 
     def _let_go(self, edge: Edge) -> None:
+        self._flush()
         log.info("%s takes nothing any more", edge.name)
         self._follow(self._edges.drop(edge))
 
     def _take_interest(self, edge: Edge, asked: cluster.Interest) -> Told:
         change = self._edges.tell(
-            edge, asked.feed, asked.wants, replace=asked.replace, now_s=time.monotonic()
+            edge,
+            asked.feed,
+            asked.wants,
+            first=asked.first,
+            last=asked.last,
+            now_s=time.monotonic(),
         )
         self._follow(change.changed)
         self._routing.expect(asked.wants)
@@ -412,7 +418,9 @@ class Uplink(Role):
         self._known.set()
         while True:
             self._beat()
-            if self._nats.connected:  # else it is we who hear nobody
+            if not self._nats.connected:
+                self._edges.excuse(time.monotonic())
+            else:
                 for edge in self._edges.silent(time.monotonic()):
                     log.warning("%s is silent; it takes nothing any more", edge.name)
                     self._let_go(edge)
@@ -456,7 +464,9 @@ class Uplink(Role):
 
     def _announced(self, offer: Offer) -> Announced:
         name = cluster.name_of(offer.feed, self.settings.nats.standby or self._machine)
-        return Announced(name=name, offer=offer, keys=self._edges.keys(offer.feed))
+        feed = offer.feed
+        life, keys = self._edges.life(feed), self._edges.keys(feed)
+        return Announced(name=name, offer=offer, life=life, keys=keys)
 
     def _take_cluster(self, message: Message) -> None:
         """The command line asks for all machines."""

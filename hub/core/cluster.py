@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from hub.core.errors import Malformed
-from hub.core.model import Offer, Result, Want
+from hub.core.model import Mode, Offer, Result, Want
 
 VERSION = 1
 """Of these messages: a machine of another is not talked to, and named in the log."""
@@ -31,12 +31,15 @@ LEASE_S = 3.0
 """The same of an edge, for what it wants; it lingers a while at the feeds as for any other."""
 
 INGEST, EDGE = "ingest", "edge"
+ACTIVE, STANDBY = "active", "standby"
 _HEADER = struct.Struct(">QQ")
 _Count = Annotated[int, msgspec.Meta(ge=0)]
+_Name = Annotated[str, msgspec.Meta(min_length=1)]
+_ALL_MODES = sum(mode.bit for mode in Mode)
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """Who of those that stand in for each other runs a feed: `state` is active or standby."""
+    """Who of those that stand in for each other runs a feed: `state` is ACTIVE or STANDBY."""
 
     state: str
     holder: str = ""
@@ -45,10 +48,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Announced(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed of an ingest: `name` is what all machines call it, the offer is its host's own."""
+    """A feed of an ingest: `name` is what all machines call it, the offer is its host's own. One
+    that was gone has another `life`, and nothing of what was wanted of it before."""
 
     name: str
     offer: Offer
+    life: _Count = 0
     keys: _Count = 0
     lease: Lease | None = None
 
@@ -93,12 +98,14 @@ class Renew(msgspec.Struct, frozen=True, tag="renew"):
 
 
 class Interest(msgspec.Struct, frozen=True, tag="interest"):
-    """What an edge wants of a feed, as its host is told; with `replace` that is all."""
+    """What an edge wants of a feed, as its host is told. All that it wants is told in parts, from
+    the `first` to the `last`: what was not in them is wanted no more."""
 
     lease: int
-    feed: str
+    feed: _Name
     wants: tuple[Want, ...]
-    replace: bool
+    first: bool = False
+    last: bool = False
 
 
 class Values(msgspec.Struct, frozen=True, tag="values"):
@@ -157,7 +164,12 @@ def beat(data: bytes) -> Beat:
 
 def ask(data: bytes) -> Ask:
     """What an edge asks. Raises Malformed."""
-    return _read(_asks, data)  # type: ignore[no-any-return]  # as the decoder says
+    asked: Ask = _read(_asks, data)
+    if isinstance(asked, Interest):
+        for want in asked.wants:
+            if not 0 <= want.modes <= _ALL_MODES:
+                raise Malformed(f"not a message of another machine's hub: modes {want.modes}")
+    return asked
 
 
 def told(data: bytes) -> Told:
@@ -220,6 +232,7 @@ class Holes:
         self.late = 0
         self._newest = 0
         self._since = _NEVER
+        self._missing = 0
         self._last: dict[str, int] = {}
 
     def __repr__(self) -> str:
@@ -228,11 +241,13 @@ class Holes:
     def doubt(self) -> None:
         """What is missing from here on will be made up for, until it `begin`s anew."""
         self._since = _NEVER
+        self._missing = 0
         self._last.clear()
 
     def begin(self, newest: int) -> None:
-        """What came before this number has been made up for, or will be."""
+        """What came up to this number has been made up for, or will be."""
         self._since = newest
+        self.found += self._missing > newest
 
     def take(self, subject: str, number: int, before: int) -> bool:
         """A message has come: whether it is to be used. `found` counts the holes."""
@@ -240,8 +255,9 @@ class Holes:
             self.late += 1
             return False
         self._newest = number
-        if before > self._last.get(subject, 0) and before > self._since:
-            self.found += 1
+        if before > self._last.get(subject, 0):
+            self._missing = max(self._missing, before)
+            self.found += before > self._since
         self._last[subject] = number
         return True
 

@@ -4,7 +4,8 @@
    a link to the router of its own: to all others here it is a feed like any.
 2. A feed is here for as long as its ingest says so. Silence counts while NATS is there: cut off
    from it, clients keep what they have, and are sent what has changed when it is back.
-3. Of a feed that several announce, the one with the newest lease is it.
+3. Of a feed that several announce, the one with the newest lease is it. One that was gone is
+   another when it is back, even if nobody here has heard that it was (its `life`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hub.cluster.follower import Follower
 from hub.cluster.machines import Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, subjects, topics
-from hub.core.cluster import EDGE, INGEST, SILENT_S, Announced, Beat
+from hub.core.cluster import EDGE, INGEST, SILENT_S, STANDBY, Announced, Beat
 from hub.core.config import NATS, Settings
 from hub.core.errors import Malformed
 from hub.core.liveness import BEAT_S, Awake
@@ -46,7 +47,9 @@ class _Housed(NamedTuple):
 
     def is_that(self, upstream: Upstream, announced: Announced) -> bool:
         """Whether it is the one that is announced."""
-        return self.upstream is upstream and self.remote.offer == announced.offer
+        remote = self.remote
+        same = remote.offer == announced.offer and remote.life == announced.life
+        return same and self.upstream is upstream
 
 
 class NatsFeed:
@@ -169,7 +172,7 @@ class NatsFeed:
             prefix = self._settings.nats.prefix
             upstream = Upstream(self._nats, prefix, self._me, beat, self._take_batch)
             self._upstreams[beat.machine] = upstream
-            self._work(beat.machine, upstream.run())
+            self._work(f"@{beat.machine}", upstream.run())
         upstream.heard(beat, awake_s)
         self._look.set()
 
@@ -221,7 +224,7 @@ class NatsFeed:
         del self._upstreams[upstream.machine]
         self._holes += upstream.holes
         self._resyncs += upstream.resyncs
-        self._tasks.pop(upstream.machine).cancel()
+        self._tasks.pop(f"@{upstream.machine}").cancel()
         upstream.leave()
         self._look.set()
 
@@ -260,7 +263,7 @@ class NatsFeed:
         for upstream in self._upstreams.values():
             for announced in upstream.beat.feeds:
                 other = found.get(announced.name)
-                if other is None or _revision(announced) > _revision(other[1]):
+                if other is None or _rank(announced) > _rank(other[1]):
                     found[announced.name] = upstream, announced
         return found
 
@@ -288,5 +291,7 @@ class NatsFeed:
             self._house.fail(error)
 
 
-def _revision(announced: Announced) -> int:
-    return announced.lease.revision if announced.lease else 0
+def _rank(announced: Announced) -> tuple[bool, int]:
+    """Who runs it goes before who stands by, and of those who say so the one that began last."""
+    lease = announced.lease
+    return (lease.state != STANDBY, lease.revision) if lease else (True, 0)

@@ -17,7 +17,7 @@ class Remote:
 
     def __init__(self, announced: Announced, changed: Callable[[], None]) -> None:
         offer = self.offer = announced.offer
-        self.name = announced.name
+        self.name, self.life = announced.name, announced.life
         self.serves = Serves(offer.brokers, offer.users, offer.shared, offer.logins)
         self.limits = Limits(offer.symbols, offer.depth_levels)
         self.untold = True  # whether all that is wanted is to be told
@@ -48,13 +48,14 @@ class Remote:
         """Whether there is something to tell."""
         return self.untold or bool(self._news)
 
-    def tell(self) -> Iterator[tuple[tuple[Want, ...], bool]]:
-        """What is to be told, in parts, and whether a part is the first of all that is wanted."""
+    def tell(self) -> Iterator[tuple[tuple[Want, ...], bool, bool]]:
+        """What is to be told, in parts; of all that is wanted, which is the first and the last."""
         all_, self.untold = self.untold, False
         wants = tuple((self._wanted if all_ else self._news).values())
         self._news = {}
         for start in range(0, max(len(wants), all_), _MOST_TOLD):
-            yield wants[start : start + _MOST_TOLD], all_ and not start
+            end = start + _MOST_TOLD
+            yield wants[start:end], all_ and not start, all_ and end >= len(wants)
 
     def answered(self, told: Results) -> None:
         """Its ingest has answers of it."""

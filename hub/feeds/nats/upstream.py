@@ -1,6 +1,7 @@
 """An ingest as an edge knows it: its feeds, the edge's lease there, and the ticks that come.
 
 1. What is wanted of a feed is told as it changes, and all of it when something was lost, or may be.
+   Of a feed that is here no more nothing is.
 2. One thing is asked at a time, so that words keep their order. Who is not answered asks again.
 3. After a hole, and when NATS was away, the values of all that is wanted are asked for.
 4. Another stay of the ingest's uplink knows nothing of this edge, which begins anew then.
@@ -42,6 +43,7 @@ class Upstream:
         self.lag_ms: float | None = None
         self.feeds: dict[str, Remote] = {}  # by the name that they have there
         self.holes = self.resyncs = 0
+        self._ended: set[str] = set()  # feeds of which it is yet to be told that nothing is wanted
         self._seen = Holes()
         self._nats = nats
         self._prefix = prefix
@@ -70,12 +72,15 @@ class Upstream:
     def add(self, feed: Remote) -> None:
         """One of its feeds is here."""
         self.feeds[feed.offer.feed] = feed
+        self._ended.discard(feed.offer.feed)  # all that is wanted of it is told anew
         self.changed()
 
     def drop(self, feed: Remote) -> None:
         """It is here no more."""
         if self.feeds.get(feed.offer.feed) is feed:
             del self.feeds[feed.offer.feed]
+            self._ended.add(feed.offer.feed)
+            self.changed()
 
     def changed(self) -> None:
         """There is something to tell."""
@@ -140,22 +145,32 @@ class Upstream:
         mine = subjects.mine(self._prefix, self.beat.stay, told.number)
         self._ticks = self._nats.subscribe(mine, self._take_ticks)
         self._lease, self._missed = told.lease, False  # what a new lease wants it is sent
+        self._ended.clear()
         self._seen.begin(told.newest)
         for feed in self.feeds.values():
             feed.untold = True
         log.info("%s gives us what it has", self.machine)
 
     async def _tell(self) -> None:
+        for name in list(self._ended):
+            if self._lease:
+                await self._say(cluster.Interest(self._lease, name, (), first=True, last=True))
+                self._ended.discard(name)
         for feed in list(self.feeds.values()):
-            for wants, replace in feed.tell() if feed.news else ():
-                await self._say(cluster.Interest(self._lease, feed.offer.feed, wants, replace))
-        if self._missed:
+            for wants, first, last in feed.tell() if feed.news else ():
+                if not self._lease:  # it is none any more: a new one is told everything
+                    return
+                word = cluster.Interest(self._lease, feed.offer.feed, wants, first, last)
+                await self._say(word)
+        if self._missed and self._lease:
             self._missed = False
             self.resyncs += 1
             self._seen.doubt()
             taken = await self._say(cluster.Values(self._lease))
             if isinstance(taken, cluster.Taken):
+                found = self._seen.found
                 self._seen.begin(taken.newest)
+                self._look(found)
 
     async def _say(self, word: cluster.Ask) -> cluster.Told:
         """Ask under the lease, which is none any more when the ingest does not know it."""
@@ -199,10 +214,14 @@ class Upstream:
         found = self._seen.found
         if not self._seen.take(subject, ticks.number, ticks.before):
             return
+        self._look(found)
+        if ticks.batch != cluster.EMPTY:
+            self._take(stream.AGAIN if ticks.again else stream.UNCHECKED, ticks.batch)
+
+    def _look(self, found: int) -> None:
+        """Whether there are more holes than were found before."""
         if self._seen.found > found:
             self._seldom.warning("hole", "ticks of %s were lost on their way", self.machine)
             self.holes += 1
             self._missed = True
             self.changed()
-        if ticks.batch != cluster.EMPTY:
-            self._take(stream.AGAIN if ticks.again else stream.UNCHECKED, ticks.batch)
