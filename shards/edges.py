@@ -104,6 +104,10 @@ class Edges:
     def __iter__(self) -> Iterator[Edge]:
         return iter(self._edges.values())
 
+    def __contains__(self, edge: object) -> bool:
+        """Whether this edge's lease lasts."""
+        return isinstance(edge, Edge) and self._leases.get(edge.lease) is edge
+
     def numbered(self, number: int) -> Edge:
         """The edge with this number. Raises KeyError."""
         return self._numbers[number]
@@ -179,25 +183,41 @@ class Edges:
 
     def _untold(self, edge: Edge, feed: str) -> Iterator[Want]:
         """What an edge has wanted, and was in no part of all that it wants."""
-        told = edge.telling.pop(feed, None)
-        for number, held in self.interest.of_feed(feed) if told is not None else ():
+        if feed not in edge.telling:
+            return
+        told = edge.telling.pop(feed)
+        for number, held in self.interest.of_feed(feed):
             if number == edge.number:
                 yield from (Want(want.key, 0) for want in held if want.key not in told)
 
-    def settle(self, feed: str, results: Iterable[Result]) -> Told:
+    def settle(self, feed: str, results: Iterable[Result]) -> Change:
         """A feed of this machine has answered. Of logins that are up all edges are told, as shards
         are: to some it was refused before."""
         answers: list[Answer] = []
+        changed: list[bytes] = []
         if feed in self._claims:
             claims, wants = self._claims[feed], self._wants(feed)
             for result in results:
                 wants.settle(result)
-                answers += claims.settle(result)
+                found = claims.settle(result)
+                answers += found
                 if result.error:
+                    changed += self._refused(feed, claims, found)
                     _set(wants, Want(result.key, claims.asked(result.key)))
                 if result.key.startswith(topics.LOGIN) and not result.error:
                     answers += [Answer(edge.number, result) for edge in self]
-        return _by_edge(answers)
+        return Change(changed, [], _by_edge(answers))
+
+    def _refused(self, feed: str, claims: Claims, answers: Iterable[Answer]) -> list[bytes]:
+        """What is refused, or lost, is wanted no more: who still wants it asks again."""
+        changed: list[bytes] = []
+        for number, result in answers:
+            if result.error:
+                key = result.key
+                left = [Want(key, claims.claimants(key).get(number, 0) & claims.asked(key))]
+                claims.apply(number, left, replace=False, now=0.0)
+                changed += self.interest.apply(number, feed, left, replace=False).keys
+        return changed
 
     def drop(self, edge: Edge) -> list[bytes]:
         """An edge is gone: keys whose routes are no longer right."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -80,6 +81,7 @@ class Uplink(Role):
         self._sent: dict[str, int] = {}  # the newest number on each subject
         self._marked: dict[str, int] = {}
         self._newest = 0
+        self._owed: deque[tuple[Edge, bytes]] = deque()
         self._out = self._resent = self._leftover = 0
         self._preparing = False
         self._known = asyncio.Event()
@@ -194,11 +196,11 @@ class Uplink(Role):
             found = self._subjects[edges] = subjects.audience(prefix, self._stay, edges)
         return found
 
-    def _send(self, subject: str, batch: bytes, *, again: bool = False) -> None:
+    def _send(self, subject: str, batch: bytes, *, again: bool = False) -> bool:
         """A message that NATS does not take leaves a hole, which is found by the next one."""
         before, number = self._sent.get(subject, 0), self._newest + 1
         self._newest = self._sent[subject] = number
-        self._nats.publish(subject, cluster.head(number, before, again=again), batch)
+        return self._nats.publish(subject, cluster.head(number, before, again=again), batch)
 
     def _take_kept(self, rest: links.Parts) -> None:
         now_s = time.monotonic()
@@ -266,6 +268,7 @@ class Uplink(Role):
         """NATS is there, or there again: what edges were not sent meanwhile they are sent now."""
         self._events.up()
         self._follower.up()
+        self._tell_owed()
         for edge in self._edges:
             self._show(edge, self._edges.held(edge))
 
@@ -371,9 +374,10 @@ class Uplink(Role):
 
     def _take_results(self, message: Message) -> None:
         feed = str(message["feed"])
-        told = self._edges.settle(feed, codec.results(message))
-        self._tell()
-        self._tell_edges(feed, told)
+        self._flush()
+        change = self._edges.settle(feed, codec.results(message))
+        self._follow(change.changed)
+        self._tell_edges(feed, change.told)
 
     def _take_pulse(self, message: Message) -> None:
         """Which feeds there are."""
@@ -397,11 +401,19 @@ class Uplink(Role):
 
     def _tell_edges(self, feed: str, told: Told) -> None:
         for number, results in told.items():
-            name = self._edges.numbered(number).name
-            subject = subjects.edge(self.settings.nats.prefix, name)
-            self._nats.publish(
-                subject, cluster.encode(cluster.Results(self._machine, feed, tuple(results)))
-            )
+            word = cluster.Results(self._machine, feed, tuple(results))
+            self._owed.append((self._edges.numbered(number), cluster.encode(word)))
+        self._tell_owed()
+
+    def _tell_owed(self) -> None:
+        """Answers that NATS did not take go first when it does; an edge that is gone by then asks
+        for everything anew."""
+        while self._owed:
+            edge, word = self._owed[0]
+            subject = subjects.edge(self.settings.nats.prefix, edge.name)
+            if edge in self._edges and not self._nats.publish(subject, word):
+                return
+            self._owed.popleft()
 
     def _take_beat(self, _: str, data: bytes, __: str) -> None:
         """Another machine is there."""
@@ -424,6 +436,7 @@ class Uplink(Role):
                 for edge in self._edges.silent(time.monotonic()):
                     log.warning("%s is silent; it takes nothing any more", edge.name)
                     self._let_go(edge)
+            self._tell_owed()
             self._mark()
             self._ingest.retry()
             await asyncio.sleep(BEAT_S)
@@ -434,8 +447,8 @@ class Uplink(Role):
         marked, self._marked = self._marked, {}
         for subject, number in [*self._sent.items()]:
             if marked.get(subject, 0) < number:
-                self._send(subject, cluster.EMPTY)
-                self._marked[subject] = self._newest
+                if self._send(subject, cluster.EMPTY):
+                    self._marked[subject] = self._newest
             else:
                 self._marked[subject] = number
 

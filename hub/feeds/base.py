@@ -118,6 +118,9 @@ class Guest(Protocol):
     async def part(self) -> None:
         """Leave."""
 
+    def asked(self, key: bytes) -> int:
+        """The modes in which the feed is asked for a key: less than it was, after an error."""
+
 
 class House(Protocol):
     """The host of a feed that brings others."""

@@ -343,6 +343,10 @@ class Guest(FeedHost):
         super().__init__(f"{FEED}{feed.name}", house.settings, feed)
         self._house = house
 
+    def asked(self, key: bytes) -> int:
+        """See `hub.feeds.base.Guest`."""
+        return self._claims.asked(key)
+
     def fail(self, error: BaseException) -> None:
         """A fault is one of the whole process."""
         self._house.fail(error)

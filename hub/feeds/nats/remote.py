@@ -25,6 +25,7 @@ class Remote:
         self._wanted: dict[bytes, Want] = {}
         self._news: dict[bytes, Want] = {}
         self._sink: Sink | None = None
+        self.asked: Callable[[bytes], int] = lambda _: 0  # of its host here
 
     def __repr__(self) -> str:
         return f"<Remote {self.name}, {len(self._wanted)} keys>"
@@ -61,6 +62,17 @@ class Remote:
         """Its ingest has answers of it."""
         if self._sink is not None:
             self._sink.answer(told.results)
+            for result in told.results:
+                if result.error:
+                    self._lessen(result.key)
+
+    def _lessen(self, key: bytes) -> None:
+        """Of what was refused nothing is wanted any more, and its ingest knows."""
+        want, modes = self._wanted.get(key), self.asked(key)
+        if want is not None and modes:
+            self._wanted[key] = want._replace(modes=modes)
+        elif want is not None:
+            del self._wanted[key]
 
     def invalidate(self, user: str, kind: str) -> None:
         """Account events tell all machines of it (hub/cluster/events)."""

@@ -1,4 +1,4 @@
-"""What machines tell each other: it survives the way, nonsense does not, and no hole stays hidden."""
+"""What machines tell each other survives its way, nonsense does not, no hole stays hidden."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ TOLD = st.one_of(
     st.builds(Results, NAMES, NAMES, st.lists(RESULTS, max_size=3).map(tuple)),
 )
 OFFERS = st.tuples(NAMES, st.lists(NAMES).map(tuple)).map(lambda one: Offer(*one))
+LEASES = st.none() | st.builds(
+    Lease,
+    state=st.sampled_from([cluster.ACTIVE, cluster.STANDBY]),
+    holder=NAMES,
+    revision=NUMBERS,
+)
 BEATS = st.builds(
     Beat,
     machine=NAMES,
