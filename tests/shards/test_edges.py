@@ -1,4 +1,4 @@
-"""The edges of an uplink beside a naive model: what they want, what a feed is asked, who is told."""
+"""The edges of an uplink beside a naive model: what they want, what is asked, who is told."""
 
 from __future__ import annotations
 
@@ -367,8 +367,8 @@ class Model:
             assert self.router[feed] == dict(union), "the union, and nothing else"
             assert edges.keys(feed) == len(union)
         for name, edge in self.there.items():
-            held = {key for feed in FEEDS for key in self.held[name, feed]}
-            assert set(edges.held(edge)) == held
+            mine = {key for feed in FEEDS for key in self.held[name, feed]}
+            assert set(edges.held(edge)) == mine
         legs = {key for held in self.held.values() for key in held}
         assert set(edges.interest) == legs
 

@@ -1,4 +1,4 @@
-"""An uplink without its processes: what its router sends, what edges ask, and what leaves by NATS."""
+"""An uplink without its processes: what its router sends, what edges ask, what leaves by NATS."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class World:
         room.chmod(0o700)
         settings = Settings(
             hub=Hub(shards=2, runtime_dir=str(room), feeds=["sim"]),
-            nats=config.Nats(publish=["nats://127.0.0.1:1"], name="desk1"),
+            nats=config.Nats(publish=True, name="desk1"),
         )
         uplink: Any = Uplink("uplink", settings)
         self.uplink = uplink
@@ -224,7 +224,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     """An uplink in a loop that is not running: it prepares its routes later."""
     loop = asyncio.new_event_loop()
     patch = pytest.MonkeyPatch()
-    patch.setattr(module.asyncio, "get_running_loop", lambda: loop)
+    patch.setattr(asyncio, "get_running_loop", lambda: loop)
     yield World(tmp_path)
     patch.undo()
     loop.close()
