@@ -269,8 +269,15 @@ class Uplink(Role):
         self._events.up()
         self._follower.up()
         self._tell_owed()
-        for edge in self._edges:
-            self._show(edge, self._edges.held(edge))
+        self._catch_up([*self._edges])
+
+    def _catch_up(self, edges: list[Edge]) -> None:
+        """Send edges what they want as it stands, to one in each turn of the loop."""
+        if edges:
+            edge = edges.pop()
+            if edge in self._edges:
+                self._show(edge, self._edges.held(edge))
+            asyncio.get_running_loop().call_soon(self._catch_up, edges)
 
     # Interest climbs.
 

@@ -1082,3 +1082,42 @@ def test_a_fault_in_one_order_update_costs_none_of_the_others(
         assert hub.router._figures()["faults"] == 1
 
     run(test)
+
+
+def test_what_may_have_come_before_goes_as_such_in_its_place_among_the_ticks(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        await kept_away(hub, shards)
+        topic, other = KEY + b"_LTP", KEY + b"_QUOTE"
+        hub.feed(topic, b'{"n": 1}')
+        again = codec.pack([topic, b'{"n": 2}', other, b"[]", other, b'{"n": 3}'])
+        hub.ingest.send_multipart([stream.AGAIN, again])
+        hub.ingest.send_multipart([stream.UNCHECKED, codec.pack([topic, b'{"n": 4}'])])
+        await until(lambda: b'{"n": 4}' in shards[AWAY].ticks())
+        kinds = (stream.TICKS, stream.AGAIN)
+        told = [
+            (parts[0], [one for one in codec.unpack(batch)[1::2] if one[:1] == b"{"])
+            for parts in shards[AWAY].parts(*kinds)
+            for batch in parts[1:]
+        ]
+        assert told == [
+            (stream.TICKS, [b'{"n": 1}']),
+            (stream.AGAIN, [b'{"n": 2}', b'{"n": 3}']),
+            (stream.TICKS, [b'{"n": 4}']),
+        ]
+        assert hub.router._counts["malformed"] == 1
+        assert shards[HOME].ticks(*kinds, stream.KEEP) == []
+
+    run(test)
+
+
+def test_what_may_have_come_before_and_nobody_wants_is_kept_at_home(run: Run) -> None:
+    async def test(hub: Hub_) -> None:
+        shards = await hub.shards()
+        again = codec.pack([KEY + b"_LTP", b'{"n": 1}'])
+        hub.ingest.send_multipart([stream.AGAIN, again])
+        await until(lambda: shards[HOME].ticks(stream.KEEP) == [b'{"n": 1}'])
+        hub.ingest.send_multipart([stream.AGAIN, b"\x01"])
+        await until(lambda: hub.router._counts["malformed"] == 1)
+
+    run(test)

@@ -148,6 +148,41 @@ def test_ticks_of_all_groups_reach_their_clients(tmp_path: Path) -> None:
     run(tmp_path, main)
 
 
+def test_of_what_may_have_come_before_only_news_is_a_tick_behind_those_that_wait(
+    tmp_path: Path,
+) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        await world.hold(client, HERE, THERE)
+        one, two, other = (codec.pack(tick(HERE, Mode.QUOTE, n)) for n in (1, 2, 3))
+        fresh = codec.pack(tick(THERE, Mode.QUOTE, 4))
+        world.take(stream.TICKS, one)
+        world.take(stream.AGAIN, one, fresh)  # the first of them is still to be flushed
+        world.take(stream.TICKS, two)
+        world.take(stream.AGAIN, two)
+        world.desk.fanout.flush()
+        assert sorted(got(client)) == [1, 2, 4]
+        world.take(stream.AGAIN, two, fresh, other)
+        world.desk.fanout.flush()
+        assert got(client) == [3]
+
+    run(tmp_path, main)
+
+
+def test_what_is_void_is_news_again(tmp_path: Path) -> None:
+    async def main(world: World) -> None:
+        client = Client()
+        await world.hold(client, HERE)
+        one = codec.pack(tick(HERE, Mode.QUOTE, 1))
+        world.take(stream.TICKS, one)
+        world.take(stream.FORGET, encoded([HERE.key]))
+        world.take(stream.AGAIN, one)
+        world.desk.fanout.flush()
+        assert got(client) == [1, 1]
+
+    run(tmp_path, main)
+
+
 def test_ticks_it_has_no_leg_for_are_kept_with_their_time(tmp_path: Path) -> None:
     async def main(world: World) -> None:
         world.take(stream.KEEP, codec.pack(tick(HERE, Mode.LTP, 1)))

@@ -272,3 +272,35 @@ def test_a_clock_that_was_set_back_gives_no_negative_uptime() -> None:
     record = Record()
     heard(record, started_s=9999.0)
     assert row(record)["uptime_s"] == 0.0
+
+
+# Guests: feeds that another feed's host has in its process.
+
+
+def names(record: Record, now_s: float) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in record.status(now_s, 0.0)}
+
+
+def test_a_guest_is_a_row_and_not_measured_twice() -> None:
+    record = Record()
+    heard(record, "feed-nats", pid=7)
+    heard(record, "feed-sim@desk1", pid=7, guest="feed-nats", brokers=["sim"])
+    assert record.pids() == {"feed-nats": 7}
+    assert names(record, 100.0) == {"feed-nats": "ready", "feed-sim@desk1": "ready"}
+    assert record.brokers()["sim@desk1"] == ["sim"]
+
+
+def test_a_guest_that_has_left_is_no_row_and_a_host_that_is_silent_is_one() -> None:
+    record = Record()
+    heard(record, "router", now_s=100.0)
+    heard(record, "feed-nats", now_s=100.0)
+    heard(record, "feed-sim@desk1", guest="feed-nats", now_s=100.0)
+    late_s = 100.0 + MISSED_S + 1
+    heard(record, "router", now_s=late_s)
+    assert names(record, late_s)["feed-sim@desk1"] == "ready", "all are, the router is just back"
+    for second in range(5):
+        heard(record, "router", now_s=late_s + second)
+    late_s += MISSED_S + 1
+    assert names(record, late_s) == {"router": "ready", "feed-nats": "silent"}
+    heard(record, "feed-sim@desk1", guest="feed-nats", now_s=late_s)
+    assert names(record, late_s)["feed-sim@desk1"] == "ready"

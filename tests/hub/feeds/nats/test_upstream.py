@@ -173,6 +173,7 @@ def test_who_does_not_answer_is_asked_again_and_told_everything() -> None:
         world.remote.apply([A])
         await world.told({A.key: 1})
         world.ingest.silent = True
+        world.ingest.words()
         world.remote.apply([B])
         await until(lambda: world.ingest.words())
         world.ingest.silent = False
