@@ -21,7 +21,7 @@ from typing import Any
 
 import hub
 from hub.cluster.follower import Follower
-from hub.cluster.machines import Machines, machine_name
+from hub.cluster.machines import SAME_NAME, Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, codec, hot, stream, subjects, topics
 from hub.core.cluster import Announced, Beat, Leased
@@ -86,6 +86,7 @@ class Uplink(Role):
         self._preparing = False
         self._known = asyncio.Event()
         self._machines = Machines()
+        self._epochs: dict[str, int] = {}
         self._token, self._ticks = b"", stream.TICKS
         self._seldom = Seldom()
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
@@ -306,6 +307,9 @@ class Uplink(Role):
 
     def _welcome(self, hello: cluster.Hello) -> cluster.Welcome:
         self._flush()
+        if hello.epoch < self._epochs.get(hello.machine, 0):
+            self._seldom.warning(hello.machine, SAME_NAME, hello.machine)
+        self._epochs[hello.machine] = hello.epoch
         edge, changed = self._edges.hello(hello.machine, time.monotonic())
         self._follow(changed)
         log.info("%s takes feeds from here", edge.name)

@@ -10,6 +10,7 @@ import msgspec
 from hub.core.cluster import INGEST, VERSION, Beat
 from hub.core.config import Settings
 
+SAME_NAME = "two machines are called %s; give each a name of its own (nats.name, --machine)"
 KEPT_S = 3600.0
 """How long a machine that has fallen silent is still told of."""
 

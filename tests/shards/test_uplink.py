@@ -573,6 +573,15 @@ def test_who_says_hello_anew_is_one_edge_with_nothing(world: World) -> None:
     assert edge.seen() == [ltp(A, b"1")]
 
 
+def test_two_edges_of_one_name_are_told_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.ask(Hello("e1", 5))
+    world.ask(Hello("e1", 6))
+    assert "two machines" not in caplog.text, "it has begun anew"
+    world.ask(Hello("e1", 5))
+    assert "two machines are called e1" in caplog.text
+    assert len(world.uplink._edges) == 1
+
+
 def test_an_edge_that_says_nonsense_costs_nothing(world: World) -> None:
     edge = world.edge("e1")
     edge.want(Want(A, 1))

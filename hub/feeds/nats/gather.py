@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import hub
 from hub.cluster.follower import Follower
-from hub.cluster.machines import Machines, machine_name
+from hub.cluster.machines import SAME_NAME, Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, subjects, topics
 from hub.core.cluster import EDGE, INGEST, SILENT_S, STANDBY, Announced, Beat
@@ -168,6 +168,9 @@ class NatsFeed:
 
     def _take_ingest(self, beat: Beat, awake_s: float) -> None:
         upstream = self._upstreams.get(beat.machine)
+        if upstream is not None and beat.epoch < upstream.beat.epoch:
+            self._seldom.warning(beat.machine, SAME_NAME, beat.machine)
+            return
         if upstream is None:
             prefix = self._settings.nats.prefix
             upstream = Upstream(self._nats, prefix, self._me, beat, self._take_batch)

@@ -17,7 +17,7 @@ from hub.core.codec import Message
 from hub.core.config import Hub, Settings, Upstream
 from hub.core.model import FULL, Quiet, Result, Stale, Want
 from hub.feeds import host as module
-from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
+from hub.feeds.base import FeedHealth, FeedState, House, Limits, Serves, Sink
 from hub.feeds.host import FeedHost
 from hub.runtime.pipe import Pipe
 
@@ -79,6 +79,17 @@ class Ingest:
             assert parts[0] == stream.TICKS, "their JSON is checked"
             self.sent.append(codec.unpack(parts[1]))
         return self.room
+
+    def anything(self) -> list[list[bytes]]:
+        """From now on messages of all kinds come; they are here."""
+        sent: list[list[bytes]] = []
+
+        def send(parts: Sequence[bytes]) -> bool:
+            sent.append([*parts])
+            return True
+
+        self.send = send  # type: ignore[method-assign]  # instead of the one for ticks alone
+        return sent
 
     def unsent(self, rest: bytes) -> None:
         """Nobody writes past it."""
@@ -534,3 +545,83 @@ def test_what_goes_beyond_the_limit_is_refused_in_a_time_that_grows_with_it_alon
     compared = 0
     assert len(bench.host._within_limits(work)) == 10
     assert compared < 20 * len(wants)
+
+
+# A feed that brings others, and its guests.
+
+
+class Bringing(Feed):
+    """A feed that has others as guests in its house."""
+
+    house: House
+
+    def use(self, house: House) -> None:
+        self.house = house
+
+    def figures(self) -> dict[str, Any]:
+        return {"machines": 2}
+
+    def cluster(self) -> dict[str, Any]:
+        return {"role": "edge"}
+
+
+def test_what_comes_of_others_goes_to_the_router_as_it_is(bench: Bench) -> None:
+    sent = bench.ingest.anything()
+    batch = codec.pack([KEY + b"_LTP", b"not checked here"])
+    bench.host.pass_on(stream.UNCHECKED, batch)
+    bench.host.pass_on(stream.AGAIN, batch)
+    bench.host.account([b"@orders:anita", b"{}"])
+    account = [stream.ACCOUNT, codec.pack([b"@orders:anita", b"{}"])]
+    assert sent == [[stream.UNCHECKED, batch], [stream.AGAIN, batch], account]
+    bench.host.say({"t": "invalidate", "payload": b"{}"})
+    assert bench.link.sent == [{"t": "invalidate", "payload": b"{}"}]
+
+
+def test_of_what_comes_of_others_the_newest_is_kept_and_no_account_event_lost(
+    bench: Bench,
+) -> None:
+    bench.ingest.room = False
+    for value in (b"1", b"2"):
+        bench.host.pass_on(stream.UNCHECKED, codec.pack([KEY + b"_LTP", value]))
+        bench.host.account([b"@orders:anita", value])
+    sent = bench.ingest.anything()
+    inside: Any = bench.host
+    inside._ingest.retry()
+    ticks = [codec.unpack(parts[1])[1] for parts in sent if parts[0] == stream.UNCHECKED]
+    orders = [codec.unpack(parts[1])[1] for parts in sent if parts[0] == stream.ACCOUNT]
+    assert (ticks, orders) == ([b"2"], [b"1", b"2"])
+
+
+def test_a_feed_that_brings_others_says_more_and_answers_the_command_line(bench: Bench) -> None:
+    inside: Any = bench.host
+    bench.host._take_cluster({"from": "cli-1"})
+    assert bench.link.sent == [], "one that brings none is not asked"
+    inside._feed = Bringing()
+    assert bench.host._figures()["machines"] == 2
+    bench.host._take_cluster({"from": "cli-1"})
+    told = {"t": "cluster", "to": "cli-1", "cluster": {"role": "edge"}}
+    assert bench.link.sent == [told]
+
+
+def test_a_guest_is_a_feed_of_its_own_whose_fault_is_its_houses(bench: Bench) -> None:
+    feed = Feed()
+    feed.name = "sim@desk1"
+    guest: Any = bench.host.guest(feed)
+    assert guest.name == "feed-sim@desk1"
+    guest._control, guest._ingest = Link(), Pipe(bench.ingest)
+    assert guest._figures()["guest"] == "feed-sim"
+    guest._claims.apply(0, [Want(KEY, 3)], replace=False, now=0.0)
+    assert guest.asked(KEY) == 3
+    guest.answer([Result(KEY, 1, "no")])
+    assert (guest.asked(KEY), guest.asked(b"NSE_B")) == (2, 0)
+
+    async def breaks() -> None:
+        raise ValueError("a fault")
+
+    async def main() -> None:
+        guest.background(breaks())
+        async with asyncio.timeout(10):
+            await bench.host._leave.wait()
+
+    asyncio.run(main())
+    assert isinstance(bench.host._failure, ValueError)

@@ -1,4 +1,4 @@
-"""The feed `nats`: whose feeds are here, when, and by whom; and what goes on its way to the router."""
+"""The feed `nats`: whose feeds are here, when, and by whom; what goes on to the router."""
 
 from __future__ import annotations
 
@@ -291,6 +291,21 @@ def test_a_machine_may_have_any_name() -> None:
         assert {*names} <= world.feed._tasks.keys()
 
     run(main)
+
+
+def test_of_two_ingests_of_one_name_the_younger_is_it_and_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(world: World) -> None:
+        young = world.ingest(stay="b")
+        await until(lambda: young.lease)
+        old = Ingest(Door(), "desk1", "a")
+        old.door = world.door
+        old.say_beat()
+        assert world.feed._upstreams["desk1"].beat.stay == "b"
+
+    run(main)
+    assert "two machines are called desk1" in caplog.text
 
 
 # Rule 3: leases.
