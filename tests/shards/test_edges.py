@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.core import topics
-from hub.core.cluster import SILENT_S
+from hub.core.cluster import LEASE_S
 from hub.core.liveness import BEAT_S
 from hub.core.model import Mode, Result, Want
 from hub.core.wants import Wants
@@ -95,7 +95,7 @@ def test_a_lease_of_an_earlier_life_is_nobodys() -> None:
 
 def test_who_is_silent_for_long_is_told_apart_from_a_pause_of_ours(world: World) -> None:
     talks, silent = world.hello("e1"), world.hello("e2")
-    while world.now_s <= SILENT_S:
+    while world.now_s <= LEASE_S:
         assert world.edges.silent(world.now_s) == []
         world.now_s += BEAT_S
         assert world.edges.renew(talks.lease, world.now_s) is talks
@@ -105,7 +105,7 @@ def test_who_is_silent_for_long_is_told_apart_from_a_pause_of_ours(world: World)
     world.now_s += BEAT_S
     assert world.edges.silent(world.now_s) == [silent]
     assert world.edges.left_s(silent, world.now_s) == 0.0
-    assert 0 < world.edges.left_s(talks, world.now_s) <= SILENT_S
+    assert 0 < world.edges.left_s(talks, world.now_s) <= LEASE_S
 
 
 def test_while_we_hear_nobody_nobody_is_silent(world: World) -> None:

@@ -74,10 +74,13 @@ class Events:
     """Account events on their way to other machines."""
 
     def __init__(self) -> None:
-        self.offered: list[tuple[str, bytes, bytes]] = []
+        self.offered: list[tuple[bytes, bytes]] = []
 
-    def offer(self, kind: str, key: bytes, payload: bytes) -> None:
-        self.offered.append((kind, key, payload))
+    def offer(self, key: bytes, payload: bytes) -> None:
+        self.offered.append((key, payload))
+
+    def up(self) -> None:
+        """NATS is there."""
 
     def figures(self) -> dict[str, Any]:
         return {}
@@ -147,7 +150,7 @@ class World:
         self.door = uplink._nats = Door()
         self.link = uplink._control = Link()
         self.ingest = uplink._ingest = Ingest()
-        self.events = uplink._events = Events()
+        self.events = uplink._events = uplink._follower = Events()
         uplink._pump = SimpleNamespace(faults=0)
         self.edges: list[Machine] = []
         self.questions = itertools.count(1)
@@ -525,12 +528,13 @@ def test_at_a_new_stay_edges_have_what_their_keepers_know_better(world: World) -
 def test_account_events_and_changed_credentials_are_for_all_machines(world: World) -> None:
     order = topics.orders("anita")
     world.take(stream.ACCOUNT, codec.pack([order, b"{}", order, b"[]"]), stay=NEXT_STAY)
-    world.take(stream.INVALIDATE, b'{"user_id": "anita"}')
-    assert world.events.offered == [
-        ("orders", order, b"{}"),
-        ("orders", order, b"[]"),
-        ("invalidate", b"", b'{"user_id": "anita"}'),
-    ]
+    assert world.events.offered == [(order, b"{}"), (order, b"[]")]
+    world.uplink._take_event(order, b"{}")
+    assert world.ingest.sent == [[stream.ACCOUNT, codec.pack([order, b"{}"])]]
+    world.link.sent.clear()
+    world.uplink._take_event(topics.INVALIDATED, b"")
+    world.uplink._take_event(topics.INVALIDATED, b"[]")
+    assert world.link.sent == [{"t": "invalidate", "payload": b"[]"}]
 
 
 def test_a_feed_that_is_gone_and_back_has_another_life_however_fast(world: World) -> None:
@@ -629,7 +633,7 @@ def test_who_is_silent_is_let_go_but_not_while_nats_is_away(
 ) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(module, "BEAT_S", 0.01)
-    monkeypatch.setattr("shards.edges.SILENT_S", 0.1)
+    monkeypatch.setattr("shards.edges.LEASE_S", 0.1)
     world.edge("e1")
     world.door.connected = False
     until_s = time.monotonic() + 0.2

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hub.core import cluster, codec, config, stream, subjects
+from hub.core import cluster, codec, config, stream, subjects, topics
 from hub.core.cluster import ACTIVE, STANDBY, Beat, Lease
-from hub.core.config import Settings
+from hub.core.config import Hub, Settings
 from hub.core.model import Result, Want
 from hub.feeds.base import Feed, FeedState
 from hub.feeds.nats import gather as module
@@ -87,14 +90,21 @@ class House:
 class Events:
     """Account events; what is offered is kept."""
 
-    def __init__(self, *_: Any) -> None:
-        self.offered: list[tuple[str, bytes, bytes]] = []
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.offered: list[tuple[bytes, bytes]] = []
+        self.steps: list[str] = []
 
-    def offer(self, kind: str, key: bytes, payload: bytes) -> None:
-        self.offered.append((kind, key, payload))
+    def offer(self, key: bytes, payload: bytes) -> None:
+        self.offered.append((key, payload))
 
-    async def run(self) -> None:
-        await asyncio.Event().wait()
+    def start(self) -> None:
+        self.steps.append("start")
+
+    def up(self) -> None:
+        self.steps.append("up")
+
+    async def stop(self) -> None:
+        self.steps.append("stop")
 
     def figures(self) -> dict[str, Any]:
         return {}
@@ -114,9 +124,11 @@ def _by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 class World:
     """A feed nats that has started in its house, and NATS around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Path) -> None:
         self.house = House()
-        settings = Settings(nats=config.Nats(name=ME[0], prefix=PREFIX))
+        settings = Settings(
+            hub=Hub(runtime_dir=str(room)), nats=config.Nats(name=ME[0], prefix=PREFIX)
+        )
         self.feed: Any = NatsFeed(settings)
         self.feed.use(self.house)
         self.ingests: list[Ingest] = []
@@ -145,13 +157,15 @@ class World:
 
 @asynccontextmanager
 async def running() -> AsyncIterator[World]:
-    world = World()
+    room = Path(tempfile.mkdtemp(prefix="hub-", dir="/tmp"))
+    world = World(room)
     await world.feed.start(world.feed)
     try:
         yield world
         assert world.house.failure is None
     finally:
         await world.feed.stop()
+        shutil.rmtree(room)
         assert world.door.stopped
         assert world.house.here == []
 
@@ -282,7 +296,7 @@ def test_another_stay_of_an_ingest_is_told_all_that_is_wanted() -> None:
 
 def test_a_machine_may_have_any_name() -> None:
     async def main(world: World) -> None:
-        names = ("tend", "guests", "events", "follower")
+        names = ("tend", "guests")
         for name in names:
             world.ingest(name)
         await world.here(*(f"sim@{name}" for name in names))
@@ -402,16 +416,17 @@ def test_its_own_beat_says_what_it_has() -> None:
 
 def test_account_events_of_others_go_to_the_router_and_ours_to_others() -> None:
     async def main(world: World) -> None:
-        world.feed._take_event("orders", b"@orders:anita", b"{}")
-        world.feed._take_event("invalidate", b"", b"[]")
+        world.feed._take_event(b"@orders:anita", b"{}")
+        world.feed._take_event(topics.INVALIDATED, b"[]")
+        world.feed._take_event(topics.INVALIDATED, b"")
         assert world.house.accounts == [[b"@orders:anita", b"{}"]]
         assert world.house.said == [{"t": "invalidate", "payload": b"[]"}]
         world.feed.invalidate("anita", "AUTH")
-        ((kind, _, told),) = world.feed._events.offered
-        assert (kind, json.loads(told)) == (
-            "invalidate",
-            {"user_id": "anita", "cache_type": "AUTH"},
-        )
+        ((key, told),) = world.feed._events.offered
+        assert key == topics.INVALIDATED
+        assert json.loads(told) == {"user_id": "anita", "cache_type": "AUTH"}
+        world.door.up()
+        assert world.feed._events.steps == world.feed._follower.steps == ["start", "up"]
 
     run(main)
 
