@@ -438,6 +438,16 @@ def test_when_nats_was_away_edges_are_sent_values_and_answers_then(world: World)
     assert not world.uplink._owed
 
 
+def test_a_value_goes_behind_the_ticks_that_wait_for_the_next_flush(world: World) -> None:
+    edge = world.edge("e1")
+    edge.want(Want(A, 1))
+    world.opened(A)
+    world.take(stream.TICKS, codec.pack([*ltp(A, b"1"), *ltp(A, b"2")]))
+    world.uplink._up()
+    world.uplink._flush()
+    assert edge.seen() == [ltp(A, b"1"), ltp(A, b"2"), ltp(A, b"2")]
+
+
 # Rule 1: to its router it is a shard.
 
 
