@@ -121,6 +121,7 @@ class Uplink(Role):
         self._ingest = Pipe(
             links.Push(links.connect(links.PUSH, ingest, queue=self.settings.flow.pipe))
         )
+        self._ingest.reset(open_=True)  # account events of others may come before the welcome
         self._control = ControlLink(
             self.name,
             self.runtime_dir,
@@ -377,7 +378,9 @@ class Uplink(Role):
         """The router knows nothing of this process: tell it everything."""
         self._token = message["stream"]
         self._ticks = stream.TICKS + self._token
-        self._ingest.reset(open_=True)
+        for parts in self._ingest.reset(open_=True):
+            if parts[0] == stream.ACCOUNT:  # all else was for the stay before
+                self._ingest.send_surely(parts)
         self._flush()
         self._snapshots.reset()
         for word in self._wanted.tell_all():

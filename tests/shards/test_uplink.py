@@ -59,9 +59,10 @@ class Ingest:
     def __init__(self) -> None:
         self.sent: list[list[bytes]] = []
 
-    def reset(self, *, open_: bool) -> None:
+    def reset(self, *, open_: bool) -> list[list[bytes]]:
         assert open_
-        self.sent.clear()
+        unsent, self.sent = self.sent, []
+        return unsent
 
     def send_surely(self, parts: Sequence[bytes]) -> None:
         self.sent.append(list(parts))
@@ -540,7 +541,11 @@ def test_account_events_and_changed_credentials_are_for_all_machines(world: Worl
     world.take(stream.ACCOUNT, codec.pack([order, b"{}", order, b"[]"]), stay=NEXT_STAY)
     assert world.events.offered == [(order, b"{}"), (order, b"[]")]
     world.uplink._take_event(order, b"{}")
-    assert world.ingest.sent == [[stream.ACCOUNT, codec.pack([order, b"{}"])]]
+    event = [stream.ACCOUNT, codec.pack([order, b"{}"])]
+    assert world.ingest.sent == [event]
+    world.ingest.sent += [[stream.VALUES, STAY, b"1", b""]]
+    world.welcome(NEXT_STAY)
+    assert world.ingest.sent == [event], "an answer is one to the stay before"
     world.link.sent.clear()
     world.uplink._take_event(topics.INVALIDATED, b"")
     world.uplink._take_event(topics.INVALIDATED, b"[]")
