@@ -7,6 +7,7 @@
     ├── NotTrusted              a hub's certificate is of nobody who is trusted
     ├── NoAnswer           69   a process did not answer in time; says which
     │   └── NobodyListens       nobody is there who could
+    ├── NoBucket                what NATS keeps for us cannot be had just now; says why
     ├── KeyStoreError      74   the file of API keys cannot be read or written
     ├── Malformed               bytes from outside that do not follow their format
     ├── RequestError            a client's request that gets an error reply; carries its code
@@ -68,6 +69,10 @@ class NoAnswer(HubError):
 
 class NobodyListens(NoAnswer):
     """Nobody is there who could answer, at the moment."""
+
+
+class NoBucket(HubError):
+    """What NATS keeps for us (JetStream) cannot be read or written just now."""
 
 
 class KeyStoreError(HubError):
