@@ -620,7 +620,7 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
             description="How long a lease holds that is not renewed.",
             extra={"unit": "s"},
         ),
-    ] = 5.0
+    ] = 15.0
     user: Annotated[str, Meta(description="User at NATS; empty is none.")] = ""
     password_file: Annotated[str, Meta(description="File (0600) of that user's password.")] = ""
     token_file: Annotated[str, Meta(description="File (0600) of a token, in place of a user.")] = ""
