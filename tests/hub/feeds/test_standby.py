@@ -139,6 +139,10 @@ def test_one_runs_the_other_stands_by_and_takes_over_when_it_leaves(url: str) ->
             assert 0 < first.standby.state["left_s"] <= L
             revision = second.standby.state["revision"]
             await until(lambda: first.standby.state["revision"] > revision + 11)
+            assert first.end.at_s
+            assert first.end.at_s > boottime_s()
+            told: list[str] = []
+            second.door.subscribe("hub.lease.>", lambda subject, *_: told.append(subject))
             assert not second.told
             first.stopping_s = 0.2
             leaves = asyncio.create_task(first.stop())
@@ -148,6 +152,7 @@ def test_one_runs_the_other_stands_by_and_takes_over_when_it_leaves(url: str) ->
             await leaves
             assert await until(lambda: second.active) < 1
             assert first.end.at_s is None
+            assert told == [f"hub.lease.desk.{feed}"]
 
     run(main())
 
