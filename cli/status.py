@@ -20,10 +20,11 @@ from cli.options import config_option, json_option, lines, openalgo_option, runt
 from cli.place import hub_dir
 from cli.render import Cell, Column
 from cli.terminal import show
+from hub.monitor import health
 from hub.runtime.log import shown
 
 _SILENT_S = 3.0
-_NOTES = ("dropped", "malformed", "conflated", "behind", "stale")
+_NOTES = ("dropped", "malformed", "conflated", "behind", "stale", "holes")
 _COUNTS = ("", "once", "twice", *(f"{n} times" for n in ("three", "four", "five", "six", "seven")))
 _COLUMNS = (
     Column("process", whole=True),
@@ -158,7 +159,9 @@ def _notes(process: Mapping[str, Any]) -> Text:
     age_s = process.get("beat_age_s")
     if age_s is not None and age_s > _SILENT_S:
         notes.insert(0, f"silent for {render.duration(age_s)}")
-    if process.get("problem"):
+    if process.get("nats_connected") is False:
+        notes.insert(0, f"without NATS for {render.duration(process.get('nats_away_s'))}")
+    if _problem(process):
         notes.append("see below")
     return Text(", ".join(notes), style="yellow")
 
@@ -188,10 +191,13 @@ def _sum(processes: Iterable[Mapping[str, Any]], name: str) -> float:
 
 
 def _problems(processes: Iterable[Mapping[str, Any]]) -> list[Text]:
-    found = [(process.get("name"), process["problem"]) for process in processes
-             if process.get("problem")]  # fmt: skip
+    found = [(process.get("name"), text) for process in processes if (text := _problem(process))]
     sentences = [Text.assemble((f"{name}: ", "yellow"), str(problem)) for name, problem in found]
     return [Text(), *sentences] if sentences else []
+
+
+def _problem(process: Mapping[str, Any]) -> str:
+    return str(process.get("problem") or health.nats_problem(process))
 
 
 def _crashes(processes: Iterable[Mapping[str, Any]]) -> list[Text]:

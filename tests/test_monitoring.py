@@ -39,7 +39,8 @@ PROMETHEUS_OWN = {"instance", "job", "le"}
 def exposed() -> str:
     """Everything that the hub may tell."""
     figures = {figure.source: 5 for figure in FIGURES}
-    names = ("supervisor", "router", "feed-sim", "shard-0", "monitor")
+    figures |= {f"nats_{way}_{what}": 5 for way in ("in", "out") for what in ("msgs", "bytes")}
+    names = ("supervisor", "router", "feed-sim", "shard-0", "uplink", "monitor")
     rows = [
         {"name": name, "role": name.partition("-")[0], "state": "ready"} | figures for name in names
     ]
@@ -116,7 +117,11 @@ def test_operations_lists_every_metric_and_what_it_says() -> None:
 def test_operations_says_of_whom_a_figure_is(figure: metrics.Figure) -> None:
     name = f"shardhub_{figure.name}" + "_total" * figure.counter
     (of,) = [row[2] for row in table(OPERATIONS, "metric") if bare(row[0]) == name]
-    roles = {"supervisor", "router", "feed", "shard", "monitor"} if of == "all" else of.split(", ")
+    roles = (
+        {"supervisor", "router", "feed", "shard", "uplink", "monitor"}
+        if of == "all"
+        else of.split(", ")
+    )
     assert {*roles} == {*figure.roles}
 
 
@@ -203,7 +208,7 @@ def test_panels_stand_beside_and_below_each_other_and_say_what_they_show() -> No
         below = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
         assert beside or below, f"{one} covers {other}"
     rows = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Overview", "Latency", "Shards", "Feeds", "Clients"]
+    assert rows == ["Overview", "Latency", "Shards", "Feeds", "Clients", "Several machines"]
     for panel in panels():
         assert panel["title"]
         assert panel["fieldConfig"]["defaults"].get("unit") or panel["type"] in {

@@ -39,7 +39,14 @@ _SERIES = (
     "clients",
     "symbols",
 )
-_COUNTERS = {"bus_s": "bus", "conflated_s": "conflated", "dropped_s": "dropped"}
+_COUNTERS = {
+    "bus_s": "bus",
+    "conflated_s": "conflated",
+    "dropped_s": "dropped",
+    "holes_s": "holes",
+    "nats_dropped_s": "nats_dropped",
+    "nats_slow_s": "nats_slow",
+}
 _PLAIN = ("cpu_s", "in", "out", "started_s")
 """What rows do not tell as it is, but as rates and ages."""
 

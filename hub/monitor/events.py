@@ -30,6 +30,8 @@ _COUNTERS: dict[str, tuple[str, Callable[[int], str]]] = {
     "accepts_paused": (INFO, lambda n: f"let a crowd of clients wait ({n:,} pauses)"),
     "given_up": (BAD, lambda n: f"gave up {n:,} shard{'s' * (n > 1)} that took nothing"),
     "dropped": (WARN, lambda n: f"dropped {n:,} tick{'s' * (n > 1)}"),
+    "nats_slow": (WARN, lambda n: f"was too slow for NATS {n:,} time{'s' * (n > 1)}"),
+    "holes": (WARN, lambda n: f"missed messages of other machines {n:,} time{'s' * (n > 1)}"),
     "malformed": (WARN, lambda n: f"got {n:,} malformed message{'s' * (n > 1)}"),
 }
 
@@ -120,6 +122,11 @@ def _state(before: Row, row: Row) -> Iterable[tuple[str, str]]:
     if was != now and was and now:
         why = f": {row['problem']}" if row.get("problem") else ""
         yield _FEED_LEVELS.get(now, WARN), f"is {now}{why}"
+    match before.get("nats_connected"), row.get("nats_connected"):
+        case True, False:
+            yield BAD, "has lost NATS"
+        case False, True:
+            yield OK, f"has NATS, at {row.get('nats_server')}"
     for name, begins, ends in (
         ("stale", "has stale topics", "has no stale topics any more"),
         ("behind", "has clients that are behind", "has no client that is behind any more"),

@@ -21,6 +21,7 @@ NEWS_S = 5.0
 
 BUSY_PERCENT, FULL_PERCENT = 80.0, 95.0
 LATE_MS, STUCK_MS = 50.0, 250.0
+PENDING_BYTES = 4 << 20
 
 Row = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ def judge(row: Row, *, router: bool) -> list[Finding]:
         *_crash(row),
         *_load(row),
         *_feed(row),
+        *_nats(row),
         *_clients(row),
     ]
     return sorted(found, key=lambda finding: _ORDER.index(finding.level))
@@ -103,6 +105,32 @@ def _feed(row: Row) -> Iterable[Finding]:
         yield Finding(WARN, f"{name}: {row['problem']}")
     if row.get("stale"):
         yield Finding(WARN, f"{name} has {row['stale']:,} stale topics")
+
+
+def nats_problem(row: Row) -> str:
+    """What it means that NATS is away from the uplink; a feed says so itself."""
+    if row.get("role") == "uplink" and row.get("nats_connected") is False:
+        return "NATS is away; other machines get nothing from here, and keep what they have"
+    return ""
+
+
+def _nats(row: Row) -> Iterable[Finding]:
+    """The way to other machines. While NATS is away that is told, and what follows from it not."""
+    name = row["name"]
+    if problem := nats_problem(row):
+        yield Finding(BAD, f"{name}: {problem}")
+    if not row.get("nats_connected"):
+        return
+    if row.get("nats_dropped_s"):
+        lost = f"{row['nats_dropped_s']:,.1f} messages a second"
+        yield Finding(WARN, f"{name}: NATS takes too little; {lost} are not sent")
+    if row.get("nats_slow_s"):
+        yield Finding(WARN, f"{name} is too slow for NATS, which leaves messages out")
+    if row.get("holes_s"):
+        yield Finding(WARN, f"{name} misses messages of other machines, and asks for the values")
+    if (row.get("nats_pending_bytes") or 0) >= PENDING_BYTES:
+        waiting = row["nats_pending_bytes"] / (1 << 20)
+        yield Finding(WARN, f"{name} has {waiting:,.0f} MiB waiting for NATS")
 
 
 def _clients(row: Row) -> Iterable[Finding]:

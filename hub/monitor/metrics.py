@@ -1,7 +1,7 @@
 """The hub's figures for Prometheus, from what the monitor knows. Pure.
 
-1. Labels are `role`, `shard` and `feed`, and `hop` of a latency: nothing that clients or publishers
-   can make up.
+1. Labels are `role`, `shard` and `feed`, `hop` of a latency, and `direction`: nothing that clients
+   or publishers can make up.
 2. Counters begin anew when their process does, as Prometheus expects; of one that is not there
    nothing is told but `shardhub_up` 0, how often it was restarted, and of a feed that it is not
    connected.
@@ -34,7 +34,8 @@ _OCTAVES = range(3, 26)
 
 _US = 1e6
 _MS = 1e3
-_ALL = ("supervisor", "router", "feed", "shard", "monitor")
+_ALL = ("supervisor", "router", "feed", "shard", "uplink", "monitor")
+_NATS = ("uplink", "feed")
 
 Row = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ FIGURES = (
            "was started again.", "started_s", _ALL),
     _RESTARTS,
     Figure("loop_lag_seconds", "Longest wait of a timer in the last second.", "lag_ms",
-           ("router", "feed", "shard", "monitor"), per=_MS),
+           ("router", "feed", "shard", "uplink", "monitor"), per=_MS),
     Figure("ticks_received", "Ticks into the router.", "in", ("router",), counter=True),
     Figure("bus_messages", "Messages of the bus, ticks and others.", "bus", ("router",),
            counter=True),
@@ -80,23 +81,43 @@ FIGURES = (
     Figure("api_keys_refused", "API keys that were refused.", "refused_keys", ("shard",),
            counter=True),
     Figure("unsent_bytes", "Bytes on their way to clients.", "unsent_bytes", ("shard",)),
-    Figure("symbols", "Keys that are wanted (router, shard), or subscribed upstream (feed).",
-           "symbols", ("router", "shard", "feed")),
+    Figure("symbols", "Keys that are wanted, or of a feed subscribed upstream.",
+           "symbols", ("router", "shard", "feed", "uplink")),
     Figure("topics", "Topics that are known.", "topics", ("router", "shard")),
     Figure("conflated", "Ticks spared, as a newer one of their topic came first.", "conflated",
            ("router", "shard", "feed"), counter=True),
     Figure("dropped", "Ticks and order updates dropped.", "dropped", ("feed",), counter=True),
     Figure("malformed", "Messages that cannot be read, and were dropped.", "malformed",
-           ("router", "shard", "feed"), counter=True),
+           ("router", "shard", "feed", "uplink"), counter=True),
     Figure("pauses", "Pauses of the process.", "pauses", ("shard",), counter=True),
-    Figure("faults", "Messages lost to a fault of the hub.", "faults", ("router", "shard"),
-           counter=True),
+    Figure("faults", "Messages lost to a fault of the hub.", "faults",
+           ("router", "shard", "uplink"), counter=True),
     Figure("orders", "Order updates taken.", "orders", ("router",), counter=True),
     Figure("feed_symbols_limit", "Symbols a feed may have upstream; 0 is no limit.", "limit",
            ("feed",)),
     Figure("feed_stale_topics", "Topics without ticks though their market is open.", "stale",
            ("feed",)),
+    Figure("nats_connected", "Whether NATS is there.", "nats_connected", _NATS),
+    Figure("nats_reconnects", "Connections to NATS after the first.", "nats_reconnects", _NATS,
+           counter=True),
+    Figure("nats_rtt_seconds", "Time of the last ping to NATS.", "nats_rtt_ms", _NATS, per=_MS),
+    Figure("nats_pending_bytes", "Bytes that wait for NATS to take them.", "nats_pending_bytes",
+           _NATS),
+    Figure("nats_dropped", "Messages not sent, as NATS was away or took too little.",
+           "nats_dropped", _NATS, counter=True),
+    Figure("nats_slow", "Times that NATS, or the process itself, left messages out as it was slow.",
+           "nats_slow", _NATS, counter=True),
+    Figure("nats_edges", "Machines that take feeds from here.", "edges", ("uplink",)),
+    Figure("nats_resent", "Values sent to edges that had begun to want them, or had missed them.",
+           "resent", ("uplink",), counter=True),
+    Figure("nats_machines", "Machines whose feeds are here.", "machines", ("feed",)),
+    Figure("nats_holes", "Gaps in what other machines have sent.", "holes", ("feed",),
+           counter=True),
+    Figure("nats_resyncs", "Times that all values were asked for anew.", "resyncs", ("feed",),
+           counter=True),
 )  # fmt: skip
+WAYS = {"nats_messages": ("msgs", "Messages of NATS."), "nats_bytes": ("bytes", "Bytes of NATS.")}
+"""What is counted in and out."""
 
 
 class _Figures(Collector):
@@ -115,6 +136,8 @@ class _Figures(Collector):
         yield self._up()
         for figure in FIGURES:
             yield self._family(figure)
+        for name, (source, text) in WAYS.items():
+            yield self._ways(name, source, text)
         yield self._connected()
         yield self._ticks()
         yield self._ages()
@@ -134,6 +157,16 @@ class _Figures(Collector):
             there = row["state"] == "ready" or figure is _RESTARTS
             if there and row["role"] in figure.roles and isinstance(value, int | float):
                 family.add_metric(_labels(row), value / figure.per)
+        return family
+
+    def _ways(self, name: str, source: str, text: str) -> Metric:
+        labels = (*_LABELS, "direction")
+        family = CounterMetricFamily(f"shardhub_{name}", text, labels=labels)
+        for row in self._rows:
+            for way in ("in", "out"):
+                value = row.get(f"nats_{way}_{source}")
+                if row["state"] == "ready" and value is not None:
+                    family.add_metric((*_labels(row), way), value)
         return family
 
     def _connected(self) -> Metric:

@@ -35,6 +35,8 @@ class Record:
         """When the router came, or came back: heartbeats of all others pass through it."""
         self._beats: dict[str, tuple[float, int, Figures]] = {}
         self._told: dict[str, tuple[float, int]] = {}
+        self._cut_s: dict[str, float] = {}
+        """Since when a process says that NATS is away."""
         self._history: deque[Figures] = deque(maxlen=_KEPT)
 
     def __repr__(self) -> str:
@@ -47,6 +49,13 @@ class Record:
             before_s, before_pid, _ = self._beats.get(name, (-math.inf, 0, {}))
             if before_pid != pid or now_s - before_s > MISSED_S:
                 self._router_s = now_s
+        if "nats" in figures:
+            figures = figures | {f"nats_{key}": value for key, value in figures["nats"].items()}
+            del figures["nats"]
+            if figures.get("nats_connected"):
+                self._cut_s.pop(name, None)
+            else:
+                self._cut_s.setdefault(name, now_s)
         self._beats[name] = (now_s, pid, figures)
         for child, told in figures.get("children", {}).items():
             child_pid = told.get("pid") or 0
@@ -141,6 +150,8 @@ class Record:
             "beat_age_s": None if heard_s is None else now_s - heard_s,
         }
         row |= {key: child[key] for key in _OF_THE_END if key in child}
+        if row.get("nats_connected") is False:
+            row["nats_away_s"] = now_s - self._cut_s[name]
         elapsed_s = after["at_s"] - before["at_s"]
         for counter, rate in _RATES.items():
             if counter in beat and elapsed_s > 0:

@@ -220,3 +220,10 @@ def test_the_table_fits_100_columns_on_a_busy_day() -> None:
     assert len(rows) == 2
     for cell in ("4194304", "98,765", "123,456", "98.77M", "12 ms", "11d13h"):
         assert cell in rows[0]
+
+
+def test_nats_that_is_away_is_told_of_the_uplink(hub: Any, answer: Any, runtime_dir: Path) -> None:
+    answer(status=[status(process("uplink", nats_connected=False, nats_away_s=72.0))])
+    text = hub("status", "--runtime-dir", runtime_dir).stdout
+    assert "without NATS for 1m12s, see below" in text
+    assert "uplink: NATS is away; other machines get nothing from here" in text

@@ -46,6 +46,20 @@ def test_an_event_says_when_how_bad_who_and_what() -> None:
     assert [*events] == [{"at": AT_S, "level": "info", "who": "router", "text": "is here"}]
 
 
+def test_nats_comes_and_goes() -> None:
+    story = Story(nats_connected=False)
+    story.then(nats_connected=True, nats_server="n1:4222")
+    story.then()
+    story.then(nats_connected=False, nats_server="")
+    story.then(nats_slow=1, holes=2)
+    assert story.told() == [
+        (OK, "has NATS, at n1:4222"),
+        (BAD, "has lost NATS"),
+        (WARN, "was too slow for NATS 1 time"),
+        (WARN, "missed messages of other machines 2 times"),
+    ]
+
+
 def test_what_stays_as_it_is_is_told_once() -> None:
     story = Story(behind=3, stale=2, refused_keys=4, feed_state="connected")
     story.then()

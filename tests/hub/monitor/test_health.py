@@ -50,6 +50,29 @@ def test_what_is_wrong_is_said_in_a_sentence(row: dict[str, Any], level: str, te
     assert judged(**row) == [(level, text)]
 
 
+UPLINK = {"name": "uplink", "role": "uplink", "nats_connected": True}
+
+
+@pytest.mark.parametrize(
+    ("row", "level", "text"),
+    [
+        ({"nats_connected": False}, BAD,
+         "uplink: NATS is away; other machines get nothing from here, and keep what they have"),
+        ({"nats_dropped_s": 2.5}, WARN,
+         "uplink: NATS takes too little; 2.5 messages a second are not sent"),
+        ({"nats_slow_s": 0.5}, WARN, "uplink is too slow for NATS, which leaves messages out"),
+        ({"holes_s": 0.5}, WARN,
+         "uplink misses messages of other machines, and asks for the values"),
+        ({"nats_pending_bytes": 9 << 20}, WARN, "uplink has 9 MiB waiting for NATS"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_way_to_others(row: dict[str, Any], level: str, text: str) -> None:
+    assert judged(**UPLINK | row) == [(level, text)]
+    away = judged(**UPLINK | row | {"nats_connected": False})
+    assert len(away) == 1, "what follows from it is not told"
+    assert judged(**UPLINK, nats_pending_bytes=1 << 20, nats_slow_s=0.0) == []
+
+
 def test_without_the_router_nobody_is_blamed_for_silence_but_it() -> None:
     """All heartbeats pass through it; no client is disconnected when it dies."""
     row = {"state": "silent"}

@@ -74,7 +74,7 @@ def test_labels_are_role_shard_and_feed_and_nothing_that_others_make_up() -> Non
 @pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
 def test_each_figure_is_told_of_its_roles_in_base_units(figure: metrics.Figure) -> None:
     rows = [row(name, **{figure.source: 1500}) for name in ("supervisor", "router", "feed-sim")]
-    rows += [row(name, **{figure.source: 1500}) for name in ("shard-0", "monitor")]
+    rows += [row(name, **{figure.source: 1500}) for name in ("shard-0", "uplink", "monitor")]
     metric = read(*rows)[f"shardhub_{figure.name}"]
     assert metric.type == ("counter" if figure.counter else "gauge")
     assert {sample.labels["role"] for sample in metric.samples} == {*figure.roles}
@@ -132,3 +132,18 @@ def test_latencies_are_histograms_in_seconds_that_can_be_added_up() -> None:
 def test_names_are_no_two_times_there() -> None:
     names = [figure.name for figure in FIGURES]
     assert len(names) == len({*names})
+
+
+def test_what_went_to_nats_and_came_from_it_is_told_by_direction() -> None:
+    there = row("uplink", nats_in_msgs=3, nats_out_msgs=40, nats_out_bytes=900, edges=2,
+                nats_connected=False, nats_rtt_ms=1.5)  # fmt: skip
+    feed = row("feed-nats", nats_in_msgs=7, nats_connected=True, nats_rtt_ms=None, holes=4)
+    found = read(there, feed, row("uplink", state="silent", nats_in_msgs=9), row("shard-0"))
+    assert samples(found["shardhub_nats_messages"]) == {
+        ("in", "uplink"): 3.0, ("out", "uplink"): 40.0, ("in", "nats", "feed"): 7.0,
+    }  # fmt: skip
+    assert samples(found["shardhub_nats_bytes"]) == {("out", "uplink"): 900.0}
+    assert samples(found["shardhub_nats_connected"]) == {("uplink",): 0.0, ("nats", "feed"): 1.0}
+    assert samples(found["shardhub_nats_rtt_seconds"]) == {("uplink",): 0.0015}
+    assert samples(found["shardhub_nats_edges"]) == {("uplink",): 2.0}
+    assert samples(found["shardhub_nats_holes"]) == {("nats", "feed"): 4.0}

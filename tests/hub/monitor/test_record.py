@@ -41,6 +41,26 @@ def test_a_snapshot_holds_what_was_measured_beside_what_was_heard() -> None:
     }
 
 
+def test_figures_of_nats_stand_beside_all_others_with_how_long_it_has_been_away() -> None:
+    record = Record()
+
+    def row(now_s: float) -> dict[str, Any]:
+        return record.status(now_s, 0.0)[0]
+
+    nats = {"connected": True, "dropped": 3}
+    heard(record, "uplink", nats=nats)
+    assert (row(100.0)["nats_connected"], row(100.0)["nats_dropped"]) == (True, 3)
+    assert not {"nats", "nats_away_s"} & row(100.0).keys()
+    record.take({"uplink": figures()}, 100.0)
+    assert record.usage(1)[1]["processes"]["uplink"]["nats_dropped"] == 3
+    for now_s in (101.0, 102.0):
+        heard(record, "uplink", now_s=now_s, nats=nats | {"connected": False})
+    assert row(102.5)["nats_away_s"] == 1.5
+    heard(record, "uplink", now_s=103.0, nats=nats)
+    heard(record, "uplink", now_s=109.0, nats=nats | {"connected": False})
+    assert row(109.5)["nats_away_s"] == 0.5
+
+
 def test_without_a_sample_usage_is_empty() -> None:
     empty = {"at_s": 0.0, "processes": {}}
     assert Record().usage(2) == (empty, empty)
