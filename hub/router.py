@@ -49,7 +49,7 @@ _MOST_PREPARED = 50
 _COUNTED = ("ignored", "invalidations", "orders", "malformed", "given_up")
 """What is told from the start: who watches a counter that begins with its first one misses that."""
 
-_QUESTIONS = frozenset({"board", "status", "trace", "usage"})
+_QUESTIONS = frozenset({"board", "cluster", "status", "trace", "usage"})
 
 
 class Router(Role):
