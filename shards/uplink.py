@@ -24,7 +24,7 @@ from hub.cluster.follower import Follower
 from hub.cluster.machines import SAME_NAME, Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, codec, hot, stream, subjects, topics
-from hub.core.cluster import Announced, Beat, Leased
+from hub.core.cluster import Announced, Beat, Lease, Leased
 from hub.core.codec import Message
 from hub.core.config import Settings, load
 from hub.core.errors import Malformed
@@ -85,6 +85,7 @@ class Uplink(Role):
         self._out = self._resent = self._leftover = 0
         self._preparing = False
         self._known = asyncio.Event()
+        self._leases: dict[str, Lease] = {}
         self._machines = Machines()
         self._epochs: dict[str, int] = {}
         self._token, self._ticks = b"", stream.TICKS
@@ -131,6 +132,7 @@ class Uplink(Role):
                 "results": self._take_results,
                 "pulse": self._take_pulse,
                 "cluster": self._take_cluster,
+                "lease": self._take_lease,
             },
             refused=self.refused,
         )
@@ -477,7 +479,7 @@ class Uplink(Role):
             since_s=self.started_s,
             shards=self.settings.hub.shards,
             figures={"in": self._fanout.taken, "out": self._out},
-            feeds=tuple(map(self._announced, self._offers)),
+            feeds=tuple(map(self._announced, filter(self._is_told, self._offers))),
             leases=tuple(
                 Leased(
                     edge=edge.name,
@@ -489,11 +491,24 @@ class Uplink(Role):
         )
         self._nats.publish(subjects.beat(self.settings.nats.prefix), cluster.encode(beat))
 
+    def _is_told(self, offer: Offer) -> bool:
+        """Of a feed with a lease nothing is told before it is known who has that."""
+        return not self.settings.nats.standby or offer.feed in self._leases
+
     def _announced(self, offer: Offer) -> Announced:
         name = cluster.name_of(offer.feed, self.settings.nats.standby or self._machine)
         feed = offer.feed
         life, keys = self._edges.life(feed), self._edges.keys(feed)
-        return Announced(name=name, offer=offer, life=life, keys=keys)
+        lease = self._leases.get(feed)
+        return Announced(name=name, offer=offer, life=life, keys=keys, lease=lease)
+
+    def _take_lease(self, message: Message) -> None:
+        """Who runs a feed of those that could."""
+        feed, lease = str(message["feed"]), cluster.lease(message["lease"])
+        before = self._leases.get(feed)
+        self._leases[feed] = lease
+        if before is None or before.state != lease.state:
+            self._beat()
 
     def _take_cluster(self, message: Message) -> None:
         """The command line asks for all machines."""

@@ -177,6 +177,14 @@ def told(data: bytes) -> Told:
     return _read(_told, data)  # type: ignore[no-any-return]  # as the decoder says
 
 
+def lease(told: Any) -> Lease:
+    """What a feed's host tells of its lease. Raises Malformed."""
+    try:
+        return msgspec.convert(told, Lease)
+    except msgspec.ValidationError as error:
+        raise Malformed(f"not a lease: {error}") from None
+
+
 def _read(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
     try:
         return decoder.decode(data)

@@ -6,7 +6,7 @@
     ├── NotRunning         69   no hub answers at this runtime directory
     ├── NotTrusted              a hub's certificate is of nobody who is trusted
     ├── NoAnswer           69   a process did not answer in time; says which
-    │   └── NobodyListens       nobody is there who could
+    │   └── NobodyListens  69   nobody is there who could
     ├── NoBucket                what NATS keeps for us cannot be had just now; says why
     ├── KeyStoreError      74   the file of API keys cannot be read or written
     ├── Malformed               bytes from outside that do not follow their format

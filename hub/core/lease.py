@@ -184,7 +184,7 @@ class Lease:
 
 def key(standby: str, feed: str) -> str:
     """The key of a feed's lease in the bucket, and the end of a subject."""
-    return f"{escape(standby)}.{escape(feed)}"
+    return f"{escape(standby)}.{escape(feed)}".replace("%", "=")  # which buckets take
 
 
 def _read(value: bytes) -> Holder | None:

@@ -124,6 +124,10 @@ class Stale(NamedTuple):
     modes: int
 
 
+NOBODY = "\x1f"
+"""No user has this name: names hold no control characters."""
+
+
 class Offer(NamedTuple):
     """What a feed announces of itself: whom it serves, and what can be had of it.
 

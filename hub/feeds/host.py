@@ -81,18 +81,26 @@ class FeedHost(Role):
                 "quiet": self._take_quiet,
                 "cluster": self._take_cluster,
             },
-            offer=self._offer(),
+            offer=self.offer(),
             refused=self.refused,
         )
-        if isinstance(self._feed, Bringer):
-            self._feed.use(self)
-        await self._feed.start(self)
+        await self.begin()
         self._control.start(self.background)
         self.background(self._tend())
 
+    async def begin(self) -> None:
+        """Start the feed."""
+        if isinstance(self._feed, Bringer):
+            self._feed.use(self)
+        await self._feed.start(self)
+
+    async def end(self) -> None:
+        """Stop it."""
+        await self._feed.stop()
+
     async def drain(self) -> None:
         """Leave the source, then the hub."""
-        await self._feed.stop()
+        await self.end()
         await self._empty()
         await self._control.stop()
         self._ingest.close()
@@ -104,7 +112,8 @@ class FeedHost(Role):
         while not self._ingest.retry() and time.monotonic() < until_s:  # noqa: ASYNC110  # no event
             await asyncio.sleep(_EMPTY_S)
 
-    def _offer(self) -> Offer:
+    def offer(self) -> Offer:
+        """What the feed announces."""
         feed = self._feed
         return Offer(
             feed.name,
@@ -355,5 +364,12 @@ class Guest(FeedHost):
         return super()._figures() | {"guest": self._house.name}
 
 
+def _main(feed: str) -> None:
+    from hub.feeds.deputy import Deputy  # noqa: PLC0415  # which is a host
+
+    settings = load()
+    run(f"{FEED}{feed}", settings, Deputy if settings.nats.standby else FeedHost)
+
+
 if __name__ == "__main__":
-    run(f"feed-{sys.argv[1]}", load(), FeedHost)
+    _main(sys.argv[1])

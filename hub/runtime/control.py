@@ -90,6 +90,12 @@ class ControlLink:
         if self._lease:
             self._send(message | {"lease": self._lease})
 
+    def announce(self, offer: Offer) -> None:
+        """Be another process to the router from here on, with this offer: what was is gone."""
+        self.epoch, self._lease, self._offer = time.time_ns(), 0, offer
+        if self._beats is not None:
+            self._hello()
+
     async def stop(self) -> None:
         """Say goodbye and close."""
         if isinstance(self._beats, asyncio.Task):

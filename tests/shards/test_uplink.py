@@ -549,7 +549,7 @@ def test_account_events_and_changed_credentials_are_for_all_machines(world: Worl
     world.link.sent.clear()
     world.uplink._take_event(topics.INVALIDATED, b"")
     world.uplink._take_event(topics.INVALIDATED, b"[]")
-    assert world.link.sent == [{"t": "invalidate", "payload": b"[]"}]
+    assert [told["payload"] for told in world.link.sent] == [b"", b"[]"], "one was lost"
 
 
 def test_a_feed_that_is_gone_and_back_has_another_life_however_fast(world: World) -> None:

@@ -25,7 +25,7 @@ from hub.core.cluster import EDGE, INGEST, SILENT_S, STANDBY, Announced, Beat
 from hub.core.config import NATS, Settings
 from hub.core.errors import Malformed
 from hub.core.liveness import BEAT_S, Awake
-from hub.core.model import Result, Want
+from hub.core.model import NOBODY, Result, Want
 from hub.core.names import POSITION
 from hub.feeds.base import FeedHealth, FeedState, Guest, House, Limits, Serves, Sink
 from hub.feeds.nats.remote import Remote
@@ -33,9 +33,6 @@ from hub.feeds.nats.upstream import Upstream
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats import Nats
 from hub.runtime.paths import make_runtime_dir
-
-_NOBODY = "\x1f"
-"""No user has this name."""
 
 
 class _Housed(NamedTuple):
@@ -56,7 +53,7 @@ class NatsFeed:
     """See the module."""
 
     name = NATS
-    serves = Serves(users=(_NOBODY,), logins=True)
+    serves = Serves(users=(NOBODY,), logins=True)
     limits = Limits()
 
     def __init__(self, settings: Settings) -> None:
@@ -265,8 +262,10 @@ class NatsFeed:
         found: dict[str, tuple[Upstream, Announced]] = {}
         for upstream in self._upstreams.values():
             for announced in upstream.beat.feeds:
+                if announced.lease and announced.lease.state == STANDBY:
+                    continue
                 other = found.get(announced.name)
-                if other is None or _rank(announced) > _rank(other[1]):
+                if other is None or _revision(announced) > _revision(other[1]):
                     found[announced.name] = upstream, announced
         return found
 
@@ -295,7 +294,6 @@ class NatsFeed:
             self._house.fail(error)
 
 
-def _rank(announced: Announced) -> tuple[bool, int]:
-    """Who runs it goes before who stands by, and of those who say so the one that began last."""
-    lease = announced.lease
-    return (lease.state != STANDBY, lease.revision) if lease else (True, 0)
+def _revision(announced: Announced) -> int:
+    """Of those who say that they run it the one that began last does."""
+    return announced.lease.revision if announced.lease else 0

@@ -34,6 +34,7 @@ def test_exit_codes_are_those_of_sysexits() -> None:
         "StartError": 73,
         "NotRunning": 69,
         "NoAnswer": 69,
+        "NobodyListens": 69,
         "KeyStoreError": 74,
     }
 

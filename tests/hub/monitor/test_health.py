@@ -50,7 +50,7 @@ def test_what_is_wrong_is_said_in_a_sentence(row: dict[str, Any], level: str, te
     assert judged(**row) == [(level, text)]
 
 
-UPLINK = {"name": "uplink", "role": "uplink", "nats_connected": True}
+UPLINK: dict[str, Any] = {"name": "uplink", "role": "uplink", "nats_connected": True}
 
 
 @pytest.mark.parametrize(
