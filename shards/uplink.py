@@ -504,7 +504,7 @@ class Uplink(Role):
 
     def _take_lease(self, message: Message) -> None:
         """Who runs a feed of those that could."""
-        feed, lease = str(message["feed"]), cluster.lease(message["lease"])
+        feed, lease = str(message["feed"]), cluster.lease(message["held"])
         before = self._leases.get(feed)
         self._leases[feed] = lease
         if before is None or before.state != lease.state:

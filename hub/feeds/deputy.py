@@ -96,7 +96,7 @@ class Deputy(FeedHost):
     def _tell_lease(self) -> None:
         """The uplink tells other machines who has the lease."""
         state = self._standby.state | {"state": ACTIVE if self._active else STANDBY}
-        self._control.send({"t": "lease", "to": UPLINK, "feed": self._feed.name, "lease": state})
+        self._control.send({"t": "lease", "to": UPLINK, "feed": self._feed.name, "held": state})
 
     def _figures(self) -> dict[str, Any]:
         figures = super()._figures() | {
