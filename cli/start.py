@@ -32,7 +32,7 @@ from cli.progress import Progress
 from cli.terminal import show_long
 from hub.auth.sources import keys_of
 from hub.cluster.machines import machine_name
-from hub.core.config import Settings, said
+from hub.core.config import NATS, Settings, said
 from hub.core.errors import StartError
 from hub.core.names import OPENALGO
 from hub.feeds import catalogue
@@ -261,7 +261,8 @@ def run_hub(
         supervisor = Supervisor(settings, progress.report, least)
         if demo:
             feeds = settings.hub.feeds
-            key = stack.enter_context(demo_key(directory, "sim" if "sim" in feeds else feeds[0]))
+            simulated = {"sim", NATS} & {*feeds}  # another machine may have the market
+            key = stack.enter_context(demo_key(directory, "sim" if simulated else feeds[0]))
         return supervisor.run()
 
 

@@ -101,7 +101,7 @@ function header() {
   reasons.hidden = !board.reasons.length;
   set(reasons, { "data-level": board.level });
   each(reasons, board.reasons, (one) => one, (one) => el("li", {}, one), () => {});
-  say($("where"), [board.hub.url, board.hub.bus].filter(Boolean).join("  ·  "));
+  say($("where"), [board.hub.url, board.hub.bus, ...(board.hub.nats ? [`${board.hub.nats.role} by ${board.hub.nats.servers.join(", ")}`] : [])].filter(Boolean).join("  ·  "));
   showAge();
 }
 

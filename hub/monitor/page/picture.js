@@ -1,4 +1,5 @@
 // The hub as a picture: feeds -> router -> shards -> clients. What does not change is drawn once.
+// Where NATS connects several machines, the uplink stands with the shards, and edges with clients.
 //
 // Where there is room each shard has its own edges; on a narrow screen, or with many shards, they
 // stand in one frame with one edge in and one out.
@@ -37,8 +38,10 @@ export function picture(parent) {
 
 function summary(board) {
   const { totals, hub } = board;
+  const uplink = board.processes.find((row) => row.role === "uplink");
+  const others = uplink ? ` The uplink sends ${rate(uplink.out_s)} a second to ${plural(uplink.edges ?? 0, "edge")}.` : "";
   return `${plural(board.feeds.length, "feed")} send ${rate(totals.in_s)} ticks a second to the router, `
-    + `which serves ${plural(hub.shards, "shard")}; they deliver ${rate(totals.out_s)} a second to ${plural(totals.clients, "client")}.`;
+    + `which serves ${plural(hub.shards, "shard")}; they deliver ${rate(totals.out_s)} a second to ${plural(totals.clients, "client")}.${others}`;
 }
 
 // What is there.
@@ -47,50 +50,57 @@ function things(board) {
   const rows = new Map(board.processes.map((row) => [row.name, row]));
   const feeds = board.feeds.map((feed) => ({
     id: `feed-${feed.name}`, title: feed.name, row: rows.get(`feed-${feed.name}`) ?? {}, level: feed.level, in_s: feed.in_s,
-    note: feed.state === "connected" ? plural(feed.subscribed, "symbol") : feed.state,
+    note: feed.state !== "connected" ? feed.state : feed.name === "nats" ? plural(rows.get("feed-nats")?.machines ?? 0, "machine") : plural(feed.subscribed, "symbol"),
   }));
   const router = { id: "router", title: "router", row: rows.get("router") ?? {}, level: rows.get("router")?.level ?? "bad" };
-  const shards = board.processes.filter((row) => row.role === "shard").map((row) => ({
+  const readers = board.processes.filter((row) => row.role === "shard" || row.role === "uplink").map((row) => ({
     id: row.name, title: row.name, row, level: row.level, in_s: row.in_s, out_s: row.out_s,
   }));
   const { clients, behind } = board.totals;
   const note = behind ? `${count(behind)} behind` : "all keep up";
-  const all = { id: "clients", title: plural(clients, "client"), note, level: behind ? "warn" : "ok" };
-  return { feeds, router, shards, clients: all };
+  const all = { id: "clients", title: plural(clients, "client"), note, level: behind ? "warn" : "ok", out_s: board.totals.out_s };
+  const uplink = rows.get("uplink");
+  const there = uplink?.nats_connected;
+  const edges = uplink && {
+    id: "edges", title: plural(uplink.edges ?? 0, "edge"), note: there ? `NATS ${uplink.nats_server}` : "NATS is away",
+    level: there ? "ok" : "bad", out_s: uplink.out_s,
+  };
+  return { feeds, router, readers, ends: [board.hub.shards || !uplink ? all : null, edges].filter(Boolean) };
 }
 
 function layout(board, width) {
   const found = things(board);
-  const grouped = width < NARROW || found.shards.length > MANY;
-  if (width < NARROW) return upright(found, width, board.totals);
-  return grouped ? framed(found, width, board.totals) : fanned(found, width);
+  if (width < NARROW) return upright(found, width);
+  return found.readers.length > MANY ? framed(found, width) : fanned(found, width);
 }
 
 /** Each shard with its own edges. */
-function fanned({ feeds, router, shards, clients }, width) {
+function fanned({ feeds, router, readers, ends }, width) {
   const wide = Math.min(210, Math.max(150, width * 0.17));
   const columns = [1, width * 0.285, width * 0.57, width - wide * 0.86 - 1];
-  const high = shards.length <= 6 ? 58 : shards.length <= 10 ? 46 : 34;
-  const gap = shards.length <= 6 ? 14 : 8;
-  const height = Math.max(shards.length * (high + gap), feeds.length * 74, 96) + 4;
+  const high = readers.length <= 6 ? 58 : readers.length <= 10 ? 46 : 34;
+  const gap = readers.length <= 6 ? 14 : 8;
+  const height = Math.max(readers.length * (high + gap), feeds.length * 74, ends.length * 96) + 4;
   const nodes = [
     ...stack(feeds, columns[0], wide, 60, 14, height),
     ...stack([router], columns[1], wide, 72, 0, height),
-    ...stack(shards, columns[2], wide, high, gap, height),
-    ...stack([clients], columns[3], wide * 0.86, 72, 0, height),
+    ...stack(readers, columns[2], wide, high, gap, height),
+    ...stack(ends, columns[3], wide * 0.86, 72, 24, height),
   ];
   return { height, nodes, edges: fan(nodes) };
 }
 
 function fan(nodes) {
   const by = new Map(nodes.map((node) => [node.id, node]));
-  const [router, clients] = [by.get("router"), by.get("clients")];
+  const [router, clients, uplink, others] = ["router", "clients", "uplink", "edges"].map((id) => by.get(id));
   const feeds = nodes.filter((node) => node.id.startsWith("feed-"));
   const shards = nodes.filter((node) => node.row?.role === "shard");
+  const readers = uplink ? [...shards, uplink] : shards;
   return [
     ...feeds.map((node, place) => across(node, router, spread(router, place, feeds.length), node.in_s, "start", node.level)),
-    ...shards.map((node, place) => across(router, node, null, node.in_s, "end", node.level, spread(router, place, shards.length))),
+    ...readers.map((node, place) => across(router, node, null, node.in_s, "end", node.level, spread(router, place, readers.length))),
     ...shards.map((node, place) => across(node, clients, spread(clients, place, shards.length), node.out_s, "start", node.level)),
+    ...(uplink ? [across(uplink, others, null, uplink.out_s, "start", others.level)] : []),
   ];
 }
 
@@ -109,51 +119,54 @@ function across(from, to, toY, value, labelled, level, fromY = null) {
 }
 
 /** The shards in one frame, beside the others. */
-function framed({ feeds, router, shards, clients }, width, totals) {
+function framed({ feeds, router, readers, ends }, width) {
   const wide = Math.min(190, width * 0.17);
   const inside = { x: width * 0.5, w: width * 0.3 };
   const columns = Math.max(2, Math.floor(inside.w / 104));
-  const tiles = grid(shards, inside.x + GAP, GAP, inside.w - 2 * GAP, columns, 50);
+  const tiles = grid(readers, inside.x + GAP, GAP, inside.w - 2 * GAP, columns, 50);
   const height = Math.max(tiles.bottom + GAP, feeds.length * 74, 96) + 2;
   const frame = { id: "frame", x: inside.x, y: 1, w: inside.w, h: height - 2 };
   const nodes = [
     ...stack(feeds, 1, wide, 60, 14, height),
     ...stack([router], width * 0.26, wide, 72, 0, height),
     ...tiles.nodes,
-    ...stack([clients], width - wide * 0.86 - 1, wide * 0.86, 72, 0, height),
+    ...stack(ends, width - wide * 0.86 - 1, wide * 0.86, 72, 24, height),
   ];
   const by = new Map(nodes.map((node) => [node.id, node]));
   const edges = feeds.map((feed, place) => across(by.get(feed.id), by.get("router"), spread(by.get("router"), place, feeds.length), feed.in_s, "start", feed.level));
-  const sum = shards.reduce((all, one) => all + (one.in_s ?? 0), 0);
-  edges.push(across(by.get("router"), frame, null, sum, "end", "ok"), across(frame, by.get("clients"), null, totals.out_s, "start", "ok"));
+  const sum = readers.reduce((all, one) => all + (one.in_s ?? 0), 0);
+  edges.push(across(by.get("router"), frame, null, sum, "end", "ok"));
+  edges.push(...ends.map((end) => across(frame, by.get(end.id), null, end.out_s, ends.length > 1 ? "end" : "start", end.id === "edges" ? end.level : "ok")));
   return { height, nodes, edges, frame: { x: frame.x, y: frame.y, width: frame.w, height: frame.h } };
 }
 
 /** From top to bottom, for a phone. */
-function upright({ feeds, router, shards, clients }, width, totals) {
+function upright({ feeds, router, readers, ends }, width) {
   const reach = 44;
   const top = grid(feeds, 1, 1, width - 2, Math.min(2, feeds.length), 60);
   const middle = { ...router, x: width / 2 - 95, y: top.bottom + reach, w: 190, h: 72 };
   const begin = middle.y + middle.h + reach;
-  const tiles = grid(shards, GAP, begin + GAP, width - 2 * GAP, shards.length > 6 ? 3 : Math.min(2, shards.length), 50);
+  const tiles = grid(readers, GAP, begin + GAP, width - 2 * GAP, readers.length > 6 ? 3 : Math.min(2, readers.length), 50);
   const frame = { id: "frame", x: 1, y: begin, w: width - 2, h: tiles.bottom + GAP - begin };
-  const end = { ...clients, x: width / 2 - 95, y: frame.y + frame.h + reach, w: 190, h: 64 };
-  const sum = shards.reduce((all, one) => all + (one.in_s ?? 0), 0);
+  const wide = Math.min(190, (width - GAP) / ends.length);
+  const left = (width - ends.length * wide - (ends.length - 1) * 8) / 2;
+  const last = ends.map((end, place) => ({ ...end, x: left + place * (wide + 8), y: frame.y + frame.h + reach, w: wide, h: 64 }));
+  const sum = readers.reduce((all, one) => all + (one.in_s ?? 0), 0);
   const edges = [
     ...top.nodes.map((node) => down(node, middle, node.in_s, node.level)),
-    down(middle, frame, sum, "ok"), down(frame, end, totals.out_s, "ok"),
+    down(middle, frame, sum, "ok"), ...last.map((end) => down(frame, end, end.out_s, end.id === "edges" ? end.level : "ok", true)),
   ];
   return {
-    height: end.y + end.h + 2, nodes: [...top.nodes, middle, ...tiles.nodes, end], edges,
+    height: last[0].y + last[0].h + 2, nodes: [...top.nodes, middle, ...tiles.nodes, ...last], edges,
     frame: { x: frame.x, y: frame.y, width: frame.w, height: frame.h },
   };
 }
 
-function down(from, to, value, level) {
+function down(from, to, value, level, parting = false) {
   const [x1, y1, x2, y2] = [from.x + from.w / 2, from.y + from.h, to.x + to.w / 2, to.y];
   const bend = (y2 - y1) / 2;
-  const left = x1 < x2 - 4; // the label is on the side to which the edge does not bend
-  const y = (y1 + y2) / 2 + (x1 === x2 ? 4 : 14);
+  const left = parting ? x2 < x1 - 4 : x1 < x2 - 4; // the label is on the side where no other edge is
+  const y = (y1 + y2) / 2 + (x1 === x2 ? 4 : parting ? -6 : 14);
   const label = { x: (x1 + x2) / 2 + (left ? -8 : 10), y, "text-anchor": left ? "end" : "start" };
   return { id: `${from.id}>${to.id}`, d: `M${x1} ${y1}C${x1} ${y1 + bend} ${x2} ${y2 - bend} ${x2} ${y2}`, value, label, level };
 }

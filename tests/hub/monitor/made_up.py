@@ -32,8 +32,9 @@ _HOPS = {"source": 900, "routed": 120, "taken": 260, "framed": 45, "written": 14
 class MadeUp:
     """A board that is changed by hand (`alter`), or by its own clock."""
 
-    def __init__(self, shards: int = 4, *, calm: bool = False) -> None:
+    def __init__(self, shards: int = 4, *, calm: bool = False, nats: str = "") -> None:
         self.shards = shards
+        self.nats = nats
         self.calm = calm
         self.alter: Json = {}
         self.gone: set[str] = set()
@@ -55,7 +56,8 @@ class MadeUp:
             "at": now,
             "version": "0.9.0",
             "hub": {"url": "ws://127.0.0.1:8765", "bus": "tcp://127.0.0.1:5555",
-                    "shards": self.shards, "feeds": ["sim", "openalgo"], "window_ms": 2.0},
+                    "shards": self.shards, "feeds": ["sim", "openalgo"], "window_ms": 2.0}
+            | ({"nats": {"role": self.nats, "servers": ["nats://nats-1"]}} if self.nats else {}),
             "level": level,
             "reasons": reasons,
             "totals": {
@@ -132,7 +134,9 @@ class MadeUp:
 
     def _names(self) -> list[str]:
         shards = [f"shard-{number}" for number in range(self.shards)]
-        return ["supervisor", "router", "feed-sim", "feed-openalgo", *shards, "monitor"]
+        feeds = ["feed-sim", "feed-openalgo", *(["feed-nats"] if self.nats == "edge" else [])]
+        uplink = ["uplink"] if self.nats == "ingest" else []
+        return ["supervisor", "router", *feeds, *shards, *uplink, "monitor"]
 
     def _note(self, now: float) -> None:
         for name in self._names():
@@ -161,6 +165,9 @@ class MadeUp:
             row |= {"in_s": 9800 * wave, "out_s": 12400 * wave}
         if role == "router":
             row["symbols"] = 1843
+        if name in {"uplink", "feed-nats"}:
+            row |= {"nats_connected": True, "nats_server": "nats-1:4222", "in_s": 5200 * wave,
+                    "out_s": 6100 * wave, "edges": 3, "machines": 2}  # fmt: skip
         if role == "shard":
             slow = place == 2 and not self.calm
             row |= {"in_s": 3100 * wave, "out_s": 41000 * wave, "clients": 120 + 13 * place,
@@ -178,7 +185,13 @@ class MadeUp:
 
     def _feeds(self) -> list[Json]:
         bad = not self.calm
+        others = [
+            {"name": "nats", "state": "connected", "problem": "", "subscribed": 0, "limit": 0,
+             "ticks": 9, "in_s": 900.0, "last_tick_s": 0.1, "stale": 0, "stale_first": [],
+             "level": "ok"}
+        ] if self.nats == "edge" else []  # fmt: skip
         return [
+            *others,
             {"name": "sim", "state": "connected", "problem": "", "subscribed": 1500, "limit": 10000,
              "ticks": 123456, "in_s": 9400.0, "last_tick_s": 0.02, "stale": 0, "stale_first": [],
              "level": "ok"},
@@ -232,8 +245,9 @@ def main() -> None:
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--gone", nargs="*", default=[])
     parser.add_argument("--token", default="")
+    parser.add_argument("--nats", choices=("", "ingest", "edge"), default="")
     given = parser.parse_args()
-    board = MadeUp(given.shards, calm=given.calm)
+    board = MadeUp(given.shards, calm=given.calm, nats=given.nats)
     board.gone = set(given.gone)
     asyncio.run(serve(board, Page(port=given.port), given.token))
 

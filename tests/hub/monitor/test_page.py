@@ -86,7 +86,7 @@ def calm() -> Iterator[Served]:
 def served(calm: Served) -> Served:
     """One for all tests that do not stop it, as it was at first."""
     calm.board.alter, calm.board.gone, calm.board.calm = {}, set(), False
-    calm.board.shards = 3
+    calm.board.shards, calm.board.nats = 3, ""
     calm.board.watched.clear()
     return calm
 
@@ -154,6 +154,24 @@ def test_it_shows_what_comes_from_outside_as_text(page: Page, served: Served) ->
         see(page, part, EVIL)
     assert page.run("document.querySelectorAll('main img').length") == 0
     assert "hacked" not in page.run("document.title").split("<")[0]
+
+
+def test_where_nats_connects_machines_they_are_in_the_picture(page: Page, served: Served) -> None:
+    node = ".node[data-id={}]"
+    assert page.run("document.querySelector('[data-id=uplink]')") is None
+    served.board.nats = "ingest"
+    see(page, node.format("edges"), "NATS nats-1:4222")
+    see(page, node.format("edges"), "3 edges")
+    see(page, "#where", "ingest by nats://nats-1")
+    page.until("document.querySelector('[data-id=edges]').dataset.level === 'ok'")
+    rows = served.board.board()["processes"]
+    served.board.alter = {"processes": [row | {"nats_connected": False} for row in rows]}
+    see(page, node.format("edges"), "NATS is away")
+    page.until("document.querySelector('[data-id=edges]').dataset.level === 'bad'")
+    served.board.alter, served.board.shards = {}, 0
+    page.until("!document.querySelector('[data-id=clients]')")
+    served.board.nats = "edge"
+    see(page, node.format("feed-nats"), "2 machines")
 
 
 def test_it_survives_the_monitor_s_restart(browser: Browser, own: Served) -> None:
