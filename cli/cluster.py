@@ -49,9 +49,9 @@ _ASKED = {INGEST: UPLINK, EDGE: f"{FEED}{NATS}"}
 """Which process of a hub knows of the others."""
 
 _COUNTED = {
-    "reconnects": "times connected anew",
-    "dropped": "messages not sent",
-    "slow": "times too slow for NATS",
+    "reconnects": ("reconnect", ""),
+    "dropped": ("message", " not sent"),
+    "slow": ("time", " too slow for NATS"),
 }
 _MIB = 1 << 20
 
@@ -83,6 +83,8 @@ def is_well(cluster: Row) -> bool:
 def picture(cluster: Row, epoch_s: float) -> RenderableType:
     """The machines, the feeds and who runs them, and who holds what of whom, at this time."""
     machines: Sequence[Row] = cluster["machines"]
+    if not cluster["nats"].get("connected"):  # it is we who hear nobody
+        machines = [{**one, "heard_s": None} for one in machines]
     here = str(cluster["machine"])
     feeds = [_feed(one, feed) for one in machines for feed in one.get("feeds") or ()]
     leases = [_lease(one, lease) for one in machines for lease in one.get("leases") or ()]
@@ -102,7 +104,7 @@ def picture(cluster: Row, epoch_s: float) -> RenderableType:
 def _headline(cluster: Row) -> Text:
     text = Text(f"{cluster['machine']}", "bold", no_wrap=True, overflow="ellipsis")
     counts = [
-        f"{count} {role}{'s' * (count != 1)}"
+        _plural(count, role)
         for role in (INGEST, EDGE)
         if (count := sum(one.get("role") == role for one in cluster["machines"]))
     ]
@@ -117,7 +119,7 @@ def _nats(nats: Row, cluster: Row) -> Iterator[Text]:
         parts = [str(nats.get("server", "?"))]
         if nats.get("rtt_ms") is not None:
             parts.append(f"rtt {nats['rtt_ms']:,.1f} ms")
-        parts.append(f"{cluster.get('subjects', 0):,} subjects")
+        parts.append(_plural(cluster.get("subjects", 0), "subject"))
         for way in ("in", "out"):
             count, size = nats.get(f"{way}_msgs") or 0, nats.get(f"{way}_bytes") or 0
             parts.append(f"{way} {count:,} ({size / _MIB:,.1f} MiB)")
@@ -126,9 +128,17 @@ def _nats(nats: Row, cluster: Row) -> Iterator[Text]:
         yield Text.assemble("NATS  ", ("away", "bold red"))
     waiting = nats.get("pending_bytes") or 0
     found = [f"{waiting / _MIB:,.1f} MiB wait"] if waiting >= _MIB else []
-    found += [f"{nats[name]:,} {word}" for name, word in _COUNTED.items() if nats.get(name)]
+    found += [
+        _plural(nats[name], what) + more
+        for name, (what, more) in _COUNTED.items()
+        if nats.get(name)
+    ]
     if found:
         yield Text(f"      {' · '.join(found)}", "yellow")
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _machine(one: Row, here: str, epoch_s: float) -> Sequence[Cell]:
@@ -144,7 +154,7 @@ def _machine(one: Row, here: str, epoch_s: float) -> Sequence[Cell]:
         str(one.get("role", "?")),
         str(one.get("version") or "?"),
         render.duration(epoch_s - since_s if since_s else None),
-        f"{one.get('heard_s') or 0.0:.1f} s",
+        render.ABSENT if one.get("heard_s") is None else f"{one['heard_s']:.1f} s",
         render.millis(one.get("lag_ms")),
         render.figure(one.get("shards")),
         render.figure(one.get("clients")),

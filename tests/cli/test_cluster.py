@@ -130,6 +130,9 @@ def test_a_machine_that_is_silent_or_has_a_problem_is_told() -> None:
 
 def test_nats_that_is_away_is_told_and_1(hub: Any, answer: Any, runtime_dir: Path) -> None:
     away = CLUSTER | {"nats": NATS | {"connected": False, "server": "", "dropped": 7}}
+    told = drawn(away | {"machines": changed(heard_s=12.0)["machines"]})
+    assert row(told, "edge1  ")[4:6] == ["·", "1.3"], "it is we who hear nobody"
+    assert "silent" not in "\n".join(told)
     answer(status=[status()], cluster=[{"t": "cluster", "cluster": away | {"machines": []}}])
     text = hub("status", "--cluster", "--runtime-dir", runtime_dir, rc=1).stdout
     assert "NATS  away\n      7 messages not sent\n" in text
@@ -140,4 +143,4 @@ def test_nats_that_is_away_is_told_and_1(hub: Any, answer: Any, runtime_dir: Pat
 def test_what_is_out_of_the_ordinary_on_the_way_is_told() -> None:
     more = NATS | {"reconnects": 2, "slow": 1, "pending_bytes": 3 << 20}
     told = drawn(CLUSTER | {"nats": more})[2]
-    assert told == "      3.0 MiB wait · 2 times connected anew · 1 times too slow for NATS"
+    assert told == "      3.0 MiB wait · 2 reconnects · 1 time too slow for NATS"
