@@ -109,6 +109,34 @@ def _nats() -> Contender:
     return _server("nats", program, nats.config, nats.version(program), speech="nats")
 
 
+def _cluster() -> Contender:
+    """Two machines on one: NATS between the hub that has the feeds and the one that serves."""
+    program = nats.binary()
+    if program is None:
+        raise HubError("there is no nats-server here; scripts/bench installs it")
+
+    def start(started: Family, load: Load, folder: Path) -> Stage:
+        (port,) = keeper.free_ports(1)
+        command = [str(program), "-a", "127.0.0.1", "-p", str(port)]
+        _, nats_pid = _keep(started, keeper.Program(command, [port]))
+        between = {"nats.servers": [f"nats://127.0.0.1:{port}"], **_AMPLE}
+        ingest = {"nats.name": "ingest", "nats.publish": True, "hub.shards": 0}
+        edge = {"nats.name": "edge", "hub.feeds": ["nats"], "hub.shards": load.shards}
+        ready = {}
+        for name, flags in (("ingest", ingest), ("edge", edge)):
+            runtime_dir = folder / name
+            runtime_dir.mkdir(mode=0o700)
+            arguments = msgspec.json.encode({**between, **flags}).decode()
+            child = started.start("server", str(runtime_dir), arguments)
+            ready[name] = child.wait("ready", _START_S)
+        pids = {f"{of} {name}": pid for of in ready for name, pid in ready[of]["pids"].items()}
+        join = Join(ready["edge"]["ws"], "hub", ready["edge"]["key"])
+        outlet = "bus", f"tcp://127.0.0.1:{ready['ingest']['bus']}"
+        return Stage(join, {"nats": nats_pid, **pids}, outlet, child)
+
+    return Contender("cluster", start, nats.version(program))
+
+
 def _mosquitto() -> Contender:
     program = mqtt.binary()
     if program is None:
@@ -157,6 +185,7 @@ PEERS: dict[str, Callable[[], Contender]] = {
     "c-loop": _c_loop,
     "loop": _loop,
     "nats": _nats,
+    "cluster": _cluster,
     "broadcast": _broadcast,
     "mosquitto": _mosquitto,
 }

@@ -25,7 +25,7 @@ def main(runtime_dir: Path, flags: Mapping[str, object]) -> int:
     key = KeyStore(keys).add("bench", "bench", "bus", now=time.time())
     own = {
         "hub.runtime_dir": str(runtime_dir),
-        "hub.feeds": ["bus"],
+        "hub.feeds": flags.get("hub.feeds", ["bus"]),
         "keys.file": str(keys),
         "websocket.port": 0,
         "bus.port": 0,
