@@ -17,6 +17,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import hub
@@ -31,7 +32,7 @@ from hub.core.errors import Malformed
 from hub.core.index import Index
 from hub.core.latest import Latest
 from hub.core.liveness import BEAT_S
-from hub.core.model import Mode, Offer
+from hub.core.model import NOBODY, Mode, Offer
 from hub.core.names import INGEST, POSITION, UPLINK
 from hub.core.routing import Routing
 from hub.core.wants import Wants
@@ -53,6 +54,11 @@ _LARGEST_BYTES = 256 << 10
 
 _MOST_PREPARED = 50
 _MOST_SETS = 4096
+_MOST_TOLD = 500
+"""Answers in one message, and keys whose values are sent at once."""
+
+_ROOM_S = 0.005
+"""How soon it is looked again whether NATS has taken them."""
 _FEEDS_S = 5.0
 """How long is waited for this machine's feeds before the others are told which there are."""
 
@@ -72,7 +78,7 @@ class Uplink(Role):
         accounts = Wants()
         accounts.add(topics.ALL_ORDERS, Mode.LTP)
         self._wanted = Wanted(accounts, self._opening, self._closing)
-        self._edges = Edges(self._wanted.of, self._show, self._epoch)
+        self._edges = Edges(self._wanted.of, self._owe, self._epoch)
         self._snapshots: Snapshots[Edge] = Snapshots(
             Holders(self._edges), self._latest, self._fanout
         )
@@ -82,12 +88,13 @@ class Uplink(Role):
         self._marked: dict[str, int] = {}
         self._newest = 0
         self._owed: deque[tuple[Edge, bytes]] = deque()
+        self._owed_values: dict[Edge, dict[bytes, None]] = {}
+        self._paying: asyncio.TimerHandle | None = None
         self._out = self._resent = self._leftover = 0
         self._preparing = False
         self._known = asyncio.Event()
         self._leases: dict[str, Lease] = {}
         self._machines = Machines()
-        self._epochs: dict[str, int] = {}
         self._token, self._ticks = b"", stream.TICKS
         self._seldom = Seldom()
         self._kinds: dict[bytes, Callable[[links.Parts], None]] = {
@@ -249,6 +256,27 @@ class Uplink(Role):
         values = codec.decode(rest[1])
         self._snapshots.values(codec.unpack(rest[0]), codec.keys(values), int(values["question"]))
 
+    def _owe(self, edge: Edge, keys: Iterable[bytes]) -> None:
+        """Send an edge what is known of these keys: some at once, the rest as NATS takes it."""
+        self._owed_values.setdefault(edge, {}).update(dict.fromkeys(keys))
+        if self._paying is None:
+            self._pay()
+
+    def _pay(self) -> None:
+        self._paying = None
+        for edge, keys in list(self._owed_values.items()):
+            if edge not in self._edges or not self._nats.connected:
+                keys.clear()  # it asks for them when it is back
+            elif self._nats.has_room:
+                part = list(islice(keys, _MOST_TOLD))
+                self._show(edge, part)
+                for key in part:
+                    del keys[key]
+            if not keys:
+                del self._owed_values[edge]
+        if self._owed_values:
+            self._paying = asyncio.get_running_loop().call_later(_ROOM_S, self._pay)
+
     def _show(self, edge: Edge, keys: Iterable[bytes]) -> None:
         """Send an edge what is known of these keys, behind the ticks that came before."""
         self._flush()
@@ -269,19 +297,12 @@ class Uplink(Role):
         self._snapshots.ended(key)
 
     def _up(self) -> None:
-        """NATS is there, or there again: what edges were not sent meanwhile they are sent now."""
+        """NATS is there, or there again. What edges were not sent meanwhile they miss by the marks,
+        and ask for."""
         self._events.up()
         self._follower.up()
         self._tell_owed()
-        self._catch_up([*self._edges])
-
-    def _catch_up(self, edges: list[Edge]) -> None:
-        """Send edges what they want as it stands, to one in each turn of the loop."""
-        if edges:
-            edge = edges.pop()
-            if edge in self._edges:
-                self._show(edge, self._edges.held(edge))
-            asyncio.get_running_loop().call_soon(self._catch_up, edges)
+        self._mark()
 
     # Interest climbs.
 
@@ -304,15 +325,12 @@ class Uplink(Role):
         if isinstance(asked, cluster.Interest):
             self._tell_edges(asked.feed, self._take_interest(edge, asked))
         elif isinstance(asked, cluster.Values):
-            self._show(edge, self._edges.held(edge))
+            self._owe(edge, self._edges.held(edge))
         elif isinstance(asked, cluster.Bye):
             self._let_go(edge)
 
     def _welcome(self, hello: cluster.Hello) -> cluster.Welcome:
         self._flush()
-        if hello.epoch < self._epochs.get(hello.machine, 0):
-            self._seldom.warning(hello.machine, SAME_NAME, hello.machine)
-        self._epochs[hello.machine] = hello.epoch
         edge, changed = self._edges.hello(hello.machine, time.monotonic())
         self._follow(changed)
         log.info("%s takes feeds from here", edge.name)
@@ -341,7 +359,7 @@ class Uplink(Role):
                 edge, key, Mode(self._edges.interest.legs(key)[edge.number]), 0
             )
         ]
-        self._show(edge, ready)
+        self._owe(edge, ready)
         return change.told
 
     def _follow(self, changed: list[bytes]) -> None:
@@ -417,8 +435,11 @@ class Uplink(Role):
 
     def _tell_edges(self, feed: str, told: Told) -> None:
         for number, results in told.items():
-            word = cluster.Results(self._machine, feed, tuple(results))
-            self._owed.append((self._edges.numbered(number), cluster.encode(word)))
+            edge = self._edges.numbered(number)
+            for start in range(0, len(results), _MOST_TOLD):
+                part = tuple(results[start : start + _MOST_TOLD])
+                word = cluster.Results(self._machine, feed, part)
+                self._owed.append((edge, cluster.encode(word)))
         self._tell_owed()
 
     def _tell_owed(self) -> None:
@@ -427,8 +448,11 @@ class Uplink(Role):
         while self._owed:
             edge, word = self._owed[0]
             subject = subjects.edge(self.settings.nats.prefix, edge.name)
-            if edge in self._edges and not self._nats.publish(subject, word):
-                return
+            sent = edge in self._edges and self._nats.publish(subject, word)
+            if edge in self._edges and not sent:
+                if not self._nats.has_room:
+                    return
+                self._let_go(edge)  # NATS will never take this: the edge begins anew
             self._owed.popleft()
 
     def _take_beat(self, _: str, data: bytes, __: str) -> None:
@@ -438,7 +462,8 @@ class Uplink(Role):
         except Malformed as error:
             self._seldom.warning("beat", "%s", error)
             return
-        self._machines.heard(beat, time.monotonic())
+        if not self._machines.heard(beat, time.monotonic()):
+            self._seldom.warning(beat.machine, SAME_NAME, beat.machine)
 
     async def _tend(self) -> None:
         """Once a second: the beat, edges that are silent, marks behind the newest ticks."""
@@ -492,8 +517,12 @@ class Uplink(Role):
         self._nats.publish(subjects.beat(self.settings.nats.prefix), cluster.encode(beat))
 
     def _is_told(self, offer: Offer) -> bool:
-        """Of a feed with a lease nothing is told before it is known who has that."""
-        return not self.settings.nats.standby or offer.feed in self._leases
+        """Of a feed with a lease nothing is told before it is known who has that, and what it
+        offers while it runs."""
+        lease = self._leases.get(offer.feed)
+        if lease is None:
+            return not self.settings.nats.standby
+        return lease.state != cluster.ACTIVE or NOBODY not in offer.users
 
     def _announced(self, offer: Offer) -> Announced:
         name = cluster.name_of(offer.feed, self.settings.nats.standby or self._machine)

@@ -7,17 +7,19 @@ from typing import Any
 
 import msgspec
 
-from hub.core.cluster import INGEST, VERSION, Beat
+from hub.core.cluster import INGEST, SILENT_S, VERSION, Beat
 from hub.core.config import Settings
 
 SAME_NAME = "two machines are called %s; give each a name of its own (nats.name, --machine)"
+_COUNTED = ("in", "out")
+
 KEPT_S = 3600.0
 """How long a machine that has fallen silent is still told of."""
 
 
 def machine_name(settings: Settings) -> str:
     """The name of this machine for others."""
-    return settings.nats.name or socket.gethostname()
+    return settings.nats.name or socket.gethostname()[:40]
 
 
 class Machines:
@@ -25,29 +27,47 @@ class Machines:
 
     def __init__(self) -> None:
         self._beats: dict[str, tuple[float, Beat]] = {}
+        self._rates: dict[str, dict[str, float]] = {}
 
     def __repr__(self) -> str:
         return f"<Machines {' '.join(sorted(self._beats)) or 'none'}>"
 
-    def heard(self, beat: Beat, now_s: float) -> None:
-        """A machine is there."""
+    def heard(self, beat: Beat, now_s: float) -> bool:
+        """A machine is there. False when it has the name of another, which began later: that one
+        counts."""
+        at_s, known = self._beats.get(beat.machine, (now_s, beat))
+        if beat.epoch < known.epoch:
+            return False
+        if known is beat:
+            self._prune(now_s)
+        elif beat.epoch == known.epoch and now_s > at_s:
+            self._rates[beat.machine] = {
+                f"{name}_s": (beat.figures[name] - known.figures[name]) / (now_s - at_s)
+                for name in _COUNTED
+                if name in beat.figures and name in known.figures
+            }
         self._beats[beat.machine] = now_s, beat
+        return True
+
+    def _prune(self, now_s: float) -> None:
+        for name in [name for name, (at_s, _) in self._beats.items() if now_s - at_s >= KEPT_S]:
+            del self._beats[name]
+            self._rates.pop(name, None)
 
     def told(self, now_s: float) -> list[dict[str, Any]]:
-        """All machines, ingests first; of the silent ones those of the last hour."""
-        self._beats = {
-            name: (at_s, beat)
-            for name, (at_s, beat) in self._beats.items()
-            if now_s - at_s < KEPT_S
-        }
+        """All machines, ingests first; of the silent ones those of the last hour, without what they
+        have."""
+        self._prune(now_s)
         ordered = sorted(
             self._beats.values(), key=lambda heard: (heard[1].role != INGEST, heard[1].machine)
         )
-        return [_row(beat, now_s - at_s) for at_s, beat in ordered]
+        return [
+            _row(beat, now_s - at_s) | self._rates.get(beat.machine, {}) for at_s, beat in ordered
+        ]
 
 
 def _row(beat: Beat, age_s: float) -> dict[str, Any]:
-    problem = beat.problem
+    problem, there = beat.problem, age_s < SILENT_S
     if beat.version != VERSION:
         problem = f"speaks version {beat.version} of what machines tell each other, not {VERSION}"
     return {
@@ -58,14 +78,14 @@ def _row(beat: Beat, age_s: float) -> dict[str, Any]:
         "heard_s": age_s,
         "shards": beat.shards,
         "problem": problem,
-        **beat.figures,
+        **{name: value for name, value in beat.figures.items() if name not in _COUNTED},
         "feeds": [
             {
                 "name": feed.name,
                 "keys": feed.keys,
                 "lease": msgspec.structs.asdict(feed.lease) if feed.lease else None,
             }
-            for feed in beat.feeds
+            for feed in (beat.feeds if there else ())
         ],
-        "leases": [msgspec.structs.asdict(lease) for lease in beat.leases],
+        "leases": [msgspec.structs.asdict(lease) for lease in (beat.leases if there else ())],
     }

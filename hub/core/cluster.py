@@ -33,6 +33,8 @@ LEASE_S = 3.0
 INGEST, EDGE = "ingest", "edge"
 ACTIVE, STANDBY = "active", "standby"
 _HEADER = struct.Struct(">QQ")
+_FeedName = Annotated[str, msgspec.Meta(pattern=r"\A[^@\x00-\x20]+@[^\x00-\x1f]+\Z", max_length=60)]
+"""Short enough for the name of a link to the router, and like no process of an edge's own."""
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 _ALL_MODES = sum(mode.bit for mode in Mode)
@@ -51,7 +53,7 @@ class Announced(msgspec.Struct, frozen=True, kw_only=True):
     """A feed of an ingest: `name` is what all machines call it, the offer is its host's own. One
     that was gone has another `life`, and nothing of what was wanted of it before."""
 
-    name: str
+    name: _FeedName
     offer: Offer
     life: _Count = 0
     keys: _Count = 0

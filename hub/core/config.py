@@ -26,6 +26,7 @@ from hub.core.errors import ConfigError
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Name = Annotated[str, Meta(pattern=r"\A[^,\s]+\Z")]
 _DAY_S = 86_400
+_MACHINE = r"\A[^\x00-\x1f\x7f]*\Z"
 NATS = "nats"
 """The feed that takes the feeds of other machines."""
 _CREDENTIALS = ("user", "token_file", "nkey_file", "creds_file")
@@ -584,7 +585,7 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
         list[_Name],
         Meta(
             description="Addresses of NATS, as nats://host:4222 or tls://host:4222; of a cluster "
-            "all that are known. Credentials do not belong into them."
+            "all that are known. Credentials do not belong in them."
         ),
     ] = msgspec.field(default_factory=list)
     publish: Annotated[
@@ -596,7 +597,11 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     name: Annotated[
         str,
-        Meta(description="Name of this machine, which no other has; empty is its host's name."),
+        Meta(
+            pattern=_MACHINE,
+            max_length=40,
+            description="Name of this machine, which no other has; empty is its host's name.",
+        ),
     ] = ""
     prefix: Annotated[
         str,
@@ -608,8 +613,10 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
     standby: Annotated[
         str,
         Meta(
+            pattern=_MACHINE,
+            max_length=40,
             description="A name that machines share which stand in for each other: each feed "
-            "runs on one of them, which holds its lease (needs JetStream). Empty is none."
+            "runs on one of them, which holds its lease (needs JetStream). Empty is none.",
         ),
     ] = ""
     lease_s: Annotated[

@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.cluster.machines import machine_name
 from hub.core import codec
-from hub.core.claims import Answer, Claims
+from hub.core.claims import Answer
 from hub.core.cluster import ACTIVE, STANDBY
 from hub.core.codec import Message
 from hub.core.config import Settings
@@ -52,16 +52,16 @@ class Deputy(FeedHost):
     async def _start_feed(self, _: int) -> None:
         self._active = True
         await self._feed.start(self)
-        self._control.announce(self.offer())
         self._tell_lease()
+        self._control.announce(self.offer())
 
     async def _stop_feed(self) -> None:
         """The feed leaves its source. What was wanted of it is told anew where it runs next."""
         feed, self._active = self._feed, False
-        self._claims = Claims(self.settings.upstream.linger_s)
+        self.begin_anew()
         self._feed = catalogue.make(feed.name, self.settings)
+        self._tell_lease()  # first: what is refused here from now on is no word to other machines
         self._control.announce(self.offer())
-        self._tell_lease()
         await feed.stop()
 
     def offer(self) -> Offer:

@@ -52,18 +52,22 @@ class FeedHost(Role):
     def __init__(self, name: str, settings: Settings, feed: Feed | None = None) -> None:
         super().__init__(name, settings)
         self._feed = feed or catalogue.make(name.removeprefix(FEED), settings)
-        self._claims = Claims(settings.upstream.linger_s)
         self._holidays = Holidays(settings.market.calendar)
-        market = settings.market
-        self._stale = Staleness(
-            Market(market.sessions, market.timezone, market.holidays, self._holidays),
-            self._claims.claimants,
-        )
+        self.begin_anew()
         self._calm_since_s = float("-inf")
         self._heard: set[int] = set()
         self._forget_at = float("inf")
         self._malformed = 0
         self._seldom = Seldom()
+
+    def begin_anew(self) -> None:
+        """Nobody wants anything of the feed yet."""
+        market = self.settings.market
+        self._claims = Claims(self.settings.upstream.linger_s)
+        self._stale = Staleness(
+            Market(market.sessions, market.timezone, market.holidays, self._holidays),
+            self._claims.claimants,
+        )
 
     async def start(self) -> None:
         """Start the feed, then report for work."""

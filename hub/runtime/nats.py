@@ -129,6 +129,11 @@ class Nats:
         return self._client is not None and self._client.is_connected
 
     @property
+    def has_room(self) -> bool:
+        """Whether much can be published just now."""
+        return self._client is not None and self._client.pending_data_size < _MOST_BYTES // 2
+
+    @property
     def max_payload(self) -> int:
         """Bytes that a message may have at this server; NATS's usual ones while there is none."""
         return self._client.max_payload if self._client else 1 << 20

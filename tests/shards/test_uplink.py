@@ -32,12 +32,20 @@ class Door:
 
     def __init__(self) -> None:
         self.connected = True
+        self.room = True
+        self.most_bytes = 1 << 20
         self.out: list[tuple[str, bytes]] = []
 
+    @property
+    def has_room(self) -> bool:
+        return self.connected and self.room
+
     def publish(self, subject: str, *parts: bytes) -> bool:
-        if self.connected:
-            self.out.append((subject, b"".join(parts)))
-        return self.connected
+        data = b"".join(parts)
+        taken = self.connected and len(data) <= self.most_bytes
+        if taken:
+            self.out.append((subject, data))
+        return taken
 
     def figures(self) -> dict[str, Any]:
         return {"connected": self.connected}
@@ -433,10 +441,51 @@ def test_when_nats_was_away_edges_are_sent_values_and_answers_then(world: World)
     assert world.door.out == []
     world.door.connected = True
     world.uplink._up()
-    assert one.seen() == [ltp(A, b"2")]
+    assert one.seen() == []
     assert one.results == [Result(A, 1)]
+    assert one.holes.found == 1, "so it knows that it has missed something"
+    world.ask(Values(one.lease))
+    assert one.seen() == [ltp(A, b"2")]
     assert two.seen() == []
     assert not world.uplink._owed
+
+
+def test_values_go_as_fast_as_nats_takes_them(world: World) -> None:
+    edge = world.edge("e1")
+    keys = [b"NSE_%d" % number for number in range(1200)]
+    edge.want(*[Want(key, 1) for key in keys])
+    world.opened(*keys)
+    world.ticks(*[ltp(key, b"1") for key in keys])
+    assert len(edge.seen()) == 1200
+    world.ask(Values(edge.lease))
+    assert len(edge.seen()) == 500, "a part at once"
+    assert world.uplink._paying
+    world.door.room = False
+    world.uplink._pay()
+    assert edge.seen() == []
+    world.door.room = True
+    for some in (500, 200):
+        world.uplink._pay()
+        assert len(edge.seen()) == some
+    assert not world.uplink._paying
+    assert not world.uplink._owed_values
+
+
+def test_an_answer_that_nats_takes_never_costs_its_edge_the_lease_and_nobody_else(
+    world: World,
+) -> None:
+    one, two = world.edge("e1"), world.edge("e2")
+    for edge in (one, two):
+        edge.want(Want(A, 1))
+    world.door.most_bytes = 1000
+    world.results(Result(A, 1, "x" * 2000))
+    world.door.most_bytes = 1 << 20
+    assert world.ask(Values(one.lease)) == cluster.Who(one.lease)
+    two.hello()
+    two.want(Want(A, 1))
+    world.results(Result(A, 1))
+    world.deliver()
+    assert two.results == [Result(A, 1)]
 
 
 def test_a_value_goes_behind_the_ticks_that_wait_for_the_next_flush(world: World) -> None:
@@ -444,7 +493,7 @@ def test_a_value_goes_behind_the_ticks_that_wait_for_the_next_flush(world: World
     edge.want(Want(A, 1))
     world.opened(A)
     world.take(stream.TICKS, codec.pack([*ltp(A, b"1"), *ltp(A, b"2")]))
-    world.uplink._up()
+    world.uplink._owe(world.uplink._edges.numbered(edge.number), [A])
     world.uplink._flush()
     assert edge.seen() == [ltp(A, b"1"), ltp(A, b"2"), ltp(A, b"2")]
 
@@ -593,12 +642,10 @@ def test_who_says_hello_anew_is_one_edge_with_nothing(world: World) -> None:
 
 
 def test_two_edges_of_one_name_are_told_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.ask(Hello("e1", 5))
-    world.ask(Hello("e1", 6))
-    assert "two machines" not in caplog.text, "it has begun anew"
-    world.ask(Hello("e1", 5))
-    assert "two machines are called e1" in caplog.text
-    assert len(world.uplink._edges) == 1
+    for epoch, doubled in ((5, False), (6, False), (5, True)):
+        beat = cluster.Beat(machine="e1", role=cluster.EDGE, epoch=epoch)
+        world.uplink._take_beat("beat", cluster.encode(beat), "")
+        assert ("two machines are called e1" in caplog.text) is doubled
 
 
 def test_an_edge_that_says_nonsense_costs_nothing(world: World) -> None:

@@ -30,10 +30,11 @@ def test_ingests_come_first_then_names() -> None:
 
 def test_the_newest_word_counts_and_its_age_is_told() -> None:
     machines = Machines()
-    machines.heard(beat("a", shards=1, figures={"in": 5.0}), 1.0)
-    machines.heard(beat("a", shards=2, figures={"in": 7.0}), 3.0)
+    assert machines.heard(beat("a", shards=1, figures={"in": 5.0, "lag_ms": 1.0}), 1.0)
+    assert "in_s" not in machines.told(1.0)[0], "a rate takes two"
+    assert machines.heard(beat("a", shards=2, figures={"in": 7.0, "lag_ms": 2.0}), 3.0)
     (row,) = machines.told(4.5)
-    assert (row["shards"], row["in"], row["heard_s"]) == (2, 7.0, 1.5)
+    assert (row["shards"], row["in_s"], row["lag_ms"], row["heard_s"]) == (2, 1.0, 2.0, 1.5)
 
 
 def test_who_is_silent_for_an_hour_is_told_of_no_more() -> None:

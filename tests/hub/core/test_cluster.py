@@ -68,7 +68,13 @@ BEATS = st.builds(
     epoch=NUMBERS,
     stay=NAMES,
     feeds=st.lists(
-        st.builds(Announced, name=NAMES, offer=OFFERS, life=NUMBERS, lease=LEASES),
+        st.builds(
+            Announced,
+            name=st.integers(0, 9).map("sim@{} ".format),
+            offer=OFFERS,
+            life=NUMBERS,
+            lease=LEASES,
+        ),
         max_size=2,
     ).map(tuple),
     leases=st.lists(
