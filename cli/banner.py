@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from rich.text import Text
 
 import hub
-from hub.core.config import NATS, Settings
+from hub.core.config import NATS, Nats, Settings
+from hub.monitor.token import is_loopback
 
 _SYMBOLS = (("NSE", "RELIANCE"), ("NSE_INDEX", "NIFTY"))
 _OPENALGO = "http://127.0.0.1:5000"
@@ -52,11 +54,31 @@ def _others(text: Text, start: Start) -> None:
     """What to type where other machines are part of it."""
     role, nats = start.settings.cluster_role, start.settings.nats
     if role == "ingest":
-        command = f"{start.program} start --bus {','.join(nats.servers)} --shards 4"
-        _paste(text, "On another machine, to serve clients what these feeds have:", command)
+        _paste(
+            text,
+            f"On another machine, to serve clients what these feeds have{_here(nats)}:",
+            _edge(start, nats),
+        )
     if role:
         command = f"{start.program} status --cluster{start.hub_options}"
         _paste(text, "All machines, and which feed is where:", command)
+
+
+def _edge(start: Start, nats: Nats) -> str:
+    """The command for a machine that takes these feeds."""
+    prefix = f"HUB_NATS_PREFIX={nats.prefix} " if nats.prefix != Nats().prefix else ""
+    demo = " --demo" if start.demo_key else ""
+    named = {"--nats-creds": nats.creds_file, "--nats-tls-ca": nats.tls_ca}
+    files = "".join(f" {option} FILE" for option, file in named.items() if file)
+    servers = ",".join(nats.servers)
+    return f"{prefix}{start.program} start{demo} --bus {servers} --shards 4{files}"
+
+
+def _here(nats: Nats) -> str:
+    """What is to be said of an address that leads others nowhere."""
+    hosts = (urlsplit(server).hostname or "" for server in nats.servers)
+    own = next((host for host in hosts if host == "localhost" or is_loopback(host)), "")
+    return f",\n# with this machine's address in place of {own}" if own else ""
 
 
 def _clients(text: Text, start: Start) -> None:

@@ -43,7 +43,7 @@ _LEASES = (
     Column("edge", whole=True),
     Column("takes from", whole=True),
     Column("keys", right=True),
-    Column("lease", right=True),
+    Column("holds", right=True),
 )
 _ASKED = {INGEST: UPLINK, EDGE: f"{FEED}{NATS}"}
 """Which process of a hub knows of the others."""

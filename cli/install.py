@@ -13,7 +13,7 @@ import click
 import msgspec
 from rich.text import Text
 
-from cli.machines import ingest_options, nats_flags
+from cli.machines import creds_problems, ingest_options, nats_flags
 from cli.options import find_file, lines, python_option, whole
 from cli.terminal import show_long
 from cli.units import (
@@ -169,7 +169,9 @@ def _plan(
         nats=_set(settings.nats),
     )
     problems = units.problems(plan)
-    problems += shut_out(service.user or "root", (PROGRAM, own, openalgo))
+    user, creds = service.user or "root", settings.nats.creds_file
+    problems += shut_out(user, (PROGRAM, own, openalgo))
+    problems += creds_problems(user, Path(creds) if creds else None)
     if problems:
         raise refusal(problems)
     return plan

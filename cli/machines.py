@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import pwd
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -90,3 +92,22 @@ def nats_flags(given: Mapping[str, Any]) -> dict[str, Any]:
         "nats.name": given.get("machine"),
         "nats.standby": given.get("standby"),
     }
+
+
+def creds_problems(user: str, file: Path | None) -> Iterator[str]:
+    """Why units that run as this user could not use this file of credentials."""
+    if file is None:
+        return
+    try:
+        owner = file.stat().st_uid
+    except OSError as error:
+        yield f"{file} cannot be used as --nats-creds: {error.strerror}"
+        return
+    hand_over = f"sudo chown {shlex.quote(user)} {shlex.quote(str(file))}"
+    try:
+        wanted = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        hand_over = f"sudo useradd --system {shlex.quote(user)} && {hand_over}"
+        wanted = -1
+    if owner != wanted:
+        yield f"{file} is not {user}'s, as whom the units run, and is a secret; type: {hand_over}"

@@ -15,7 +15,7 @@ import click
 from rich.text import Text
 
 from cli import complete
-from cli.machines import machine_options, nats_flags, with_others
+from cli.machines import creds_problems, machine_options, nats_flags, with_others
 from cli.options import lines
 from cli.terminal import show_long
 from cli.units import (
@@ -141,6 +141,7 @@ def _see_that_it_can_be(plan: Plan, wish: Mapping[str, Any], system: Path) -> No
             )
         see_that_this_is_root(["install", *_typed(wish)])
         problems += shut_out(plan.units.user, (PROGRAM, Path(sys.executable)))
+        problems += creds_problems(plan.units.user, wish.get("nats_creds"))
     if plan.units.name == plans.NAME and (system / _ALL_IN_ONE).exists():
         problems.append(
             f"/{_ALL_IN_ONE} is there, all of the hub in one unit, and it is one or the other; "

@@ -433,6 +433,8 @@ def test_control_messages_are_all_there_with_their_fields() -> None:
         for row in table("docs/architecture.md", "type")
     }
     assert documented == set(literals())
+    rows = [tuple(row) for row in table("docs/architecture.md", "type")]
+    assert len(rows) == len(set(rows)), "none stands there twice"
 
 
 def test_the_kinds_of_the_stream_are_all_there() -> None:

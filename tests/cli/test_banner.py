@@ -85,6 +85,13 @@ def test_an_ingest_says_whom_it_publishes_to_and_an_edge_from_where_it_takes() -
     assert "\nhub start --bus nats://n1,nats://n2 --shards 4\n" in text
     assert "\nhub status --cluster --runtime-dir /x\n" in text
     assert "WebSocket" in text
+    own = msgspec.structs.replace(
+        nats, servers=["nats://127.0.0.1"], prefix="desk", creds_file="/a", tls_ca="/b"
+    )
+    text = banner(Start(Settings(nats=own), demo_key=KEY)).plain
+    assert "\n# with this machine's address in place of 127.0.0.1:\n" in text
+    line = "HUB_NATS_PREFIX=desk hub start --demo --bus nats://127.0.0.1 --shards 4"
+    assert f"\n{line} --nats-creds FILE --nats-tls-ca FILE\n" in text
     edge = Settings(hub=Hub(feeds=["nats"]), nats=Nats(servers=["nats://n1"]))
     text = banner(Start(edge, machine="edge1")).plain
     assert " is ready: edge, 4 shards, feeds nats\n" in text

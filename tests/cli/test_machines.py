@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
-from cli.machines import nats_flags, with_others
+from cli.machines import creds_problems, nats_flags, with_others
 
 
 def test_what_is_not_given_says_nothing() -> None:
@@ -29,3 +31,18 @@ def test_the_feeds_of_others_come_once_and_last() -> None:
     assert with_others(["sim"], ["nats://a"]) == ["sim", "nats"]
     assert with_others(["nats", "sim"], ["nats://a"]) == ["nats", "sim"]
     assert with_others(["sim"], []) == ["sim"]
+
+
+def test_units_could_not_use_credentials_that_are_not_there_or_another_users(
+    tmp_path: Path,
+) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+    file = tmp_path / "edge.creds"
+    assert [*creds_problems(me, None)] == []
+    assert "No such file" in next(creds_problems(me, file))
+    file.touch()
+    assert [*creds_problems(me, file)] == []
+    (problem,) = creds_problems("nobody", file)
+    assert problem.endswith(f"type: sudo chown nobody {file}")
+    (problem,) = creds_problems("no such user", file)
+    assert "useradd --system 'no such user' && " in problem
