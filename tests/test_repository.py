@@ -24,6 +24,7 @@ SCRIPTS = (
     ".ci/run",
     "scripts/bench",
     "scripts/chaos",
+    "scripts/cluster-demo",
     "scripts/fuzz",
     "scripts/hub",
     "scripts/instructions",
