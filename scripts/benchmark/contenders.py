@@ -118,7 +118,7 @@ def _cluster() -> Contender:
     def start(started: Family, load: Load, folder: Path) -> Stage:
         (port,) = keeper.free_ports(1)
         command = [str(program), "-a", "127.0.0.1", "-p", str(port)]
-        _, nats_pid = _keep(started, keeper.Program(command, [port]))
+        _, nats_pid = keep(started, keeper.Program(command, [port]))
         between = {"nats.servers": [f"nats://127.0.0.1:{port}"], **_AMPLE}
         ingest = {"nats.name": "ingest", "nats.publish": True, "hub.shards": 0}
         edge = {"nats.name": "edge", "hub.feeds": ["nats"], "hub.shards": load.shards}
@@ -159,7 +159,7 @@ def _server(
         file = folder / f"{name}.conf"
         file.write_text(config(port, ws_port))
         command = [str(program), "-c", str(file)]
-        child, pid = _keep(started, keeper.Program(command, [port, ws_port]))
+        child, pid = keep(started, keeper.Program(command, [port, ws_port]))
         return Stage(Join(ws_port, speech), {name: pid}, (speech, str(port)), child)
 
     return Contender(name, start, version)
@@ -174,7 +174,7 @@ def openalgo(checkout: Path, python: Path | None) -> Contender:
         ws_port, bus_port = keeper.free_ports(2)
         made = proxy.prepare(checkout, python, folder / "openalgo", ws_port, bus_port)
         program = keeper.Program(made.command, [ws_port], str(made.folder), made.environ)
-        child, pid = _keep(started, program)
+        child, pid = keep(started, program)
         address = f"tcp://127.0.0.1:{bus_port}"
         return Stage(Join(ws_port, "hub", proxy.KEY), {"openalgo": pid}, ("bus", address), child)
 
@@ -192,6 +192,7 @@ PEERS: dict[str, Callable[[], Contender]] = {
 """What the hub can be compared with; each raises HubError where it cannot be had."""
 
 
-def _keep(started: Family, program: keeper.Program) -> tuple[Child, int]:
+def keep(started: Family, program: keeper.Program) -> tuple[Child, int]:
+    """Have a program of somebody else run with the family; it, and its pid."""
     child = started.start("keeper", msgspec.json.encode(program).decode())
     return child, int(child.wait("ready", _START_S)["pid"])

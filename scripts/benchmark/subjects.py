@@ -18,13 +18,10 @@ from __future__ import annotations
 
 import json
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +33,7 @@ from rich.progress import track
 from rich.table import Table
 
 from hub.core.errors import HubError
-from scripts.benchmark import children, nats
+from scripts.benchmark import children, contenders, keeper, nats
 from scripts.benchmark.histogram import Histogram
 
 SYMBOLS = 1000
@@ -142,33 +139,19 @@ def _each(seconds: float, count: int) -> float | None:
     return round(seconds * 1e6 / count, 2) if count else None
 
 
-@contextmanager
-def _server(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def measure(plan: Plan) -> dict[str, Any]:
+    """Run one. Raises HubError."""
     program = nats.binary()
     if program is None:
         raise HubError("nats-server is not there; scripts/bench installs it")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = folder / "nats.conf"
-    settings.write_text(f'listen: "127.0.0.1:{port}"\n')
-    process = subprocess.Popen([program, "-c", settings], stderr=subprocess.DEVNULL)
-    process.url = f"nats://127.0.0.1:{port}"  # type: ignore[attr-defined]  # goes with it
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def measure(plan: Plan) -> dict[str, Any]:
-    """Run one. Raises HubError."""
     with (
         tempfile.TemporaryDirectory(prefix="subjects-") as name,
-        _server(Path(name)) as server,
         children.family(Path(name) / "log", lambda: None) as family,
     ):
-        plan = msgspec.structs.replace(plan, url=server.url)  # type: ignore[attr-defined]
+        (port,) = keeper.free_ports(1)
+        command = [str(program), "-a", "127.0.0.1", "-p", str(port)]
+        _, pid = contenders.keep(family, keeper.Program(command, [port]))
+        plan = msgspec.structs.replace(plan, url=f"nats://127.0.0.1:{port}")
         roles = [str(edge) for edge in range(plan.edges)] + ["publisher"]
         peers = [family.start("subjects_peer", encode(plan), role) for role in roles]
         for peer in peers:
@@ -176,7 +159,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         begin_s = time.monotonic() + WARM_S + _AHEAD_S
         for peer in peers:
             peer.tell(f"begin {begin_s}")
-        process = psutil.Process(server.pid)
+        process = psutil.Process(pid)
         readings = []
         for at_s in (begin_s, begin_s + plan.seconds):
             time.sleep(max(0.0, at_s - time.monotonic()))

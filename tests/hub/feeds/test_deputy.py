@@ -31,13 +31,13 @@ class World:
             hub=Hub(runtime_dir=str(directory), feeds=["sim"], shards=2),
             nats=config.Nats(servers=["nats://127.0.0.1:1"], publish=True, standby="desk"),
         )
-        self.deputy: Any = Deputy("feed-sim", settings)
+        deputy: Any = Deputy("feed-sim", settings)
+        self.deputy = deputy
         self.said: list[Any] = []
-        self.deputy._control = self
+        deputy._control = deputy._standby = self
         self.ingest = Ingest()
-        self.deputy._ingest = Pipe(self.ingest)
-        self.deputy._ingest.reset(open_=True)
-        self.deputy._standby = self
+        deputy._ingest = Pipe(self.ingest)
+        deputy._ingest.reset(open_=True)
         self.state = {"state": "standby", "holder": "desk2", "revision": 7, "left_s": 3.0}
         self.problem = ""
 
