@@ -130,6 +130,20 @@ class Hub:
         eventually(lambda: not self.left(), "the hub's processes are gone")
         return code
 
+    def lose_power(self) -> None:
+        """End all of it at once, as a machine does; `start` then has the same ports."""
+        assert self._process is not None
+        assert self._reader is not None
+        assert self._process.stdout is not None
+        for process in self.left():
+            with suppress(psutil.Error):
+                process.kill()
+        self._process.wait(WITHIN_S)
+        self._reader.join(WITHIN_S)
+        self._process.stdout.close()
+        self.flags |= {"bus.port": self.first["bus"], "websocket.port": self.first["ws"]}
+        self.first, self.children = {}, {}
+
     def wait(self) -> int:
         """Wait until its supervisor ends by itself; the exit code."""
         assert self._process is not None
