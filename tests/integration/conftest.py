@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.integration.harness import Hub
+from tests.integration.machines import Cluster, machines
 
 HERE = Path(__file__).parent
 MakeHub = Callable[..., Hub]
@@ -57,3 +58,13 @@ def make_hub(request: pytest.FixtureRequest) -> Iterator[MakeHub]:
     finally:
         for hub in made:
             hub.discard()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests of this module: an ingest, and two edges."""
+    with machines(tmp_path_factory.mktemp("cluster")) as made:
+        made.ingest("desk")
+        made.edge("edge-1", 1)
+        made.edge("edge-2", 2)
+        yield made
