@@ -42,7 +42,7 @@ class Cluster:
 
     def edge(self, name: str, first: int = 0, **flags: Any) -> Hub:
         """A machine that serves clients."""
-        roles = {"hub.feeds": ["nats"], "hub.shards": 2}
+        roles = {"hub.feeds": ["nats"], "hub.shards": 2, "upstream.linger_s": 0.3}
         return self._hub(self.flags(first, name=name) | roles | flags)
 
     def _hub(self, flags: dict[str, Any]) -> Hub:
