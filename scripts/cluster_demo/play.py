@@ -16,6 +16,7 @@ from hub.auth.keystore import KeyStore
 from hub.core.config import Sim
 from hub.core.errors import StartError
 from hub.feeds.sim import SimFeed
+from hub.runtime.control import ask
 from scripts.benchmark.keeper import free_ports
 from scripts.cluster_demo.machines import Machine, Node, nodes
 from scripts.cluster_demo.watch import Watch
@@ -111,7 +112,8 @@ def faults(made: Cluster) -> dict[str, Callable[[], Awaitable[None]]]:
     """What can happen, by name; each has everything running again, or about to, in the end."""
 
     async def node() -> None:
-        address = (await made.ingest.row("uplink"))["nats"]["server"]
+        told = await ask(made.ingest.runtime_dir, "uplink", {"t": "cluster"})
+        address = told["cluster"]["nats"]["server"]
         one = next(one for one in made.nodes if address.endswith(f":{one.port}"))
         one.kill()
         await asyncio.sleep(_DOWN_S)
