@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -46,6 +47,8 @@ def main(*, no_faults: bool, only: str, as_json: bool) -> None:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         sys.exit(130)
+    except asyncio.CancelledError:
+        sys.exit(143)
     if as_json:
         click.echo(json.dumps([result._asdict() for result in results], indent=2))
     elif results:
@@ -55,6 +58,9 @@ def main(*, no_faults: bool, only: str, as_json: bool) -> None:
 
 async def _play(program: object, screen: Console, *, only: str, forever: bool) -> list[Result]:
     results = []
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel if task else sys.exit)
     with Live(console=screen, auto_refresh=False, transient=True) as live:
 
         def tell(text: str) -> None:
