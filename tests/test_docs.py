@@ -297,6 +297,14 @@ def test_the_readme_s_figures_are_those_of_the_performance_page() -> None:
     assert not [figure for figure in figures if figure not in known]
 
 
+def test_what_scale_reckons_from_was_measured() -> None:
+    rows = table("docs/scale.md", "measured")
+    figures = re.findall(r"[\d.]+ (?:%|us)", " ".join(cell for row in rows for cell in row))
+    assert len(figures) > 6
+    known = {*re.findall(r"[\d.]+ (?:%|us)", page("docs/performance.md"))}
+    assert not [figure for figure in figures if figure not in known]
+
+
 def test_the_readme_shows_the_lines_that_hub_start_shows() -> None:
     url, key = Settings().ws_url(), "YOUR_API_KEY"
     assert "\n".join(python(url, key)) in page("README.md")
@@ -398,7 +406,7 @@ def test_what_does_not_exist_is_missed() -> None:
 
 def test_every_guarantee_names_tests_that_exist() -> None:
     _, *promises = re.split(r"^## \d+\. ", prose("docs/guarantees.md"), flags=re.MULTILINE)
-    assert len(promises) == 10
+    assert len(promises) == 11
     for promise in promises:
         title = promise.partition("\n")[0]
         named = re.findall(r"`(tests/[\w/]+\.test_\w+)`", promise)
