@@ -9,7 +9,7 @@ docs/writing-a-feed.md builds one step by step. Native broker feeds implement th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -111,6 +111,10 @@ class LoginFeed(Feed, Protocol):
 
 class Guest(Protocol):
     """A feed that another one brings, hosted in the same process."""
+
+    resumed: Callable[[], None]
+    """Called when there is another router, and shards have told what they want: what came
+    meanwhile they have not seen."""
 
     async def start(self) -> None:
         """Start the feed, then report for work."""

@@ -10,7 +10,7 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from hub.core import codec, stream, topics
@@ -355,6 +355,18 @@ class Guest(FeedHost):
     def __init__(self, house: FeedHost, feed: Feed) -> None:
         super().__init__(f"{FEED}{feed.name}", house.settings, feed)
         self._house = house
+        self._stays = 0
+        self.resumed: Callable[[], None] = lambda: None
+
+    def _welcomed(self, message: Message) -> None:
+        self._stays += 1
+        super()._welcomed(message)
+
+    def _take_interest(self, message: Message) -> None:
+        tells_all = self._stays > 1 and int(message["shard"]) not in self._heard
+        super()._take_interest(message)
+        if tells_all:
+            self.resumed()
 
     def asked(self, key: bytes) -> int:
         """See `hub.feeds.base.Guest`."""

@@ -20,7 +20,7 @@ from tests.integration.machines import (
     perform,
     publishing,
 )
-from tests.integration.scenes import order_update
+from tests.integration.scenes import Reader, order_update
 
 
 def test_each_edge_is_sent_what_its_clients_want_in_order_and_nothing_else(
@@ -129,9 +129,19 @@ def test_a_process_that_dies_costs_nobody_its_connection(
     async def play(stack: AsyncExitStack) -> None:
         symbol, beacon, readers = await audience(stack, cluster)
         hub = cluster.hubs[machine]
+        (calm,) = fresh()
+        client = await stack.enter_async_context(cluster.hubs[1].client(snapshot=False))
+        await client.subscribe(calm)
+        reader = Reader(client)
+        beacon.publisher.send(f"NSE_{calm}_LTP", {"n": 1})
+        await until(lambda: reader.numbers(calm) == [1], "a value")
         victim = hub.kill(process)
+        if (machine, process) != (0, "router"):  # to a router that is dead nobody publishes
+            beacon.publisher.send(f"NSE_{calm}_LTP", {"n": 2})
         await until(lambda: hub.is_back(process, victim), "it is back", BACK_S)
         await back(symbol, beacon, readers)
+        if (machine, process) != (0, "router"):
+            await until(lambda: reader.numbers(calm)[-1] == 2, "the current value", BACK_S)
         await beacon.stop()
 
     perform(play)

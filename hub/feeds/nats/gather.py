@@ -272,7 +272,7 @@ class NatsFeed:
     async def _take_in(self, upstream: Upstream, announced: Announced) -> None:
         remote = Remote(announced, upstream.changed)
         guest = self._house.guest(remote)
-        remote.asked = guest.asked
+        remote.asked, guest.resumed = guest.asked, upstream.missed
         self._here[announced.name] = _Housed(upstream, remote, guest)
         upstream.add(remote)
         await guest.start()

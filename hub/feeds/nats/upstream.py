@@ -3,7 +3,8 @@
 1. What is wanted of a feed is told as it changes, and all of it when something was lost, or may be.
    Of a feed that is here no more nothing is.
 2. One thing is asked at a time, so that words keep their order. Who is not answered asks again.
-3. After a hole, and when NATS was away, the values of all that is wanted are asked for.
+3. After a hole, and when NATS or the router was away, the values of all that is wanted are asked
+   for.
 4. Another stay of the ingest's uplink knows nothing of this edge, which begins anew then.
 """
 
@@ -92,6 +93,11 @@ class Upstream:
         self._missed = True
         for feed in self.feeds.values():
             feed.untold = True
+        self.changed()
+
+    def missed(self) -> None:
+        """What has come went nowhere: values are asked for."""
+        self._missed = True
         self.changed()
 
     def answered(self, told: cluster.Results) -> None:
@@ -223,5 +229,4 @@ class Upstream:
         if self._seen.found > found:
             self._seldom.warning("hole", "ticks of %s were lost on their way", self.machine)
             self.holes += 1
-            self._missed = True
-            self.changed()
+            self.missed()

@@ -625,3 +625,24 @@ def test_a_guest_is_a_feed_of_its_own_whose_fault_is_its_houses(bench: Bench) ->
 
     asyncio.run(main())
     assert isinstance(bench.host._failure, ValueError)
+
+
+def test_a_guest_tells_when_shards_have_said_all_to_another_router(bench: Bench) -> None:
+    guest: Any = bench.host.guest(Feed())
+    guest._control, guest._ingest = Link(), Pipe(bench.ingest)
+    told: list[bool] = []
+    guest.resumed = lambda: told.append(KEY in guest._claims)
+
+    def interest(shard: int) -> None:
+        wants = [list(Want(KEY, 1))]
+        guest._take_interest({"shard": shard, "wants": wants, "replace": True})
+
+    guest._welcomed({})
+    interest(0)
+    assert told == []
+    guest._welcomed({})
+    interest(0)
+    interest(0)
+    assert told == [True]
+    interest(1)
+    assert told == [True, True]

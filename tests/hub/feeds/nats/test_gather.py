@@ -35,6 +35,7 @@ class Guest:
         self.here = False
         self.parted = False
         self.answered: list[Result] = []
+        self.resumed: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         await self.feed.start(self)
@@ -381,6 +382,19 @@ def test_answers_reach_the_guest_and_nobody_else() -> None:
         Ingest(Door(), "desk9").door = world.door
         stranger = cluster.Results("desk9", "sim", (Result(A.key, 1),))
         world.door.say(subjects.edge(PREFIX, ME[0]), cluster.encode(stranger))
+
+    run(main)
+
+
+def test_values_are_asked_for_when_there_is_another_router() -> None:
+    async def main(world: World) -> None:
+        ingest, other = world.ingest(), world.ingest("desk2")
+        await world.here("sim@desk1", "sim@desk2")
+        await until(lambda: ingest.lease and other.lease)
+        ingest.words()
+        world.house.of("sim@desk1").resumed()
+        await until(lambda: cluster.Values(ingest.lease) in ingest.words())
+        assert cluster.Values(other.lease) not in other.words()
 
     run(main)
 
