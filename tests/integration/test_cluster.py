@@ -136,11 +136,11 @@ def test_a_process_that_dies_costs_nobody_its_connection(
         beacon.publisher.send(f"NSE_{calm}_LTP", {"n": 1})
         await until(lambda: reader.numbers(calm) == [1], "a value")
         victim = hub.kill(process)
-        if (machine, process) != (0, "router"):  # to a router that is dead nobody publishes
+        if machine == 1:  # of what nobody takes in at the ingest nobody knows
             beacon.publisher.send(f"NSE_{calm}_LTP", {"n": 2})
         await until(lambda: hub.is_back(process, victim), "it is back", BACK_S)
         await back(symbol, beacon, readers)
-        if (machine, process) != (0, "router"):
+        if machine == 1:
             await until(lambda: reader.numbers(calm)[-1] == 2, "the current value", BACK_S)
         await beacon.stop()
 
