@@ -121,6 +121,7 @@ class Uplink(Role):
             nats.prefix,
             self._machine,
             self._take_event,
+            stream=self._events.stream,
             position=self.runtime_dir / POSITION,
         )
         self._pump = Pump(self._flush, Window(0))

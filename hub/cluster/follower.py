@@ -36,6 +36,9 @@ _LOOKS = 2
 _AHEAD_S = 10.0
 """After so long NATS is believed not to know of what we have seen."""
 
+_EVERYBODYS = (topics.ALL_ORDERS, topics.INVALIDATED)
+"""What is told lost where nobody knows whose it was."""
+
 _UNDER_WAY = 1000
 _IDLE_S = 30
 """After so long without us NATS forgets how we follow."""
@@ -51,9 +54,10 @@ class Follower:
         machine: str,
         take: Callable[[bytes, bytes], None],
         *,
+        stream: EventStream | None = None,
         position: Path | None = None,
     ) -> None:
-        self.stream = EventStream(door, prefix)
+        self.stream = stream or EventStream(door, prefix)
         self._door = door
         self._subject = everything(prefix)
         self._machine = machine
@@ -149,6 +153,9 @@ class Follower:
         """Ask NATS for what comes behind our position."""
         state = await self.stream.ensure()
         if state is None:
+            if self._inbox:  # it was kept until now
+                self._leave()
+                self._lose("JetStream keeps account events no more")
             if self._subscription is None:
                 self._subscription = self._door.subscribe(self._subject, self._heard_unkept)
             return
@@ -242,7 +249,8 @@ class Follower:
         counted = self._judge(event)
         self._counts[counted] += 1
         if counted == "taken":
-            self._take(event.key, event.payload)
+            for key in _EVERYBODYS if event.key == topics.ALL_ORDERS else (event.key,):
+                self._take(key, event.payload)
 
     def _judge(self, event: Envelope) -> str:
         if event.machine == self._machine:
@@ -253,7 +261,7 @@ class Follower:
         """Something was lost, of whom nobody knows."""
         self._counts["losses"] += 1
         log.warning("%s: who follows order updates here is told that some are lost", why)
-        for key in (topics.ALL_ORDERS, topics.INVALIDATED):
+        for key in _EVERYBODYS:
             self._take(key, LOST)
 
 

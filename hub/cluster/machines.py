@@ -33,10 +33,10 @@ class Machines:
         return f"<Machines {' '.join(sorted(self._beats)) or 'none'}>"
 
     def heard(self, beat: Beat, now_s: float) -> bool:
-        """A machine is there. False when it has the name of another, which began later: that one
-        counts."""
+        """A machine is there. False when it has the name of another that is there, and began later:
+        that one counts."""
         at_s, known = self._beats.get(beat.machine, (now_s, beat))
-        if beat.epoch < known.epoch:
+        if beat.epoch < known.epoch and now_s - at_s < SILENT_S:
             return False
         if known is beat:
             self._prune(now_s)

@@ -60,10 +60,11 @@ class Publisher:
         machine: str,
         epoch: int,
         *,
+        stream: EventStream | None = None,
         most: int = MOST_KEPT,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self.stream = EventStream(door, prefix)
+        self.stream = stream or EventStream(door, prefix)
         self._door = door
         self._prefix = prefix
         self._machine, self._epoch = machine, epoch
@@ -206,8 +207,9 @@ class Publisher:
         if self.stream.kept is None or not self._door.connected:
             return False
         if len(data) + _HEAD > self._door.max_payload:
-            self._lost += 1
-            return await self._send(structs.replace(event, payload=LOST))
+            taken = await self._send(structs.replace(event, payload=LOST))
+            self._lost += taken
+            return taken
         if not self.stream.kept:
             return self._door.publish(where, data)
         try:

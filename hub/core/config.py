@@ -971,7 +971,8 @@ def _put(
     try:
         found = msgspec.convert(value, fields[name], strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
-        problems.append(f"{source}: {section}.{name} = {value!r}: {error}")
+        shown = "..." if "@" in str(value) else repr(value)  # there may be a password in it
+        problems.append(f"{source}: {section}.{name} = {shown}: {error}")
         return
     values[section][name] = Given(source, found)
     if check := _CHECKS.get(f"{section}.{name}"):

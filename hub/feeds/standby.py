@@ -27,6 +27,7 @@ from hub.runtime.bucket import Bucket
 from hub.runtime.deadline import Deadline, boottime_s
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats import Nats
+from hub.runtime.tasks import end
 
 _LOOK_S = 1.0
 """A waiting host looks so often; it is also told when the key changes."""
@@ -144,10 +145,10 @@ class Standby:
             await _first(starting, renewing, leaving)
         finally:
             try:
-                await _end(leaving, starting)
+                await end([leaving, starting])
                 await passive()
             finally:
-                await _end(renewing)
+                await end([renewing])
             deadline.clear()
             await self._give_back()
         for task in (starting, renewing):
@@ -246,9 +247,3 @@ async def _first(starting: asyncio.Task[None], *ends: asyncio.Task[Any]) -> None
     await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
     if starting.done() and not starting.cancelled() and starting.exception() is None:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _end(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

@@ -82,6 +82,8 @@ class Ingest:
 class Events:
     """Account events on their way to other machines."""
 
+    stream = None  # of which both are told
+
     def __init__(self) -> None:
         self.offered: list[tuple[bytes, bytes]] = []
 

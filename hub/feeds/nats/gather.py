@@ -85,7 +85,12 @@ class NatsFeed:
         self._events = Publisher(self._nats, nats.prefix, machine, epoch)
         position = make_runtime_dir(self._settings) / POSITION
         self._follower = Follower(
-            self._nats, nats.prefix, machine, self._take_event, position=position
+            self._nats,
+            nats.prefix,
+            machine,
+            self._take_event,
+            stream=self._events.stream,
+            position=position,
         )
         self._nats.subscribe(subjects.beat(nats.prefix), self._take_beat)
         self._nats.subscribe(subjects.edge(nats.prefix, machine), self._take_told)

@@ -288,6 +288,7 @@ def test_rule_3_what_is_forgotten_between_asking_and_following_is_told_as_lost()
 def test_rule_4_where_nothing_is_kept_each_loss_of_the_connection_counts() -> None:
     async def test() -> None:
         async with following() as one:
+            await one.begun()
             one.js.info = NobodyListens("x", 1)
             one.follower.up()
             await until(lambda: "hub.events.>" in one.door.heard)
@@ -295,11 +296,23 @@ def test_rule_4_where_nothing_is_kept_each_loss_of_the_connection_counts() -> No
             hear("hub.events.orders.a", message(1), "")
             one.follower.up()
             hear("hub.events.orders.a", message(2), "")
-            assert one.got == [(A, b"1"), *ALL_LOST, (A, b"2")]
+            assert one.got == [*ALL_LOST, (A, b"1"), *ALL_LOST, (A, b"2")]
             assert one.follower.figures()["kept"] is False
             one.js.info = stream()
-            await one.begun()
+            await one.begun(2)
             assert "hub.events.>" not in one.door.heard, "or each came twice"
+
+    run(test())
+
+
+def test_rule_3_where_something_of_everybody_was_lost_credentials_may_be_too() -> None:
+    async def test() -> None:
+        async with following() as one:
+            one.js.info = NobodyListens("x", 1)
+            await until(lambda: "hub.events.>" in one.door.heard)
+            lost = encode(Envelope("desk1", 7, 1, topics.ALL_ORDERS, LOST))
+            one.door.heard["hub.events.>"]("hub.events.lost", lost, "")
+            assert one.got == ALL_LOST
 
     run(test())
 

@@ -6,13 +6,13 @@ import socket
 
 from hub.cluster.machines import KEPT_S, Machines, machine_name
 from hub.core import cluster, config
-from hub.core.cluster import Announced, Beat, Lease, Leased
+from hub.core.cluster import SILENT_S, Announced, Beat, Lease, Leased
 from hub.core.config import Settings
 from hub.core.model import Offer
 
 
-def beat(machine: str, role: str = cluster.EDGE, **said: object) -> Beat:
-    return Beat(machine=machine, role=role, epoch=1, **said)  # type: ignore[arg-type]  # by name
+def beat(machine: str, role: str = cluster.EDGE, epoch: int = 1, **said: object) -> Beat:
+    return Beat(machine=machine, role=role, epoch=epoch, **said)  # type: ignore[arg-type]  # by name
 
 
 def test_a_machine_is_called_as_set_or_as_its_host() -> None:
@@ -63,3 +63,22 @@ def test_another_version_is_a_problem_that_is_named() -> None:
     one, two = machines.told(0.0)
     assert "version 99" in one["problem"]
     assert two["problem"] == "tired"
+
+
+def test_of_two_of_one_name_the_later_one_counts_while_it_is_there() -> None:
+    machines = Machines()
+    assert machines.heard(beat("a", epoch=5, shards=5), 1.0)
+    assert not machines.heard(beat("a", epoch=4, shards=4), 2.0)
+    assert machines.told(2.0)[0]["shards"] == 5
+    assert machines.heard(beat("a", epoch=4, shards=4), 1.0 + SILENT_S), "its clock was set back"
+    assert machines.told(8.0)[0]["shards"] == 4
+
+
+def test_what_a_silent_machine_had_is_not_told() -> None:
+    machines = Machines()
+    feed = Announced(name="sim@a", offer=Offer("sim"))
+    lease = Leased(edge="b", keys=1, left_s=2.0)
+    machines.heard(beat("a", cluster.INGEST, feeds=(feed,), leases=(lease,)), 0.0)
+    (there,), (silent,) = machines.told(1.0), machines.told(SILENT_S)
+    assert (len(there["feeds"]), len(there["leases"])) == (1, 1)
+    assert (silent["feeds"], silent["leases"]) == ([], [])

@@ -55,7 +55,7 @@ class JetStream:
 @asynccontextmanager
 async def publishing(kept: JetStream, **bounds: int) -> AsyncIterator[tuple[Publisher, Door]]:
     door = Door(kept.answer)
-    one = Publisher(door.nats, "hub", "desk1", 7, **bounds)
+    one = Publisher(door.nats, "hub", "desk1", 7, **bounds)  # type: ignore[arg-type]  # by name
     one.start()
     one.up()
     try:

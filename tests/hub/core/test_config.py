@@ -349,3 +349,12 @@ def test_what_a_machine_is_among_others_and_the_files_it_needs_for_that() -> Non
     assert Settings(hub=Hub(feeds=["sim", "nats"])).cluster_role == "edge"
     ingest = Settings(hub=Hub(shards=0), nats=Nats(publish=True))
     assert (ingest.cluster_role, ingest.ws_url()) == ("ingest", "")
+
+
+@pytest.mark.parametrize(
+    "line", ['servers = "nats://me:hidden@host"', 'servers = ["nats://me:hid den@host"]']
+)
+def test_a_password_in_an_address_is_not_told(line: str, tmp_path: Path) -> None:
+    (problem,) = problems(f"[nats]\n{line}\n", directory=tmp_path)
+    assert "nats.servers" in problem
+    assert "hid" not in problem

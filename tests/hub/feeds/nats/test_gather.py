@@ -91,6 +91,8 @@ class House:
 class Events:
     """Account events; what is offered is kept."""
 
+    stream = None  # of which both are told
+
     def __init__(self, *_: Any, **__: Any) -> None:
         self.offered: list[tuple[bytes, bytes]] = []
         self.steps: list[str] = []
