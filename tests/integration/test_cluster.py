@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hub.monitor.metrics import FIGURES
 from tests.integration.harness import Client, Publisher, fresh, numbers, until
 from tests.integration.machines import (
     BACK_S,
@@ -29,6 +30,8 @@ def test_each_edge_is_sent_what_its_clients_want_in_order_and_nothing_else(
     async def play(stack: AsyncExitStack) -> None:
         publisher, one, two = await stack.enter_async_context(publishing(cluster))
         both, only = fresh(count=2)
+        before = await two.figures_when(lambda f: "holes" in f["feed-nats"], "it is heard")
+        holes = before["feed-nats"]["holes"]  # of tests before this
         clients: list[Client] = [
             await stack.enter_async_context(edge.client(snapshot=False)) for edge in (one, one, two)
         ]
@@ -48,9 +51,29 @@ def test_each_edge_is_sent_what_its_clients_want_in_order_and_nothing_else(
         assert numbers(clients[0].seen, only) == every
         assert numbers(clients[1].seen, both) == [n for n in every if n % 3]
         assert numbers(clients[2].seen, both) == [n for n in every if n % 3 == 2]
-        await two.figures_when(lambda f: f["feed-nats"]["holes"] == 0, "nothing was lost")
+        await asyncio.sleep(1.1)  # after a beat with what has come now
+        assert (await two.figures())["feed-nats"]["holes"] == holes, "nothing was lost"
 
     perform(play)
+
+
+def test_each_figure_of_the_way_to_others_is_told_by_who_has_it(cluster: Cluster) -> None:
+    """A figure whose name in the heartbeats is another would never be told."""
+    processes = {"uplink": (cluster.hubs[0], "uplink"), "feed": (cluster.hubs[1], "feed-nats")}
+
+    async def play(_: AsyncExitStack) -> None:
+        for role, (hub, name) in processes.items():
+            of_it = [one for one in FIGURES if one.name.startswith("nats_") and role in one.roles]
+            assert len(of_it) > 5
+            sources = {one.source for one in of_it}
+            has_all = partial(_has_all, name, sources)
+            await hub.figures_when(has_all, f"all figures of {name}")
+
+    perform(play)
+
+
+def _has_all(name: str, sources: set[str], figures: dict[str, Any]) -> bool:
+    return sources <= {*figures[name]}
 
 
 def test_a_fresh_edge_shows_the_value_that_others_have_seen(cluster: Cluster) -> None:
