@@ -37,7 +37,8 @@ from shards.guests import Bound, Guests
 from shards.session import Session
 
 RESTART = "the server is restarting; connect again"
-"""The reason that is given with close code 1012."""
+RESETTLED = "the feed of your broker is here now; connect again"
+"""The reasons that are given with close code 1012."""
 
 _CLOSE_S = 2.0
 _TEND_S = 1.0

@@ -47,6 +47,7 @@ class Desk:
         self.wanted = Wanted(self.accounts.wants, self.snapshots.opening, self.snapshots.ended)
         self.logins = Logins(self.wanted.of)
         self.feeds = Offers()
+        self._offers: frozenset[Offer] = frozenset()
         self.silence = Silence(self.index, self.latest, self.fanout, settings.upstream.stale_s)
         self.notices = Notices(self.index)
         self.slices = Slices()
@@ -188,13 +189,23 @@ class Desk:
                 )
             )
 
-    def take_feeds(self, offers: Iterable[Offer], now_s: float) -> None:
-        """Which feeds are there; one that has gone has nothing confirmed any more."""
+    def take_feeds(self, offers: Sequence[Offer], now_s: float) -> bool:
+        """Which feeds are there; one that has gone has nothing confirmed any more. Whether one has
+        come, or offers something else."""
+        there, before = frozenset(offers), self._offers
+        self._offers = there
         for feed in self.feeds.take(offers, now_s):
             if self.wanted.knows(feed):
                 self.wanted.of(feed).doubt()
                 self.logins.doubt(feed)
                 self.silence.gone(feed)
+        return not there <= before
+
+    def misplaced(self, client: Client, identity: Identity) -> bool:
+        """Whether a client holds keys of a feed that it would not be given now: its own was not
+        here yet. All are of that one, or it would have been sent away before."""
+        first = next(iter(self.index.held(client).values()), None)
+        return first is not None and self.feeds.prefers(identity, first.feed)
 
     def take_stale(self, feed: str, rows: Iterable[Stale], *, replace: bool) -> None:
         """A feed's host calls keys stale, or no more; with `replace` no others."""

@@ -19,7 +19,7 @@ from hub.core.placement import Packing
 from hub.runtime.log import Seldom
 from shards import protocol
 from shards.balance import Balance
-from shards.connection import RESTART, Connection
+from shards.connection import RESETTLED, RESTART, Connection
 from shards.door import Door
 from shards.guests import Guests
 from shards.handshake import NONE_SECURE
@@ -162,6 +162,13 @@ class Gateway:
         for connection in list(self._connections):
             if connection.session is not None:
                 connection.session.recheck(stands)
+
+    def resettle(self) -> None:
+        """A feed has come: clients that were given another, since theirs was not here, connect
+        again, and are given theirs."""
+        for connection in list(self._connections):
+            if connection.session is not None and connection.session.misplaced:
+                connection.part(protocol.SERVICE_RESTART, RESETTLED)
 
     def hold(self) -> None:
         """Nothing is sent to those who are here: they are owed it, the newest of each topic."""

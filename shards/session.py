@@ -123,6 +123,11 @@ class Session(Delivery):
         self._counted = 0
         self._tell()
 
+    @property
+    def misplaced(self) -> bool:
+        """Whether what it holds is of a feed that it would not be given now."""
+        return self.identity is not None and self._desk.misplaced(self, self.identity)
+
     def recheck(self, stands: Callable[[Grant], bool]) -> None:
         """Keys have changed: a client whose key was revoked may stay no longer."""
         if self._grant is not None and not stands(self._grant):

@@ -358,7 +358,8 @@ class Shard(Role):
     def _take_pulse(self, message: Message) -> None:
         """Which feeds there are."""
         offers = codec.offers(message)
-        self._desk.take_feeds(offers, time.monotonic())
+        if self._desk.take_feeds(offers, time.monotonic()) and self._serving:
+            self._gateway.resettle()
         there, own = {offer.feed for offer in offers}, set(self.settings.hub.feeds)
         if there >= own and (NATS not in own or there > own):  # nats itself serves nobody
             self._known.set()

@@ -49,6 +49,13 @@ class Offers:
         best = self.best(identity)
         return best.feed if best else ""
 
+    def prefers(self, identity: Identity, feed: str) -> bool:
+        """Whether a feed is here that is meant for this user more than `feed` is."""
+        best, other = self.best(identity), self._known.get(feed)
+        if best is None or other is None or best.feed not in self:
+            return False
+        return self._rank(best)[:2] < self._rank(other)[:2]
+
     def best(self, identity: Identity) -> Offer | None:
         """What that feed offers."""
         serving = [offer for offer in self._known.values() if offer.serves(identity)]

@@ -174,3 +174,24 @@ def test_a_feed_whose_machine_dies_runs_on_its_standby_and_never_on_both(cluster
         await reader.stop()
 
     perform(play)
+
+
+def test_a_client_whose_feed_comes_later_is_sent_to_it(cluster: Cluster) -> None:
+    """It was bound to the bus, which serves everybody, and got no tick for ever."""
+
+    async def play(stack: AsyncExitStack) -> None:
+        edge = cluster.hubs[1]
+        early = await stack.enter_async_context(edge.client("simon"))
+        other = await stack.enter_async_context(edge.client("anita"))
+        for client in (early, other):
+            await client.subscribe("RELIANCE")
+        feeds: dict[str, Any] = {"hub.feeds": ["sim"]}
+        late = await asyncio.to_thread(cluster.ingest, "late", **feeds)
+        stack.push_async_callback(asyncio.to_thread, late.stop)
+        assert await early.closed() == 1012, "it connects again, as when a server restarts"
+        again = await stack.enter_async_context(edge.client("simon"))
+        await again.subscribe("RELIANCE")
+        assert (await again.tick())["symbol"] == "RELIANCE"
+        assert (await other.ask({"action": "ping"}))["type"] == "pong", "whose feed is the bus"
+
+    perform(play)

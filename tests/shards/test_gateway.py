@@ -72,6 +72,30 @@ def test_only_those_whose_time_has_come_are_looked_after() -> None:
     live(main)
 
 
+def test_when_a_feed_has_come_only_those_who_had_another_have_to_connect_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        async with house() as one:
+            clients = [await one.known() for _ in range(2)]
+            await until(lambda: len(one.gateway) == 2)
+            moves = next(iter(one.gateway._connections)).session
+            monkeypatch.setattr(Session, "misplaced", property(lambda session: session is moves))
+            one.gateway.resettle()
+            await until(lambda: len(one.gateway) == 1)
+            codes = []
+            for client in clients:
+                with contextlib.suppress(ConnectionClosed):
+                    await client.send(PING)
+                    await client.recv()
+                codes.append(client.close_code)
+            assert sorted(codes, key=str) == [1012, None]
+            for client in clients:
+                await client.close()
+
+    live(main)
+
+
 def test_after_a_change_of_keys_only_sessions_whose_key_was_revoked_are_closed(uv: bool) -> None:
     async def main() -> None:
         async with house() as one:

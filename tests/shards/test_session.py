@@ -511,6 +511,23 @@ def test_a_scope_stays_when_another_feed_steps_in() -> None:
     run(main)
 
 
+def test_it_is_misplaced_when_its_own_feed_comes_later_than_it() -> None:
+    async def main() -> None:
+        talk = await Talk(make_settings()).known()
+        bus, broker = Offer("bus"), talk.session.identity.broker  # type: ignore[union-attr]  # known
+        for now_s in (0.0, 100.0):
+            talk.desk.take_feeds([bus], now_s)
+        assert not talk.session.misplaced, "it holds nothing"
+        talk.say(sub(A))
+        answer(talk.desk)
+        assert not talk.desk.take_feeds([bus], 101.0), "none has come"
+        assert not talk.session.misplaced
+        assert talk.desk.take_feeds([bus, Offer("its", brokers=(broker,))], 102.0)
+        assert talk.session.misplaced
+
+    run(main)
+
+
 def logins() -> Talk:
     """A session in a hub whose only feed has to be told who is there."""
     talk = Talk(make_settings(hub={"shards": 2}))

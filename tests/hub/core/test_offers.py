@@ -95,3 +95,19 @@ def test_a_user_is_entitled_to_one_origin(isolation: Isolation, origin: str) -> 
 def test_the_best_offer_is_that_of_the_feed_that_serves() -> None:
     assert offers(BUS, ANITAS).best(Identity("anita", "angel")) == ANITAS
     assert offers(ANITAS).best(Identity("ravi", "angel")) is None
+
+
+def test_a_feed_that_is_here_and_names_more_of_a_user_is_preferred_to_the_one_he_has() -> None:
+    anita, simon = Identity("anita", "angel"), Identity("simon", "zerodha")
+    one = offers(BUS)
+    assert not one.prefers(anita, "bus")
+    one.take([BUS, ANGEL], 1.0)
+    assert one.prefers(anita, "bus")
+    assert not one.prefers(anita, "angel")
+    assert not one.prefers(simon, "bus")
+    one.take([BUS, ANGEL, ANITAS], 2.0)
+    assert one.prefers(anita, "angel")
+    one.take([BUS, ANGEL], 3.0)
+    assert not one.prefers(anita, "bus"), "his own has gone, and is waited for"
+    other = offers(BUS, Offer("bus-2"))
+    assert not other.prefers(simon, "bus-2"), "which is as good"
