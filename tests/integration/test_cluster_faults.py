@@ -139,7 +139,8 @@ def test_a_feed_whose_machine_dies_runs_on_its_standby_and_never_on_both(cluster
     feed = pair | {"hub.feeds": ["sim"], "nats.standby": "desk", "nats.lease_s": 2}
 
     async def states(*hubs: Hub) -> list[str]:
-        return [(await hub.figures())["feed-sim"].get("lease", "") for hub in hubs]
+        told = [await hub.figures_when(lambda f: "feed-sim" in f, "its figures") for hub in hubs]
+        return [figures["feed-sim"].get("lease", "") for figures in told]
 
     async def play(stack: AsyncExitStack) -> None:
         start = asyncio.to_thread
