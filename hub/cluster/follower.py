@@ -104,7 +104,8 @@ class Follower:
     def figures(self) -> dict[str, Any]:
         """What the heartbeat says of it."""
         kept = {"kept": self.stream.kept, "unkept_why": self.stream.why}
-        return kept | self._counts | {"behind": self._behind}
+        follows = bool(self._consumer) or self.stream.kept is False
+        return kept | self._counts | {"behind": self._behind, "follows": follows}
 
     # Following.
 

@@ -67,4 +67,5 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made.ingest("desk")
         made.edge("edge-1", 1)
         made.edge("edge-2", 2)
+        made.follow()
         yield made

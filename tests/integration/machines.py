@@ -45,11 +45,21 @@ class Cluster:
         roles = {"hub.feeds": ["nats"], "hub.shards": 2, "upstream.linger_s": 0.3}
         return self._hub(self.flags(first, name=name) | roles | flags)
 
+    def follow(self) -> None:
+        """Wait until all follow the account events: a new stream of three takes seconds."""
+        for hub in self.hubs:
+            asyncio.run(hub.figures_when(_follows, "account events are followed"))
+
     def _hub(self, flags: dict[str, Any]) -> Hub:
         hub = Hub(flags | {"hub.runtime_dir": ""})
         hub.flags["hub.runtime_dir"] = str(hub.runtime_dir)
         self.hubs.append(hub)
         return hub.start()
+
+
+def _follows(figures: dict[str, Any]) -> bool:
+    name = "uplink" if "uplink" in figures else "feed-nats"
+    return bool(figures[name]["events"]["follows"])
 
 
 @contextmanager

@@ -180,17 +180,18 @@ def test_an_invalidation_at_an_edge_reaches_all_machines_once(cluster: Cluster) 
 
     async def play(stack: AsyncExitStack) -> None:
         hubs = cluster.hubs[:3]
-        before = [await count(hub, "invalidations") for hub in hubs]
         publisher = Publisher(hubs[1].bus)
         stack.callback(publisher.close)
         ignored = await count(hubs[1], "ignored")
         while await count(hubs[1], "ignored") == ignored:
             publisher.send("X_margins", {})
             await asyncio.sleep(0.05)
+        told = {"user_id": "anita", "cache_type": "ALL"}
+        before = [await count(hub, "invalidations") for hub in hubs]
         for more in (1, 2):
-            publisher.send("CACHE_INVALIDATE_ALL_anita", {"user_id": "anita", "cache_type": "ALL"})
+            publisher.send("CACHE_INVALIDATE_ALL_anita", told)
             for hub, was in zip(hubs, before, strict=True):
-                told = was + more
-                await hub.figures_when(partial(counted, told=told), "each is counted once")
+                counts = partial(counted, told=was + more)
+                await hub.figures_when(counts, "each is counted once")
 
     perform(play)

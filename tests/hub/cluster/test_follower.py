@@ -320,7 +320,9 @@ def test_rule_3_where_something_of_everybody_was_lost_credentials_may_be_too() -
 def test_who_leaves_says_so(tmp_path: Path) -> None:
     async def test() -> None:
         async with following(tmp_path / "position") as one:
+            assert not one.follower.figures()["follows"]
             await one.begun()
+            assert one.follower.figures()["follows"]
             assert repr(one.follower) == "<Follower at 0, 0 behind>"
         assert one.js.ended == [one.js.made[0]["name"]]
         assert one.door.heard == {}
