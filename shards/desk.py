@@ -227,15 +227,6 @@ class Desk:
         self.accounts.paused(seconds)
         self.logins.paused(seconds)
 
-    def offer_kept(self, pairs: list[bytes], now_s: float) -> None:
-        """Ticks the shard only keeps; those of its legs go to the fan-out directly."""
-        self.fanout.offer(pairs)
-        lines = self.latest.lines
-        for topic in pairs[::2]:
-            line = lines.get(topic)
-            if line is not None:
-                line.seen_s = now_s
-
     def expire(self, now_s: float) -> None:
         """Tickets whose feed has not answered in time get an error that says so."""
         late = [ticket for ticket in self._tickets if ticket.deadline_s <= now_s]

@@ -82,6 +82,15 @@ class Fanout(Generic[R]):
         admit, resolve, formed = self._admit, self._resolve, self._offer_formed
         self.seq = fan(pairs, lines, admit, resolve, formed, self._dirty, self.seq)
 
+    def keep(self, pairs: list[bytes], now_s: float) -> None:
+        """The same for ticks that nobody here asked for; they came at this time."""
+        self.offer(pairs)
+        lines = self._latest.lines
+        for topic in pairs[::2]:
+            line = lines.get(topic)
+            if line is not None:
+                line.seen_s = now_s
+
     def reserve(self) -> int:
         """Keep places in the order of arrival for values that a keeper will tell of before now."""
         place = self.seq + 1

@@ -16,15 +16,14 @@ from hub.core.codec import Message
 from hub.core.config import NATS, Settings, load
 from hub.core.errors import ConfigError, Malformed
 from hub.core.liveness import BEAT_S, Awake
-from hub.core.names import INGEST
 from hub.core.window import Window
 from hub.runtime import links, wire
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
-from hub.runtime.pipe import Pipe
 from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
 from hub.runtime.tls import Identity, identity
+from shards import keeping
 from shards.backlog import Backlog
 from shards.connection import Connection
 from shards.desk import Desk
@@ -74,11 +73,11 @@ class Shard(Role):
             stream.ACCOUNT: lambda rest: self._desk.accounts.offer(codec.unpack(rest[0])),
             stream.FOLLOWED: self._take_followed,
             stream.MARK: lambda rest: self._backlog.heard(int(rest[0])),
-            stream.OPENED: self._take_opened,
-            stream.CLOSED: lambda rest: self._desk.snapshots.closed(_keys(rest[0])),
-            stream.QUERY: self._take_query,
-            stream.VALUES: self._take_values,
-            stream.FORGET: lambda rest: self._desk.snapshots.forget(_keys(rest[0])),
+            **keeping.kinds(
+                self._desk.snapshots,
+                lambda stay: stay == self._token,
+                self._answer,
+            ),
             stream.INVALIDATE: lambda _: self._keys.forget(),
         }
 
@@ -86,10 +85,7 @@ class Shard(Role):
         """Open the pipe from the router, report for work, then let clients in."""
         self._pump = Pump(self._desk.fanout.flush, Window(0))
         self._pump.add(wire.from_router(self.settings, self.runtime_dir, self.shard, self._take))
-        ingest = links.ipc(self.runtime_dir, INGEST)
-        self._ingest = Pipe(
-            links.Push(links.connect(links.PUSH, ingest, queue=self.settings.flow.pipe))
-        )
+        self._ingest = wire.to_router(self.runtime_dir, self.settings.flow.pipe)
         self._control = ControlLink(
             self.name,
             self.runtime_dir,
@@ -200,7 +196,7 @@ class Shard(Role):
     def _take_kept(self, rest: links.Parts) -> None:
         now_s = time.monotonic()
         for batch in rest:
-            self._desk.offer_kept(codec.unpack(batch), now_s)
+            self._desk.fanout.keep(codec.unpack(batch), now_s)
 
     def _take_again(self, rest: links.Parts) -> None:
         """Values that may have come before."""
@@ -222,28 +218,9 @@ class Shard(Role):
         self._desk.take_followed(codec.keys(followed), int(followed["number"]))
         self._tell()
 
-    def _take_opened(self, rest: links.Parts) -> None:
-        opened = codec.decode(rest[0])
-        self._desk.snapshots.opened(
-            codec.keys(opened), int(opened["number"]), int(opened["question"])
-        )
-
-    def _take_query(self, rest: links.Parts) -> None:
-        """Last values are asked of this shard, which keeps them."""
-        query = codec.decode(rest[0])
-        pairs = self._desk.snapshots.query(query["live"], query["other"], time.monotonic())
-        question = int(query["question"])
-        if query["stay"] == self._token:
-            self._desk.snapshots.own([*query["live"], *query["other"]], question)
-        else:
-            answer = [stream.VALUES, query["stay"], b"%d" % question, codec.pack(pairs)]
-            self._ingest.send_surely(answer)
-
-    def _take_values(self, rest: links.Parts) -> None:
-        values = codec.decode(rest[1])
-        self._desk.snapshots.values(
-            codec.unpack(rest[0]), codec.keys(values), int(values["question"])
-        )
+    def _answer(self, parts: list[bytes]) -> None:
+        """To another shard, by way of the router."""
+        self._ingest.send_surely(parts)
 
     # After a pause.
 
@@ -417,10 +394,6 @@ class Shard(Role):
             "latency": self._journeys.figures(),
             "compiled": hot.COMPILED,
         }
-
-
-def _keys(frame: bytes) -> list[bytes]:
-    return codec.keys(codec.decode(frame))
 
 
 if __name__ == "__main__":

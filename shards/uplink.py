@@ -22,7 +22,7 @@ from typing import Any
 
 import hub
 from hub.cluster.follower import Follower
-from hub.cluster.machines import SAME_NAME, Machines, machine_name
+from hub.cluster.machines import Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, codec, hot, stream, subjects, topics
 from hub.core.cluster import Announced, Beat, Lease, Leased
@@ -33,7 +33,7 @@ from hub.core.index import Index
 from hub.core.latest import Latest
 from hub.core.liveness import BEAT_S
 from hub.core.model import NOBODY, Mode, Offer
-from hub.core.names import INGEST, POSITION, UPLINK
+from hub.core.names import POSITION, UPLINK
 from hub.core.routing import Routing
 from hub.core.wants import Wants
 from hub.core.window import Window
@@ -41,9 +41,9 @@ from hub.runtime import links, wire
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats import Nats
-from hub.runtime.pipe import Pipe
 from hub.runtime.pump import Pump
 from hub.runtime.role import Role, run
+from shards import keeping
 from shards.edges import Edge, Edges, Holders, Told
 from shards.fanout import Fanout
 from shards.snapshots import Snapshots
@@ -77,11 +77,11 @@ class Uplink(Role):
         self._fanout: Fanout[Any] = Fanout(Index(), self._latest, settings.bus.max_topics)
         accounts = Wants()
         accounts.add(topics.ALL_ORDERS, Mode.LTP)
-        self._wanted = Wanted(accounts, self._opening, self._closing)
-        self._edges = Edges(self._wanted.of, self._owe, self._epoch)
+        self._edges = Edges(self._wants_of, self._owe, self._epoch)
         self._snapshots: Snapshots[Edge] = Snapshots(
             Holders(self._edges), self._latest, self._fanout
         )
+        self._wanted = Wanted(accounts, self._snapshots.opening, self._snapshots.ended)
         self._routing = Routing(0, self._edges.interest, NoKeepers(), settings.bus.max_topics)
         self._subjects: dict[tuple[int, ...], list[str]] = {}
         self._sent: dict[str, int] = {}  # the newest number on each subject
@@ -103,11 +103,11 @@ class Uplink(Role):
             stream.ACCOUNT: self._take_accounts,
             stream.FOLLOWED: lambda _: None,
             stream.MARK: lambda _: None,
-            stream.OPENED: self._take_opened,
-            stream.CLOSED: lambda rest: self._snapshots.closed(_keys(rest[0])),
-            stream.QUERY: self._take_query,
-            stream.VALUES: self._take_values,
-            stream.FORGET: lambda rest: self._snapshots.forget(_keys(rest[0])),
+            **keeping.kinds(
+                self._snapshots,
+                lambda stay: stay == self._token,
+                self._answer,
+            ),
             stream.INVALIDATE: lambda _: None,  # it follows all account events
         }
 
@@ -126,10 +126,7 @@ class Uplink(Role):
         )
         self._pump = Pump(self._flush, Window(0))
         self._pump.add(wire.from_router(self.settings, self.runtime_dir, self._number, self._take))
-        ingest = links.ipc(self.runtime_dir, INGEST)
-        self._ingest = Pipe(
-            links.Push(links.connect(links.PUSH, ingest, queue=self.settings.flow.pipe))
-        )
+        self._ingest = wire.to_router(self.runtime_dir, self.settings.flow.pipe)
         self._ingest.reset(open_=True)  # account events of others may come before the welcome
         self._control = ControlLink(
             self.name,
@@ -217,11 +214,7 @@ class Uplink(Role):
     def _take_kept(self, rest: links.Parts) -> None:
         now_s = time.monotonic()
         for batch in rest:
-            pairs = codec.unpack(batch)
-            self._fanout.offer(pairs)
-            for topic in pairs[::2]:
-                if line := self._latest.lines.get(topic):
-                    line.seen_s = now_s
+            self._fanout.keep(codec.unpack(batch), now_s)
 
     def _take_accounts(self, rest: links.Parts) -> None:
         parts = iter(codec.unpack(rest[0]))
@@ -237,25 +230,9 @@ class Uplink(Role):
 
     # What is known: to edges that begin to want it, or have missed it; and to the router's shards.
 
-    def _take_opened(self, rest: links.Parts) -> None:
-        opened = codec.decode(rest[0])
-        number, question = int(opened["number"]), int(opened["question"])
-        self._snapshots.opened(codec.keys(opened), number, question)
-
-    def _take_query(self, rest: links.Parts) -> None:
-        """Last values are asked of the uplink, which keeps them."""
-        query = codec.decode(rest[0])
-        pairs = self._snapshots.query(query["live"], query["other"], time.monotonic())
-        question = int(query["question"])
-        if query["stay"] == self._token:
-            self._snapshots.own([*query["live"], *query["other"]], question)
-        else:
-            answer = [stream.VALUES, query["stay"], b"%d" % question, codec.pack(pairs)]
-            self._ingest.send_surely(answer)
-
-    def _take_values(self, rest: links.Parts) -> None:
-        values = codec.decode(rest[1])
-        self._snapshots.values(codec.unpack(rest[0]), codec.keys(values), int(values["question"]))
+    def _answer(self, parts: list[bytes]) -> None:
+        """To a shard, by way of the router."""
+        self._ingest.send_surely(parts)
 
     def _owe(self, edge: Edge, keys: Iterable[bytes]) -> None:
         """Send an edge what is known of these keys: some at once, the rest as NATS takes it."""
@@ -290,12 +267,6 @@ class Uplink(Role):
                     pairs += (topics.of(key, line.mode), line.payload)
         self._resent += len(pairs) // 2
         self._publish((edge.number,), pairs, again=True)
-
-    def _opening(self, key: bytes, number: int) -> None:
-        self._snapshots.opening(key, number)
-
-    def _closing(self, key: bytes) -> None:
-        self._snapshots.ended(key)
 
     def _up(self) -> None:
         """NATS is there, or there again. What edges were not sent meanwhile they miss by the marks,
@@ -368,6 +339,9 @@ class Uplink(Role):
         self._routing.invalidate(changed)
         self._tell()
         self._prepare_soon()
+
+    def _wants_of(self, feed: str) -> Wants:
+        return self._wanted.of(feed)
 
     def _tell(self) -> None:
         while words := self._wanted.tell():
@@ -458,13 +432,7 @@ class Uplink(Role):
 
     def _take_beat(self, _: str, data: bytes, __: str) -> None:
         """Another machine is there."""
-        try:
-            beat = cluster.beat(data)
-        except Malformed as error:
-            self._seldom.warning("beat", "%s", error)
-            return
-        if not self._machines.heard(beat, time.monotonic()):
-            self._seldom.warning(beat.machine, SAME_NAME, beat.machine)
+        self._machines.hear(data, time.monotonic())
 
     async def _tend(self) -> None:
         """Once a second: the beat, edges that are silent, marks behind the newest ticks."""
@@ -587,10 +555,6 @@ def _parted(pairs: list[bytes]) -> Iterator[list[bytes]]:
             start, size = at, len(pairs[at]) + len(pairs[at + 1])
     if start < len(pairs):
         yield pairs[start:]
-
-
-def _keys(frame: bytes) -> list[bytes]:
-    return codec.keys(codec.decode(frame))
 
 
 if __name__ == "__main__":

@@ -612,7 +612,7 @@ class Hub:
                 key = topics.orders(json.loads(payload)["user_id"])
                 self.desk.accounts.offer([key, payload])
             else:
-                self.desk.offer_kept([topic, payload], 0.0)
+                self.desk.fanout.keep([topic, payload], 0.0)
         self.desk.fanout.flush()
 
     def stale(self, text: str) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import msgspec
 
+from hub.core import cluster
 from hub.core.cluster import INGEST, SILENT_S, VERSION, Beat
 from hub.core.config import Settings
+from hub.core.errors import Malformed
+from hub.runtime.log import Seldom
 
 SAME_NAME = "two machines are called %s; give each a name of its own (nats.name, --machine)"
 _COUNTED = ("in", "out")
@@ -27,10 +30,26 @@ class Machines:
 
     def __init__(self) -> None:
         self._beats: dict[str, tuple[float, Beat]] = {}
+        self._seldom = Seldom()
         self._rates: dict[str, dict[str, float]] = {}
 
     def __repr__(self) -> str:
         return f"<Machines {' '.join(sorted(self._beats)) or 'none'}>"
+
+    def hear(self, data: bytes, now_s: float) -> Beat | None:
+        """Take a beat as it came; None for one that is of no use, of which the log says why."""
+        try:
+            beat = cluster.beat(data)
+        except Malformed as error:
+            self._seldom.warning("beat", "%s", error)
+            return None
+        if not self.heard(beat, now_s):
+            self._seldom.warning(beat.machine, SAME_NAME, beat.machine)
+            return None
+        if beat.version != VERSION:
+            self._seldom.warning(beat.machine, "%s has another version of the hub", beat.machine)
+            return None
+        return beat
 
     def heard(self, beat: Beat, now_s: float) -> bool:
         """A machine is there. False when it has the name of another that is there, and began later:

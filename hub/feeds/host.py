@@ -21,16 +21,15 @@ from hub.core.errors import Malformed
 from hub.core.liveness import MISSED_S, Awake
 from hub.core.market import Market
 from hub.core.model import FULL, Offer, Result, Want
-from hub.core.names import FEED, INGEST, reader, reader_number
+from hub.core.names import FEED, reader, reader_number
 from hub.core.payload import clean
 from hub.core.stale import Staleness
 from hub.feeds import catalogue
 from hub.feeds.base import Bringer, Feed, LoginFeed
 from hub.feeds.holidays import Holidays
-from hub.runtime import links
+from hub.runtime import wire
 from hub.runtime.control import ControlLink
 from hub.runtime.log import Seldom
-from hub.runtime.pipe import Pipe
 from hub.runtime.role import Role, run
 
 _INGEST_QUEUE = 1000
@@ -71,8 +70,7 @@ class FeedHost(Role):
 
     async def start(self) -> None:
         """Start the feed, then report for work."""
-        address = links.ipc(self.runtime_dir, INGEST)
-        self._ingest = Pipe(links.Push(links.connect(links.PUSH, address, queue=_INGEST_QUEUE)))
+        self._ingest = wire.to_router(self.runtime_dir, _INGEST_QUEUE)
         self._ingest.reset(open_=True)
         self._control = ControlLink(
             self.name,

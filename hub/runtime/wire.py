@@ -11,7 +11,7 @@ from pathlib import Path
 from hub.core.config import Settings
 from hub.core.names import INGEST, pipe_name
 from hub.runtime import inbox, links, native
-from hub.runtime.pipe import Outlet
+from hub.runtime.pipe import Outlet, Pipe
 from hub.runtime.pump import Inlet
 
 _CUT_OFF = 4
@@ -57,6 +57,11 @@ def ingest(settings: Settings, runtime_dir: Path, take: Callable[[links.Parts], 
     address = links.ipc(runtime_dir, INGEST)
     pull = links.bind(links.PULL, address, queue=_INGEST_QUEUE, what="the router")
     return links.Messages(pull, take)
+
+
+def to_router(runtime_dir: Path, queue: int) -> Pipe:
+    """A way to the router's ingest; libzmq's, whatever the router reads it with."""
+    return Pipe(links.Push(links.connect(links.PUSH, links.ipc(runtime_dir, INGEST), queue=queue)))
 
 
 def to_shard(settings: Settings, runtime_dir: Path, shard: int) -> Outlet:

@@ -592,7 +592,7 @@ def test_each_feed_counts_its_symbols() -> None:
 def test_ticks_that_came_unasked_are_marked_with_their_time() -> None:
     desk = make()
     desk.fanout.offer(tick(THERE, LTP, 1))
-    desk.offer_kept([*tick(HERE, LTP, 1), b"bad", b"{}"], 5.0)
+    desk.fanout.keep([*tick(HERE, LTP, 1), b"bad", b"{}"], 5.0)
     seen = {line.key: line.seen_s for line in desk.latest.lines.values()}
     assert seen == {HERE.key: 5.0, THERE.key: 0.0}
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import hub
 from hub.cluster.follower import Follower
-from hub.cluster.machines import SAME_NAME, Machines, machine_name
+from hub.cluster.machines import Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, subjects, topics
 from hub.core.cluster import EDGE, INGEST, SILENT_S, STANDBY, Announced, Beat
@@ -156,23 +156,13 @@ class NatsFeed:
     # What others say.
 
     def _take_beat(self, _: str, data: bytes, __: str) -> None:
-        try:
-            beat = cluster.beat(data)
-        except Malformed as error:
-            self._seldom.warning("beat", "%s", error)
-            return
         now_s = time.monotonic()
-        self._machines.heard(beat, now_s)
-        if beat.version != cluster.VERSION:
-            self._seldom.warning(beat.machine, "%s has another version of the hub", beat.machine)
-        elif beat.role == INGEST:
+        beat = self._machines.hear(data, now_s)
+        if beat is not None and beat.role == INGEST:
             self._take_ingest(beat, self._clock.look(now_s))
 
     def _take_ingest(self, beat: Beat, awake_s: float) -> None:
         upstream = self._upstreams.get(beat.machine)
-        if upstream is not None and beat.epoch < upstream.beat.epoch:
-            self._seldom.warning(beat.machine, SAME_NAME, beat.machine)
-            return
         if upstream is None:
             prefix = self._settings.nats.prefix
             upstream = Upstream(self._nats, prefix, self._me, beat, self._take_batch)
