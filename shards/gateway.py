@@ -166,8 +166,20 @@ class Gateway:
     def resettle(self) -> None:
         """A feed has come: clients that were given another, since theirs was not here, connect
         again, and are given theirs."""
-        for connection in list(self._connections):
-            if connection.session is not None and connection.session.misplaced:
+        misplaced = [one for one in self._connections if _is_misplaced(one)]
+        if misplaced:
+            task = self._loop.create_task(self._move(misplaced))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _move(self, connections: Sequence[Connection]) -> None:
+        """Each at its turn, evenly, as in a drain; one for which it is still so."""
+        pause_s = self._settings.websocket.drain_s / max(_MANY, len(connections))
+        for connection in connections:
+            await asyncio.sleep(pause_s)
+            if self.leaving:
+                return
+            if _is_misplaced(connection):
                 connection.part(protocol.SERVICE_RESTART, RESETTLED)
 
     def hold(self) -> None:
@@ -442,3 +454,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise StartError(f"clients cannot be served on {host}:{port}: {error.strerror}") from None
     sock.setblocking(False)
     return sock
+
+
+def _is_misplaced(connection: Connection) -> bool:
+    return connection.session is not None and connection.session.misplaced

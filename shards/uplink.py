@@ -463,6 +463,8 @@ class Uplink(Role):
                 self._marked[subject] = number
 
     def _beat(self) -> None:
+        if not self._nats.connected:
+            return
         now_s = time.monotonic()
         beat = Beat(
             machine=self._machine,

@@ -10,7 +10,7 @@ r"""NATS subjects: where machines say what. Pure.
         P.ask.<machine>         what a machine is asked
         P.edge.<machine>        what a machine is told
         P.t.<stay>.<bank>.<b0>...<b7>   ticks, for those edges of bank n // 8 whose n % 8 is a `1`
-        P.tick.<key>.<MODE>     one topic
+        P.tick.<key>.<MODE>     one topic: measured (scripts/benchmark/subjects), not used
 
 P is `nats.prefix`. Events of accounts are below `P.events` (core/envelope). What a subject may hold
 is told by NATS's documentation, "Subject-Based Messaging": tokens with dots between, none of them

@@ -34,6 +34,7 @@ class Door:
         self.connected = True
         self.room = True
         self.most_bytes = 1 << 20
+        self.tried = 0
         self.out: list[tuple[str, bytes]] = []
 
     @property
@@ -42,6 +43,7 @@ class Door:
 
     def publish(self, subject: str, *parts: bytes) -> bool:
         data = b"".join(parts)
+        self.tried += 1
         taken = self.connected and len(data) <= self.most_bytes
         if taken:
             self.out.append((subject, data))
@@ -441,6 +443,9 @@ def test_when_nats_was_away_edges_are_sent_values_and_answers_then(world: World)
     world.ask(Bye(two.lease))
     world.results(Result(B, 1))
     assert world.door.out == []
+    tried = world.door.tried
+    world.uplink._beat()
+    assert world.door.tried == tried, "nobody hears it, so it is no message that was not sent"
     world.door.connected = True
     world.uplink._up()
     assert one.seen() == []

@@ -224,6 +224,8 @@ class NatsFeed:
         self._look.set()
 
     def _beat(self) -> None:
+        if not self._nats.connected:
+            return
         lags = [one.lag_ms for one in self._upstreams.values() if one.lag_ms is not None]
         machine, epoch = self._me
         beat = Beat(
