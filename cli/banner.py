@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rich.text import Text
 
 import hub
-from hub.core.config import NATS, Nats, Settings
+from hub.core.settings import NATS, Nats, Settings
 from hub.monitor.token import is_loopback
 
 _SYMBOLS = (("NSE", "RELIANCE"), ("NSE_INDEX", "NIFTY"))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from hub.core.config import Settings
+from hub.core.settings import Settings
 
 BACKLOG = 4096
 """Connections that may wait for a shard (docs/operations.md)."""

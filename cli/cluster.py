@@ -15,9 +15,9 @@ from cli import render
 from cli.monitor import ask_monitor, ask_process
 from cli.render import Cell, Column
 from hub.core.cluster import EDGE, INGEST, SILENT_S
-from hub.core.config import NATS
 from hub.core.errors import HubError
 from hub.core.names import FEED, UPLINK
+from hub.core.settings import NATS
 
 _MACHINES = (
     Column("machine", whole=True),

@@ -29,9 +29,9 @@ from cli.place import hub_dir, runs
 from cli.status import ask_status
 from cli.terminal import show_long, waiting
 from hub.core import config
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, HubError
 from hub.core.names import SHARD
+from hub.core.settings import Settings
 from hub.openalgo import survey
 from hub.openalgo.checkout import Checkout
 from hub.openalgo.ports import Kind, holder

@@ -22,10 +22,10 @@ import hub
 from cli.checks import Finding, State
 from cli.keys import store_of
 from cli.units import PROGRAM, REPOSITORY
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, HubError, KeyStoreError, StartError
 from hub.core.hot import COMPILED
 from hub.core.names import DEMO_KEY, NOTIFY
+from hub.core.settings import Settings
 from hub.feeds import catalogue
 from hub.openalgo.ports import is_hub, user_name
 from hub.systemd import plan as plans

@@ -29,8 +29,8 @@ from cli.units import (
     yes_option,
 )
 from hub.auth.database import Database
-from hub.core.config import Nats
 from hub.core.errors import ConfigError
+from hub.core.settings import Nats
 from hub.openalgo import settings as sources
 from hub.openalgo import units
 from hub.openalgo.checkout import Checkout, interpreter

@@ -17,7 +17,7 @@ from cli.render import Column
 from cli.terminal import show, show_long
 from hub.auth.keystore import KeyStore, default_path
 from hub.auth.records import KeyRecord
-from hub.core.config import Settings
+from hub.core.settings import Settings
 
 _COLUMNS = (
     Column("name"),

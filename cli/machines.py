@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from cli.options import whole
-from hub.core.config import NATS
+from hub.core.settings import NATS
 
 
 def _servers(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> list[str]:

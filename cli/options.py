@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from hub.core.config import Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings
 from hub.openalgo import settings
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}

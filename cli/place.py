@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cli.monitor import listening
 from cli.options import find_file, whole
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, NotRunning
+from hub.core.settings import Settings
 from hub.core.supervision import hub_leave_s
 from hub.openalgo import settings
 from hub.runtime import lock, paths

@@ -19,8 +19,8 @@ from cli.options import config_option, find_file, lines, load_settings, runtime_
 from cli.place import hub_dir
 from cli.start import run_hub, shown_level
 from cli.terminal import console, waiting
-from hub.core.config import Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings
 from hub.feeds import catalogue
 from hub.feeds import replay as feed
 from hub.recording import read

@@ -13,9 +13,10 @@ from typing import NoReturn, TypeVar
 import click
 
 from cli.options import config_option, load_settings
-from hub.core.config import Settings, environment
+from hub.core.config import environment
 from hub.core.errors import ConfigError
 from hub.core.names import FEED, SHARD, UPLINK
+from hub.core.settings import Settings
 from hub.core.supervision import command, wanted
 
 _Command = TypeVar("_Command", bound=Callable[..., None])

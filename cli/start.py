@@ -32,9 +32,10 @@ from cli.progress import Progress
 from cli.terminal import show_long
 from hub.auth.sources import keys_of
 from hub.cluster.machines import machine_name
-from hub.core.config import NATS, Settings, said
+from hub.core.config import said
 from hub.core.errors import StartError
 from hub.core.names import OPENALGO
+from hub.core.settings import NATS, Settings
 from hub.feeds import catalogue
 from hub.monitor.token import AUTO, VARIABLE, make_token, token_of
 from hub.openalgo.checkout import Checkout

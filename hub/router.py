@@ -21,7 +21,7 @@ from typing import Any
 
 from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Settings, load
+from hub.core.config import load
 from hub.core.errors import Malformed
 from hub.core.legs import Legs, Outcome, Send
 from hub.core.liveness import BEAT_S
@@ -31,6 +31,7 @@ from hub.core.observer import Observer
 from hub.core.orders import LOST, Orders
 from hub.core.roster import Roster
 from hub.core.routing import Routing
+from hub.core.settings import Settings
 from hub.core.topics import Kind
 from hub.core.window import Window
 from hub.runtime import links, wire

@@ -26,10 +26,10 @@ from typing import Any
 import msgspec
 
 from hub.core import config, supervision
-from hub.core.config import Page, Settings
 from hub.core.errors import StartError
 from hub.core.liveness import Awake
 from hub.core.names import SHARD
+from hub.core.settings import Page, Settings
 from hub.core.supervision import Child, Do, State
 from hub.runtime.control import ControlLink
 from hub.runtime.lock import Lock

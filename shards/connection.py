@@ -29,8 +29,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from hub.core.config import Websocket
 from hub.core.proxies import address_of
+from hub.core.settings import Websocket
 from shards import handshake, protocol
 from shards.bucket import Bucket
 from shards.guests import Bound, Guests

@@ -17,9 +17,9 @@ from itertools import chain
 from typing import Protocol
 
 from hub.core import forms, frames
-from hub.core.config import Websocket
 from hub.core.hot import Line, Sink
 from hub.core.model import MODES, highest_up_to
+from hub.core.settings import Websocket
 from shards import protocol
 from shards.desk import Desk
 from shards.fanout import frame

@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from hub.core import topics
-from hub.core.config import Settings
 from hub.core.hot import Line
 from hub.core.index import Index
 from hub.core.latest import Latest
 from hub.core.model import MODES, Identity, Isolation, Mode, Offer, Result, Stale
 from hub.core.offers import Offers
+from hub.core.settings import Settings
 from shards import protocol
 from shards.accounts import Accounts
 from shards.fanout import Fanout, frame

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from hub.auth.verifier import Grant
-from hub.core.config import Settings, Websocket
 from hub.core.errors import StartError
 from hub.core.liveness import Awake
 from hub.core.placement import Packing
+from hub.core.settings import Settings, Websocket
 from hub.runtime.log import Seldom
 from shards import protocol
 from shards.balance import Balance

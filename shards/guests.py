@@ -12,8 +12,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from hub.auth.records import id_of
-from hub.core.config import Websocket
 from hub.core.proxies import Proxies
+from hub.core.settings import Websocket
 from hub.runtime.log import Seldom
 from shards.tally import Kind, Tally
 

@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from hub.auth.verifier import Grant
 from hub.core import forms
-from hub.core.config import Settings
 from hub.core.errors import KeyStoreError, RequestError
 from hub.core.model import Identity
+from hub.core.settings import Settings
 from shards import protocol
 from shards.delivery import Delivery, Wire
 from shards.desk import Desk

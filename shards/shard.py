@@ -13,9 +13,10 @@ from typing import Any, cast
 from hub.auth.sources import keys_of
 from hub.core import codec, hot, stream, topics
 from hub.core.codec import Message
-from hub.core.config import NATS, Settings, load
+from hub.core.config import load
 from hub.core.errors import ConfigError, Malformed
 from hub.core.liveness import BEAT_S, Awake
+from hub.core.settings import NATS, Settings
 from hub.core.window import Window
 from hub.runtime import links, wire
 from hub.runtime.control import ControlLink

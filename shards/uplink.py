@@ -27,7 +27,7 @@ from hub.cluster.publisher import Publisher
 from hub.core import cluster, codec, hot, stream, subjects, topics
 from hub.core.cluster import Announced, Beat, Lease, Leased
 from hub.core.codec import Message
-from hub.core.config import Settings, load
+from hub.core.config import load
 from hub.core.errors import Malformed
 from hub.core.index import Index
 from hub.core.latest import Latest
@@ -35,6 +35,7 @@ from hub.core.liveness import BEAT_S
 from hub.core.model import NOBODY, Mode, Offer
 from hub.core.names import POSITION, UPLINK
 from hub.core.routing import Routing
+from hub.core.settings import Settings
 from hub.core.wants import Wants
 from hub.core.window import Window
 from hub.runtime import links, wire

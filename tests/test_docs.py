@@ -32,8 +32,8 @@ from cli.config import markdown
 from cli.main import COMMANDS, main
 from hub.auth.verifier import Grant
 from hub.core import config, stream, topics
-from hub.core.config import Settings
 from hub.core.model import Identity, Result, Stale
+from hub.core.settings import Settings
 from hub.feeds.base import Feed, FeedHealth, Sink
 from hub.feeds.sim import SimFeed
 from shards import protocol

@@ -1,8 +1,9 @@
 """Who may import whom: read from the sources with `ast`, as style.md draws it.
 
 1. `shards` and `cli` import `hub` only, never each other; `hub` imports neither.
-2. Inside `hub` imports point one way: errors, model <- core <- runtime <- roles.
-3. `hub.core` is pure: nothing that waits, opens, draws lots or looks at the clock.
+2. Inside `hub` imports point one way: errors, model <- core <- brokers <- runtime <- roles.
+3. `hub.core` and `hub.brokers` are pure: nothing that waits, opens, draws lots or looks at the
+   clock.
 4. `zmq` and its protocol are a matter of `hub.runtime` alone, and `zmq` of the worker that runs in
    a checkout of OpenAlgo.
 5. `nats` is a matter of hub/runtime/nats.py alone.
@@ -34,6 +35,9 @@ IMPURE = {
 }  # fmt: skip
 CODECS = {"msgpack", "msgspec"}
 """The packages from outside that core may use: they turn bytes into values, and do nothing else."""
+OF_BROKERS = {*CODECS, "google", "pyotp"}
+"""Those that brokers may use: protobuf (`google`) too, and what makes one-time passwords of a time
+that it is told."""
 PROTOCOL = "hub.core.zmtp"
 NATS = "hub.runtime.nats"
 STANDARD = {"__future__", *sys.stdlib_module_names}
@@ -122,7 +126,7 @@ def _broken_rules(one: Import) -> Iterator[str]:
         yield "only hub/runtime/nats.py touches nats"
     if room == "hub":
         yield from _broken_layers(one)
-    if _layer(one.importer) == "core":
+    if _layer(one.importer) in {"core", "brokers"}:
         yield from _impurities(one)
 
 
@@ -139,20 +143,22 @@ def _there_for_the_worker(one: Import) -> bool:
 def _broken_layers(one: Import) -> Iterator[str]:
     if _room(one.imported) != "hub" or one.imported == "hub":
         return
-    order = ("nouns", "core", "runtime", "roles")
+    order = ("nouns", "core", "brokers", "runtime", "roles")
     here, there = _layer(one.importer), _layer(one.imported)
     if here == "nouns" and there != "nouns":
         yield "errors and model import nothing of the hub but each other"
     elif order.index(there) > order.index(here):
-        yield f"hub's {here} may not import its {there}: errors, model <- core <- runtime <- roles"
+        way = "errors, model <- core <- brokers <- runtime <- roles"
+        yield f"hub's {here} may not import its {there}: {way}"
 
 
 def _impurities(one: Import) -> Iterator[str]:
-    top = one.imported.split(".")[0]
+    top, layer = one.imported.split(".")[0], _layer(one.importer)
+    packages = CODECS if layer == "core" else OF_BROKERS
     if top in IMPURE:
-        yield "hub/core is pure: no sockets, loop, clock, randomness, threads or processes"
-    elif top not in {*STANDARD, *ROOMS, *CODECS, "zmq"}:
-        yield f"hub/core uses no package but {' and '.join(sorted(CODECS))}"
+        yield f"hub/{layer} is pure: no sockets, loop, clock, randomness, threads or processes"
+    elif top not in {*STANDARD, *ROOMS, *packages, "zmq"}:
+        yield f"hub/{layer} uses no package but {' and '.join(sorted(packages))}"
 
 
 def _room(module: str) -> str:
@@ -167,7 +173,7 @@ def _layer(module: str) -> str:
     name = inside.split(".")[0]
     if room != "hub" or not name:
         return ""
-    return name if name in {"core", "runtime"} else "roles"
+    return name if name in {"core", "brokers", "runtime"} else "roles"
 
 
 def _cycles(imports: Iterable[Import], modules: set[str]) -> list[str]:
@@ -227,6 +233,13 @@ VIOLATIONS = {
     "loop in core": ({"hub/core/latest.py": "import asyncio.events"}, "is pure"),
     "clock in core": ({"hub/core/latest.py": "from time import monotonic"}, "is pure"),
     "luck in core": ({"hub/core/latest.py": "if True:\n    import random"}, "is pure"),
+    "clock in a codec": ({"hub/brokers/angel/codec.py": "import time"}, "hub/brokers is pure"),
+    "package in a codec": ({"hub/brokers/x/codec.py": "import httpx"}, "uses no package but"),
+    "a codec imports a role": (
+        {"hub/brokers/x/codec.py": "import hub.feeds.base"},
+        "hub's brokers",
+    ),
+    "core imports brokers": ({"hub/core/index.py": "import hub.brokers.base"}, "hub's core"),
     "package in core": ({"hub/core/frames.py": "import websockets"}, "uses no package but"),
     "zmq in core": ({"hub/core/frames.py": "import zmq"}, "only hub/runtime"),
     "zmq in a role": ({"hub/router.py": "from zmq.asyncio import Socket"}, "only hub/runtime"),

@@ -103,7 +103,15 @@ def requirements(lock: str) -> dict[str, str]:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_locks_pin_versions_and_hashes_and_name_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
-    for needle in ("--index-url", "--extra-index-url", "--find-links", "http", "file:", " @ "):
+    for needle in (
+        "--index-url",
+        "--extra-index-url",
+        "--find-links",
+        "http:",
+        "https:",
+        "file:",
+        " @ ",
+    ):
         assert needle not in text
     for name, entry in requirements(lock).items():
         assert re.match(r"[a-z0-9-]+==[\w.]+( ; [^\\]+)? \\\n", entry), f"{name} is not pinned"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.config import Settings
+from hub.core.settings import Settings
 from hub.core.supervision import hub_leave_s, patience_s
 from hub.openalgo.service import Service
 from hub.openalgo.units import Plan, files

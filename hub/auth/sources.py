@@ -12,9 +12,9 @@ from hub.auth.keystore import default_path
 from hub.auth.openalgo import OpenAlgoVerifier
 from hub.auth.verifier import Verifier
 from hub.auth.verifiers import AnyVerifier, Several
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, KeyStoreError
 from hub.core.names import PAGE_KEYS
+from hub.core.settings import Settings
 from hub.openalgo.checkout import Checkout
 from hub.runtime.paths import runtime_dir
 

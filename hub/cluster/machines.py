@@ -9,8 +9,8 @@ import msgspec
 
 from hub.core import cluster
 from hub.core.cluster import INGEST, SILENT_S, VERSION, Beat
-from hub.core.config import Settings
 from hub.core.errors import Malformed
+from hub.core.settings import Settings
 from hub.runtime.log import Seldom
 
 SAME_NAME = "two machines are called %s; give each a name of its own (nats.name, --machine)"

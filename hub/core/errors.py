@@ -7,6 +7,7 @@
     ├── NotTrusted              a hub's certificate is of nobody who is trusted
     ├── NoAnswer           69   a process did not answer in time; says which
     │   └── NobodyListens  69   nobody is there who could
+    ├── BrokerError             a broker refuses us, or is not reached; carries the kind of it
     ├── NoBucket                what NATS keeps for us cannot be had just now; says why
     ├── KeyStoreError      74   the file of API keys cannot be read or written
     ├── Malformed               bytes from outside that do not follow their format
@@ -20,6 +21,8 @@ Across a process boundary travel codes, never exceptions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
+from hub.core.model import Fault
 
 FAULT = 70
 
@@ -69,6 +72,15 @@ class NoAnswer(HubError):
 
 class NobodyListens(NoAnswer):
     """Nobody is there who could answer, at the moment."""
+
+
+class BrokerError(HubError):
+    """A broker refuses us, or is not reached: the kind of it, and a sentence that holds nothing
+    secret."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 class NoBucket(HubError):

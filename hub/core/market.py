@@ -6,7 +6,7 @@
    a session that is not known costs a warning, one that is imagined makes a false one.
 4. Sessions that touch, at midnight too, are one.
 
-Source of the hours that are the default (hub/core/config.py): the exchanges' circulars. Shares
+Source of the hours that are the default (hub/core/settings.py): the exchanges' circulars. Shares
 have no trades between 15:15 and the closing auction's end since August 2026, and derivatives go on
 until 15:40; MCX closes at 23:30 while the USA have summer time, else at 23:55.
 """

@@ -155,6 +155,17 @@ class Offer(NamedTuple):
         )
 
 
+class Fault(Enum):
+    """Why a broker does not give what it is asked for: it refuses the credentials; the account is
+    logged in elsewhere; it was asked too often; it has no room; or it was not reached, or left."""
+
+    AUTH = "auth"
+    EVICTED = "evicted"
+    RATE = "rate"
+    CAPACITY = "capacity"
+    NETWORK = "network"
+
+
 class Isolation(Enum):
     """Whose ticks a feed's are that is not shared: its user's alone, those of all users of the
     same broker, or everybody's."""

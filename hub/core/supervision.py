@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from hub.core.config import Settings
 from hub.core.names import FEED, SHARD, UPLINK, reader
+from hub.core.settings import Settings
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 30.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from datetime import UTC, datetime, timedelta
 
-from hub.core.config import NATS, Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import NATS, Settings
 from hub.feeds import holidays, openalgo, replay
 from hub.feeds.base import Feed
 from hub.feeds.bus import BusFeed

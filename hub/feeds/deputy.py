@@ -16,9 +16,9 @@ from hub.core import codec
 from hub.core.claims import Answer
 from hub.core.cluster import ACTIVE, STANDBY
 from hub.core.codec import Message
-from hub.core.config import Settings
 from hub.core.model import NOBODY, Offer, Result
 from hub.core.names import UPLINK
+from hub.core.settings import Settings
 from hub.feeds import catalogue
 from hub.feeds.base import FeedState
 from hub.feeds.host import FeedHost

@@ -11,7 +11,7 @@ from collections.abc import Container
 from datetime import UTC, datetime
 from typing import Any
 
-from hub.core.config import Market
+from hub.core.settings import Market
 from hub.runtime.control import Background
 from hub.runtime.log import log
 

@@ -16,13 +16,14 @@ from typing import Any, cast
 from hub.core import codec, stream, topics
 from hub.core.claims import Answer, Claims, Work
 from hub.core.codec import Message
-from hub.core.config import Settings, load
+from hub.core.config import load
 from hub.core.errors import Malformed
 from hub.core.liveness import MISSED_S, Awake
 from hub.core.market import Market
 from hub.core.model import FULL, Offer, Result, Want
 from hub.core.names import FEED, reader, reader_number
 from hub.core.payload import clean
+from hub.core.settings import Settings
 from hub.core.stale import Staleness
 from hub.feeds import catalogue
 from hub.feeds.base import Bringer, Feed, LoginFeed

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from hub.core.config import Settings
 from hub.core.errors import HubError, Malformed, StartError
 from hub.core.model import MODES, Mode, Result, Want, lowest
+from hub.core.settings import Settings
 from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.recording import read, rows
 from hub.recording.pace import Pace, time_of_day

@@ -20,9 +20,9 @@ from typing import Any
 
 from hub.cluster.machines import machine_name
 from hub.core.cluster import name_of
-from hub.core.config import Settings
 from hub.core.errors import NoBucket
 from hub.core.lease import Holder, Lease, Seen, State, key
+from hub.core.settings import Settings
 from hub.runtime.bucket import Bucket
 from hub.runtime.deadline import Deadline, boottime_s
 from hub.runtime.log import Seldom, log

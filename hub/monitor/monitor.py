@@ -19,9 +19,9 @@ import psutil
 import hub
 from hub.core import codec
 from hub.core.codec import Message
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, HubError
 from hub.core.liveness import BEAT_S, Awake
+from hub.core.settings import Settings
 from hub.core.supervision import wanted
 from hub.monitor import metrics, stats
 from hub.monitor.board import Board

@@ -20,10 +20,10 @@ from typing import Any
 import hub.client
 from hub.auth.keystore import KeyStore
 from hub.auth.verifier import LOOK_S
-from hub.core.config import Settings
 from hub.core.errors import HubError, KeyStoreError, RequestError, SubscribeError
 from hub.core.model import Identity, Offer
 from hub.core.names import PAGE_KEYS
+from hub.core.settings import Settings
 from hub.runtime.log import log
 from hub.runtime.tls import pinned_context
 

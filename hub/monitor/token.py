@@ -16,8 +16,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
-from hub.core.config import Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings
 from hub.runtime.ownfile import OwnFile
 
 VARIABLE = "HUB_PAGE_TOKEN"

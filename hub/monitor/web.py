@@ -24,7 +24,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 import hub
-from hub.core.config import Settings
+from hub.core.settings import Settings
 from hub.monitor.doors import Doors
 from hub.monitor.live import MOST_PAGES, Board, Pages
 from hub.monitor.token import Gate

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from hub.core import config
-from hub.core.config import Given, Settings
+from hub.core.config import Given
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings
 from hub.openalgo.checkout import Checkout, settings_of
 
 _FEED = "openalgo"

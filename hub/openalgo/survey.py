@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from hub.auth.database import Database, KeyRow
 from hub.auth.openalgo import MIN_PEPPER
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, KeyStoreError, StartError
+from hub.core.settings import Settings
 from hub.openalgo.checkout import Checkout, interpreter
 from hub.openalgo.ports import Kind, holder, user_name
 from hub.openalgo.service import MODE, STANDALONE, Service

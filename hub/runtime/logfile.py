@@ -16,10 +16,10 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from hub.core.config import Settings
 from hub.core.errors import StartError
 from hub.core.logline import Reader
 from hub.core.names import LOG
+from hub.core.settings import Settings
 from hub.runtime.log import shown
 
 NONE = "none"

@@ -25,8 +25,8 @@ import nats.errors
 from nats.aio.client import Client, RawCredentials
 from nats.aio.msg import Msg
 
-from hub.core import config
 from hub.core.errors import NoAnswer, NobodyListens
+from hub.core.settings import Nats as NatsSettings
 from hub.runtime.log import Seldom, log
 from hub.runtime.nats_login import NO_TLS, Login, login, reason
 
@@ -92,7 +92,7 @@ class Nats:
 
     def __init__(
         self,
-        settings: config.Nats,
+        settings: NatsSettings,
         name: str,
         *,
         up: Callable[[], None] = lambda: None,

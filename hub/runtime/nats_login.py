@@ -15,8 +15,8 @@ from typing import NamedTuple, NoReturn
 
 import nkeys
 
-from hub.core.config import Nats
 from hub.core.errors import ConfigError, KeyStoreError
+from hub.core.settings import Nats
 from hub.runtime.ownfile import OwnFile
 from hub.runtime.tls import client_context
 

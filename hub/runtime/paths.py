@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from hub.core.config import Settings
 from hub.core.errors import StartError
+from hub.core.settings import Settings
 
 _LONGEST_SOCKET_PATH = 107
 _LONGEST_NAME = 20

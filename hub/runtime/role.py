@@ -25,8 +25,8 @@ from typing import Any
 
 import uvloop
 
-from hub.core.config import Settings
 from hub.core.errors import FAULT, HubError, StartError
+from hub.core.settings import Settings
 from hub.core.supervision import leave_s
 from hub.runtime.links import finish
 from hub.runtime.log import log, setup

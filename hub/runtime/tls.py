@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import psutil
 
-from hub.core.config import Websocket
 from hub.core.errors import ConfigError
+from hub.core.settings import Websocket
 
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hub.core.config import Settings
 from hub.core.names import INGEST, pipe_name
+from hub.core.settings import Settings
 from hub.runtime import inbox, links, native
 from hub.runtime.pipe import Outlet, Pipe
 from hub.runtime.pump import Inlet

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hub.core import config
-from hub.core.config import Settings
 from hub.core.errors import ConfigError
 from hub.core.names import OPENALGO
+from hub.core.settings import Settings
 from hub.feeds import catalogue
 from hub.systemd import settings as edits
 from hub.systemd import units

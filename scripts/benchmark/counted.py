@@ -22,6 +22,7 @@ import msgspec
 import uvloop
 
 from hub.core import config, hot
+from hub.core.settings import Settings
 from hub.router import Router
 from hub.runtime.log import setup
 from hub.runtime.role import Role
@@ -96,7 +97,7 @@ def main(name: str, flags: dict[str, object], how: str) -> None:
         runner.run(_live(Router if name == "router" else Shard, name, settings, how))
 
 
-async def _live(make: Callable[..., Role], name: str, settings: config.Settings, how: str) -> None:
+async def _live(make: Callable[..., Role], name: str, settings: Settings, how: str) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, Loop)
     calls = Calls() if how == "calls" else None

@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 import uvloop
 
-from hub.core import config, hot, subjects
+from hub.core import hot, subjects
+from hub.core.settings import Nats as NatsSettings
 from hub.runtime.nats import Nats
 from hub.runtime.pace import Pace
 from scripts.benchmark import leash
@@ -233,7 +234,7 @@ def _room(file: str) -> str:
 
 
 async def _peer(plan: Plan, role: str, heard: set[str]) -> None:
-    nats = Nats(config.Nats(servers=[plan.url]), f"bench {role}")
+    nats = Nats(NatsSettings(servers=[plan.url]), f"bench {role}")
     await nats.start()
     while not nats.connected:  # noqa: ASYNC110  # some milliseconds
         await asyncio.sleep(0.01)

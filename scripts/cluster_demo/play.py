@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hub.auth.keystore import KeyStore
-from hub.core.config import Sim
 from hub.core.errors import StartError
+from hub.core.settings import Sim
 from hub.feeds.sim import SimFeed
 from hub.runtime.control import ask
 from scripts.benchmark.keeper import free_ports

@@ -7,7 +7,7 @@ import ast
 import msgspec
 
 from cli.banner import Start, banner, browser, python
-from hub.core.config import Hub, Nats, Page, Settings, Websocket
+from hub.core.settings import Hub, Nats, Page, Settings, Websocket
 
 URL, KEY = "ws://127.0.0.1:9", "hub_0_x"
 

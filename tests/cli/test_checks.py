@@ -14,7 +14,7 @@ import pytest
 
 from cli import checks
 from cli.checks import Finding, Machine, Port, State
-from hub.core.config import Hub, Settings
+from hub.core.settings import Hub, Settings
 
 GIB = 1 << 30
 GOOD = Machine(

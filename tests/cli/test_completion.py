@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from cli import complete, completion
 from cli.keys import store_of
 from cli.main import main
-from hub.core.config import Keys, Settings
+from hub.core.settings import Keys, Settings
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cli.options import find_file
-from hub.core.config import Settings, definitions, load
+from hub.core.config import definitions, load
+from hub.core.settings import Settings
 from tests.hub.openalgo.kit import make_checkout
 from tests.tls import issue
 

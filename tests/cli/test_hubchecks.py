@@ -18,8 +18,8 @@ from cli import hubchecks
 from cli.checks import Finding, State
 from cli.keys import store_of
 from cli.units import REPOSITORY
-from hub.core.config import Hub, Keys, Settings
 from hub.core.errors import NoAnswer
+from hub.core.settings import Hub, Keys, Settings
 from hub.openalgo.ports import user_name
 from hub.systemd import plan as plans
 from hub.systemd.files import apply, templates

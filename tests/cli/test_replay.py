@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from cli import replay
-from hub.core.config import Settings
+from hub.core.settings import Settings
 from hub.recording.read import scan
 from tests.hub.recording.kit import recording, row
 

@@ -16,9 +16,9 @@ from cli import start
 from cli.demo import STORE, demo_key
 from hub.auth.keystore import KeyStore
 from hub.core import config
-from hub.core.config import Settings
 from hub.core.errors import StartError
 from hub.core.names import DEMO_KEY
+from hub.core.settings import Settings
 from hub.core.supervision import Child, State, wanted
 from hub.monitor.token import AUTO, VARIABLE
 from tests.hub.openalgo.kit import PEPPER, make_checkout, make_python

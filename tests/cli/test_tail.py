@@ -20,8 +20,8 @@ import pytest
 from websockets.sync.server import Server, ServerConnection, serve
 
 from hub.client import retry
-from hub.core.config import Websocket
 from hub.core.names import DEMO_KEY
+from hub.core.settings import Websocket
 from hub.runtime.tls import identity
 from tests.tls import Pair, issue, trusted
 

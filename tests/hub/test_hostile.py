@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from hub.core import codec, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Bus, Hub, Settings
+from hub.core.settings import Bus, Hub, Settings
 from hub.feeds.host import FeedHost
 from hub.monitor.monitor import Monitor
 from hub.router import Router

@@ -17,12 +17,12 @@ import zmq
 
 from hub.core import codec, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Bus, Flow, Hub, Settings
 from hub.core.model import Offer, Result, Want
 from hub.core.names import CONTROL, INGEST, pipe_name
 from hub.core.orders import LOST
 from hub.core.placement import home
 from hub.core.roster import Roster
+from hub.core.settings import Bus, Flow, Hub, Settings
 from hub.router import Router
 from hub.runtime.links import PUB, PULL, PUSH, connect, ipc
 from hub.runtime.pipe import Outlet, Pipe

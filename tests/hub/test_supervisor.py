@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hub import supervisor as module
-from hub.core.config import Bus, Hub, Nats, Page, Settings, Websocket
+from hub.core.settings import Bus, Hub, Nats, Page, Settings, Websocket
 from hub.core.supervision import FAILED_AFTER, NO_PROCESS, READY_S, WATCHDOG_S, Child, State
 from hub.runtime.process import Processes
 from hub.runtime.stderr import Stderr

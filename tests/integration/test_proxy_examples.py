@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from hub.core.config import Websocket
+from hub.core.settings import Websocket
 from tests.integration.harness import (
     ROOT,
     WITHIN_S,

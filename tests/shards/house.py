@@ -17,7 +17,7 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from hub.auth.verifier import Grant
-from hub.core.config import Websocket
+from hub.core.settings import Websocket
 from hub.runtime.tls import identity
 from shards.connection import Connection
 from shards.desk import Desk

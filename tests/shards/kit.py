@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from hub.core import forms, topics
-from hub.core.config import Settings
 from hub.core.hot import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.placement import home
+from hub.core.settings import Settings
 from shards.desk import Desk
 from shards.guests import Guests
 from shards.protocol import NO_OPTIONS, Request

@@ -16,8 +16,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, NamedTuple
 
 from hub.auth.verifier import Grant
-from hub.core.config import Settings
 from hub.core.model import Identity, Offer
+from hub.core.settings import Settings
 from shards.connection import Connection
 from shards.desk import Desk
 from shards.session import Session

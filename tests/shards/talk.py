@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hub.auth.verifier import Grant
-from hub.core.config import Settings
 from hub.core.forms import BATCH, MSGPACK, PLAIN
 from hub.core.model import Identity, Instrument, Mode
+from hub.core.settings import Settings
 from shards.desk import Desk
 from shards.guests import Guests
 from shards.session import Session

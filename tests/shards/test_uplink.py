@@ -13,17 +13,18 @@ from typing import Any
 
 import pytest
 
-from hub.core import cluster, codec, config, stream, subjects, topics
+from hub.core import cluster, codec, stream, subjects, topics
 from hub.core.cluster import Beat, Bye, Hello, Holes, Interest, Renew, Results, Values
 from hub.core.codec import Message
-from hub.core.config import Hub, Settings
 from hub.core.model import Offer, Result, Want
+from hub.core.settings import Hub, Settings
+from hub.core.settings import Nats as NatsSettings
 from shards import uplink as module
 from shards.uplink import Uplink
 
 A, B, C = b"NSE_A", b"NSE_B", b"NSE_C"
 SCOPED = topics.scope("anita") + A
-PREFIX = config.Nats().prefix
+PREFIX = NatsSettings().prefix
 STAY, NEXT_STAY = stream.token(7, 1), stream.token(7, 2)
 
 
@@ -156,7 +157,7 @@ class World:
         room.chmod(0o700)
         settings = Settings(
             hub=Hub(shards=2, runtime_dir=str(room), feeds=["sim"]),
-            nats=config.Nats(publish=True, name="desk1"),
+            nats=NatsSettings(publish=True, name="desk1"),
         )
         uplink: Any = Uplink("uplink", settings)
         self.uplink = uplink

@@ -31,11 +31,11 @@ import msgspec
 
 from hub.core import codec, forms, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Settings
 from hub.core.hot import Line
 from hub.core.model import Identity, Instrument, Mode, Offer, Result, Want
 from hub.core.names import FEED, SHARD
 from hub.core.placement import home
+from hub.core.settings import Settings
 from hub.feeds.base import Limits, Serves
 from hub.feeds.host import FeedHost
 from hub.router import Router

@@ -22,11 +22,11 @@ from hub.cluster.machines import Machines, machine_name
 from hub.cluster.publisher import Publisher
 from hub.core import cluster, subjects, topics
 from hub.core.cluster import EDGE, INGEST, SILENT_S, STANDBY, Announced, Beat
-from hub.core.config import NATS, Settings
 from hub.core.errors import Malformed
 from hub.core.liveness import BEAT_S, Awake
 from hub.core.model import NOBODY, Result, Want
 from hub.core.names import POSITION
+from hub.core.settings import NATS, Settings
 from hub.feeds.base import FeedHealth, FeedState, Guest, House, Limits, Serves, Sink
 from hub.feeds.nats.remote import Remote
 from hub.feeds.nats.upstream import Upstream

@@ -20,11 +20,11 @@ from typing import Any
 
 import msgpack
 
-from hub.core.config import Settings
 from hub.core.errors import ConfigError, Malformed
 from hub.core.liveness import Awake
 from hub.core.model import Isolation, Want
 from hub.core.names import INGEST, OPENALGO
+from hub.core.settings import Settings
 from hub.core.window import Window
 from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.feeds.openalgo.book import Book, Outcome

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from hub.core import config
 from hub.core.errors import NoAnswer
+from hub.core.settings import Nats as NatsSettings
 from hub.runtime.nats import Nats
 
 Answer = Callable[[str, bytes, Mapping[str, str]], Mapping[str, Any]]
@@ -76,7 +76,7 @@ def error(err_code: int, code: int = 400) -> dict[str, Any]:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Nats]:
     """A real door, which is open."""
-    door = Nats(config.Nats(servers=[url]), "test")
+    door = Nats(NatsSettings(servers=[url]), "test")
     await door.start()
     try:
         await until(lambda: door.connected)

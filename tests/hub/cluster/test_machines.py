@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 
 from hub.cluster.machines import KEPT_S, Machines, machine_name
-from hub.core import cluster, config
+from hub.core import cluster
 from hub.core.cluster import SILENT_S, Announced, Beat, Lease, Leased
-from hub.core.config import Settings
 from hub.core.model import Offer
+from hub.core.settings import Nats as NatsSettings
+from hub.core.settings import Settings
 
 
 def beat(machine: str, role: str = cluster.EDGE, epoch: int = 1, **said: object) -> Beat:
@@ -16,7 +17,7 @@ def beat(machine: str, role: str = cluster.EDGE, epoch: int = 1, **said: object)
 
 
 def test_a_machine_is_called_as_set_or_as_its_host() -> None:
-    assert machine_name(Settings(nats=config.Nats(name="desk1"))) == "desk1"
+    assert machine_name(Settings(nats=NatsSettings(name="desk1"))) == "desk1"
     assert machine_name(Settings()) == socket.gethostname()
 
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.core import config
-from hub.core.config import Given, Hub, Nats, Settings
+from hub.core.config import Given
 from hub.core.errors import ConfigError
+from hub.core.settings import Hub, Nats, Settings
 
 WORDS = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters=","),

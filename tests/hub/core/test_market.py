@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.core import market, topics
-from hub.core.config import Settings
 from hub.core.market import Market
+from hub.core.settings import Settings
 
 INDIA = ZoneInfo("Asia/Kolkata")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from hub.core import supervision
-from hub.core.config import Hub, Nats, Settings, Websocket
+from hub.core.settings import Hub, Nats, Settings, Websocket
 from hub.core.supervision import (
     FAILED_AFTER,
     FIRST_BACKOFF_S,

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import uvloop
 
-from hub.core import config
+from hub.core.settings import Nats as NatsSettings
+from hub.core.settings import Settings
 from hub.feeds.standby import Standby
 from hub.runtime.deadline import boottime_s
 from hub.runtime.nats import Nats
@@ -43,10 +44,10 @@ async def main(machine: str, feed: str, lease_s: str, journal: str, *servers: st
         fcntl.flock(lock, fcntl.LOCK_UN)
         note("passive")
 
-    nats = config.Nats(
+    nats = NatsSettings(
         servers=list(servers), publish=True, name=machine, standby="desk", lease_s=float(lease_s)
     )
-    settings = config.Settings(nats=nats)
+    settings = Settings(nats=nats)
     door = Nats(nats, machine)
     await door.start()
     standby = Standby(door, settings, feed)

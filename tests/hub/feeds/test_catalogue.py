@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.config import NATS, Hub, OpenAlgo, Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import NATS, Hub, OpenAlgo, Settings
 from hub.feeds import catalogue
 from tests.openalgo import Checkout
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from hub.core import codec, config
-from hub.core.config import Hub, Settings
+from hub.core import codec
 from hub.core.model import NOBODY, Offer, Want
 from hub.core.names import UPLINK
+from hub.core.settings import Hub, Settings
+from hub.core.settings import Nats as NatsSettings
 from hub.feeds.base import FeedState
 from hub.feeds.deputy import Deputy
 from hub.runtime.pipe import Pipe
@@ -29,7 +30,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         settings = Settings(
             hub=Hub(runtime_dir=str(directory), feeds=["sim"], shards=2),
-            nats=config.Nats(servers=["nats://127.0.0.1:1"], publish=True, standby="desk"),
+            nats=NatsSettings(servers=["nats://127.0.0.1:1"], publish=True, standby="desk"),
         )
         deputy: Any = Deputy("feed-sim", settings)
         self.deputy = deputy

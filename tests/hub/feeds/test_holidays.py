@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from hub.core.config import Market, Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import Market, Settings
 from hub.feeds import catalogue
 from hub.feeds import holidays as module
 from hub.feeds.holidays import Holidays

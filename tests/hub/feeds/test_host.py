@@ -14,8 +14,8 @@ import pytest
 
 from hub.core import codec, stream, topics
 from hub.core.codec import Message
-from hub.core.config import Hub, Settings, Upstream
 from hub.core.model import FULL, Quiet, Result, Stale, Want
+from hub.core.settings import Hub, Settings, Upstream
 from hub.feeds import host as module
 from hub.feeds.base import FeedHealth, FeedState, House, Limits, Serves, Sink
 from hub.feeds.host import FeedHost

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hub.core.config import Hub, Replay, Settings
 from hub.core.errors import StartError
 from hub.core.model import Mode, Result, Want
+from hub.core.settings import Hub, Replay, Settings
 from hub.feeds import replay
 from hub.feeds.base import Feed, FeedState
 from hub.feeds.replay import ReplayFeed

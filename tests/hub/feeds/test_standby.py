@@ -14,8 +14,9 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from hub.core import config
 from hub.core.lease import Holder, key
+from hub.core.settings import Nats as NatsSettings
+from hub.core.settings import Settings
 from hub.feeds.standby import Standby
 from hub.runtime.bucket import Bucket
 from hub.runtime.deadline import Deadline, boottime_s
@@ -49,7 +50,7 @@ class NoEnd(Deadline):
 class Host:
     """A host in this process, and what became of its feed."""
 
-    def __init__(self, door: Nats, settings: config.Settings, feed: str) -> None:
+    def __init__(self, door: Nats, settings: Settings, feed: str) -> None:
         self.settings = settings
         self.end = NoEnd()
         self.door = door
@@ -80,7 +81,7 @@ def a_feed(url: str) -> str:
     feed = f"feed{next(numbers)}"
 
     async def give_back() -> None:
-        door = Nats(config.Nats(servers=[url]), "last holder")
+        door = Nats(NatsSettings(servers=[url]), "last holder")
         await door.start()
         await until(lambda: door.connected)
         bucket, word = Bucket(door, "hub-leases"), Holder("last", 1, 1, L, left=True)
@@ -94,12 +95,12 @@ def a_feed(url: str) -> str:
 
 @asynccontextmanager
 async def host(machine: str, feed: str, *servers: str, lease_s: float = L) -> AsyncIterator[Host]:
-    nats = config.Nats(
+    nats = NatsSettings(
         servers=list(servers), publish=True, name=machine, standby="desk", lease_s=lease_s
     )
     door = Nats(nats, machine)
     await door.start()
-    one = Host(door, config.Settings(nats=nats), feed)
+    one = Host(door, Settings(nats=nats), feed)
     try:
         yield one
     finally:

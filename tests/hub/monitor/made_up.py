@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from hub.core.config import Page, Settings
 from hub.core.errors import HubError
+from hub.core.settings import Page, Settings
 from hub.monitor.web import Web
 
 Json = dict[str, Any]

@@ -19,7 +19,7 @@ import pytest
 import hub
 from hub.core import codec
 from hub.core.codec import Message
-from hub.core.config import Hub, OpenAlgo, Page, Settings
+from hub.core.settings import Hub, OpenAlgo, Page, Settings
 from hub.monitor.monitor import Monitor
 from hub.runtime.control import Switch
 from tests.openalgo import Checkout

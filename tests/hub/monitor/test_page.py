@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from hub.core.config import Page as PageSettings
-from hub.core.config import Settings
+from hub.core.settings import Page as PageSettings
+from hub.core.settings import Settings
 from hub.monitor.web import Web
 from tests.browser import Browser, Page, needs_chromium
 from tests.hub.monitor.made_up import MadeUp

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from hub.auth.keystore import KeyStore
-from hub.core.config import Settings
 from hub.core.errors import HubError
 from hub.core.model import Identity, Offer
 from hub.core.names import PAGE_KEYS
+from hub.core.settings import Settings
 from hub.monitor import ticker
 from hub.monitor.ticker import Ticker, identity
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hub.core.config import Page, Settings
 from hub.core.errors import ConfigError, KeyStoreError
+from hub.core.settings import Page, Settings
 from hub.monitor.token import COOKIE_S, VARIABLE, Gate, is_loopback, make_token, token_of
 
 TOKEN = "a-token-of-some-length"

@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
 import hub
-from hub.core.config import Page, Settings
+from hub.core.settings import Page, Settings
 from hub.monitor import web as module
 from hub.monitor.web import Files, Web
 from tests.hub.monitor.asgi import ask

@@ -9,8 +9,9 @@ import pytest
 
 from hub.auth.database import Database
 from hub.core import config
-from hub.core.config import Given, Settings
+from hub.core.config import Given
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings
 from hub.openalgo.checkout import Checkout, interpreter, settings_of
 from tests.hub.openalgo.kit import PEPPER, SALT, make_checkout, make_python
 

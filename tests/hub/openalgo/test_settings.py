@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hub.core import config
-from hub.core.config import Settings
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings
 from hub.openalgo import settings
 from hub.runtime.paths import runtime_dir
 from tests.hub.openalgo.kit import PEPPER, SALT, make_checkout

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hub.core.config import Bus, OpenAlgo, Settings, Websocket
+from hub.core.settings import Bus, OpenAlgo, Settings, Websocket
 from hub.openalgo.checkout import Checkout
 from hub.openalgo.ports import Kind, holder
 from hub.openalgo.service import Service

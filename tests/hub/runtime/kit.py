@@ -11,7 +11,7 @@ import pytest
 import uvloop
 import zmq
 
-from hub.core.config import Bus, Flow, Settings
+from hub.core.settings import Bus, Flow, Settings
 from hub.core.window import Window
 from hub.runtime import wire
 from hub.runtime.pipe import Outlet

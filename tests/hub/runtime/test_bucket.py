@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hub.core import config
 from hub.core.errors import NoBucket
 from hub.core.lease import Seen
+from hub.core.settings import Nats as NatsSettings
 from hub.runtime.bucket import Bucket
 from hub.runtime.nats import Nats
 from tests import natsserver
@@ -25,7 +25,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Nats]:
     up = asyncio.Event()
-    door = Nats(config.Nats(servers=[url]), "test", up=up.set)
+    door = Nats(NatsSettings(servers=[url]), "test", up=up.set)
     await door.start()
     try:
         await asyncio.wait_for(up.wait(), 10)
@@ -94,7 +94,7 @@ def test_without_jetstream_it_says_what_to_do(tmp_path: Path) -> None:
 
 def test_without_a_connection_it_says_so() -> None:
     async def main() -> None:
-        door = Nats(config.Nats(servers=["nats://127.0.0.1:1"]), "test")
+        door = Nats(NatsSettings(servers=["nats://127.0.0.1:1"]), "test")
         with pytest.raises(NoBucket, match="no connection to NATS"):
             await Bucket(door, "none").look("a", 5)
 

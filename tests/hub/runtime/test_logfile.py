@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.config import Hub, Settings
 from hub.core.errors import StartError
+from hub.core.settings import Hub, Settings
 from hub.runtime import logfile as module
 from hub.runtime.logfile import OLDER, LogFile, log_path, older
 

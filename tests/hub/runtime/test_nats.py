@@ -17,8 +17,8 @@ import nkeys
 import pytest
 import uvloop
 
-from hub.core import config
 from hub.core.errors import ConfigError, NoAnswer, NobodyListens
+from hub.core.settings import Nats as NatsSettings
 from hub.runtime import nats as door
 from hub.runtime.log import log
 from hub.runtime.nats import Nats
@@ -58,7 +58,7 @@ async def connected(*urls: str, **settings: Any) -> AsyncIterator[Nats]:
 async def begun(*urls: str, **settings: Any) -> AsyncIterator[Nats]:
     """A connection that is tried."""
     calls = {name: settings.pop(name) for name in ("up", "down") if name in settings}
-    nats = Nats(config.Nats(servers=list(urls), **settings), "test", **calls)
+    nats = Nats(NatsSettings(servers=list(urls), **settings), "test", **calls)
     await nats.start()
     try:
         yield nats

@@ -10,8 +10,8 @@ from typing import Any
 import nkeys
 import pytest
 
-from hub.core.config import Nats
 from hub.core.errors import ConfigError
+from hub.core.settings import Nats
 from hub.runtime.nats_login import login, reason
 from tests import tls
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.core.config import Hub, OpenAlgo, Settings
 from hub.core.errors import StartError
+from hub.core.settings import Hub, OpenAlgo, Settings
 from hub.runtime.paths import instances, make_runtime_dir, runtime_dir, shut
 
 

@@ -18,8 +18,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from hub.core.config import Hub, Settings
 from hub.core.errors import FAULT, StartError
+from hub.core.settings import Hub, Settings
 from hub.runtime import links
 from hub.runtime import role as module
 from hub.runtime.role import Role
@@ -297,7 +297,7 @@ asyncio.run(main())
 
 FAILS = """
 import sys
-from hub.core.config import Hub, Settings
+from hub.core.settings import Hub, Settings
 from hub.runtime.role import Role, run
 
 class Fails(Role):
@@ -346,7 +346,7 @@ def test_rule_4_a_fault_is_told_with_its_traceback_and_has_an_exit_code_of_its_o
 
 LAST_WORDS = """
 import sys
-from hub.core.config import Hub, Settings
+from hub.core.settings import Hub, Settings
 from hub.runtime import links
 from hub.runtime.role import Role, run
 

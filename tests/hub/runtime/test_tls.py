@@ -14,8 +14,8 @@ import psutil
 import pytest
 from trustme import KeyType
 
-from hub.core.config import Settings, Websocket
 from hub.core.errors import ConfigError
+from hub.core.settings import Settings, Websocket
 from hub.runtime.tls import Identity, client_context, identity, pinned_context
 from tests.tls import Pair, issue, trusted
 

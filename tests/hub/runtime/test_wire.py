@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from hub.core.config import Settings
 from hub.core.errors import StartError
+from hub.core.settings import Settings
 from hub.core.window import Window
 from hub.runtime import inbox, links, native, wire
 from hub.runtime.links import PUB, connect

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from hub.core import cluster, codec, config, stream, subjects, topics
+from hub.core import cluster, codec, stream, subjects, topics
 from hub.core.cluster import ACTIVE, STANDBY, Beat, Lease
-from hub.core.config import Hub, Settings
 from hub.core.model import Result, Want
+from hub.core.settings import Hub, Settings
+from hub.core.settings import Nats as NatsSettings
 from hub.feeds.base import Feed, FeedState
 from hub.feeds.nats import gather as module
 from hub.feeds.nats import upstream as upstreams
@@ -130,7 +131,7 @@ class World:
     def __init__(self, room: Path) -> None:
         self.house = House()
         settings = Settings(
-            hub=Hub(runtime_dir=str(room)), nats=config.Nats(name=ME[0], prefix=PREFIX)
+            hub=Hub(runtime_dir=str(room)), nats=NatsSettings(name=ME[0], prefix=PREFIX)
         )
         self.feed: Any = NatsFeed(settings)
         self.feed.use(self.house)

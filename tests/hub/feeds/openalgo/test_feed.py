@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from hub.core import topics
-from hub.core.config import Hub, OpenAlgo, Settings
 from hub.core.errors import ConfigError
 from hub.core.model import Identity, Result, Want
+from hub.core.settings import Hub, OpenAlgo, Settings
 from hub.feeds import openalgo
 from hub.feeds.base import FeedState
 from hub.feeds.openalgo import OpenAlgoFeed
