@@ -1,0 +1,1 @@
+"""The brokers' lists of instruments: downloaded, kept, and looked up."""

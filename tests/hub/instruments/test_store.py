@@ -1,0 +1,149 @@
+"""Lists of instruments are replaced as a whole, and looked up quickly."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from hub.brokers.base import Listing
+from hub.instruments import store
+from hub.instruments.store import Store, Unusable
+
+TODAY = date(2026, 11, 26)
+LISTINGS = [
+    Listing("NSE_INDEX", "NIFTY", "1", "26000", "Nifty 50", "NIFTY", "INDEX"),
+    Listing("NSE", "RELIANCE", "1", "2885", "RELIANCE-EQ", "RELIANCE", tick=0.05),
+    Listing("NSE", "RELINFRA", "1", "553", "RELINFRA-EQ", "RELINFRA"),
+    Listing("NFO", "NIFTY24NOV26FUT", "2", "1", "", "NIFTY", "FUT", "2026-11-24", 0, 75),
+    Listing("NFO", "NIFTY29DEC26FUT", "2", "2", "", "NIFTY", "FUT", "2026-12-29", 0, 75),
+    Listing("NFO", "NIFTY29DEC2625000CE", "2", "3", "", "NIFTY", "CE", "2026-12-29", 25000.0, 75),
+]
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Store]:
+    path = tmp_path / "angel.sqlite"
+    assert store.write(path, "Angel One", LISTINGS, 1000.5) == len(LISTINGS)
+    with Store(path) as opened:
+        yield opened
+
+
+def test_what_is_written_is_found_as_it_was(kept: Store) -> None:
+    assert [kept.find(one.exchange, one.symbol) for one in LISTINGS] == LISTINGS
+    assert kept.find("NSE", "NIFTY") is None
+    assert (kept.title, kept.built, kept.count) == ("Angel One", 1000.5, len(LISTINGS))
+    assert kept.served == {"NFO": 3, "NSE": 2, "NSE_INDEX": 1}
+
+
+def test_of_two_of_the_same_name_the_first_counts(tmp_path: Path) -> None:
+    twice = [LISTINGS[1], LISTINGS[1]._replace(token="other")]
+    assert store.write(tmp_path / "a.sqlite", "Angel One", twice, 0) == 1
+    with Store(tmp_path / "a.sqlite") as kept:
+        found = kept.find("NSE", "RELIANCE")
+    assert found is not None
+    assert found.token == "2885"
+
+
+def test_the_old_list_stays_when_the_new_one_is_short_or_breaks_off(tmp_path: Path) -> None:
+    path = tmp_path / "angel.sqlite"
+    store.write(path, "Angel One", LISTINGS, 1)
+
+    def broken() -> Iterator[Listing]:
+        yield LISTINGS[0]
+        raise Unusable("the file ends in the middle")
+
+    with pytest.raises(Unusable, match="has 1 instruments, and a good one has 5 or more"):
+        store.write(path, "Angel One", LISTINGS[:1], 2, least=5)
+    with pytest.raises(Unusable, match="in the middle"):
+        store.write(path, "Angel One", broken(), 2)
+    with Store(path) as kept:
+        assert (kept.built, kept.count) == (1, len(LISTINGS))
+    assert [found.name for found in tmp_path.iterdir()] == ["angel.sqlite"]
+
+
+def test_an_open_store_reads_on_and_knows_of_the_newer_one(kept: Store) -> None:
+    assert not kept.stale
+    store.write(kept.path, "Angel One", LISTINGS[:2], 2)
+    assert kept.stale
+    assert kept.find("NSE", "RELINFRA") == LISTINGS[2]
+    kept.path.unlink()
+    assert not kept.stale, "none there is no reason to open another"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", "empty", "newer"])
+def test_a_file_that_is_none_says_what_to_type(tmp_path: Path, content: bytes | str | None) -> None:
+    path = tmp_path / "angel.sqlite"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        store.write(path, "Angel One", LISTINGS, 1)
+        with sqlite3.connect(path) as base:
+            base.execute("DELETE FROM about" if content == "empty" else "UPDATE about SET format=9")
+        base.close()
+    with pytest.raises(Unusable, match="type `hub instruments update angel`"):
+        Store(path)
+
+
+def test_it_is_opened_for_reading_alone(kept: Store) -> None:
+    kept.path.chmod(stat.S_IRUSR)
+    with Store(kept.path) as second, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        second._base.execute("DELETE FROM listing")
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "sentence"),
+    [
+        ("NFO", "NIFTY28OCT25FUT", "NFO:NIFTY28OCT25FUT expired on 28 Oct 2025"),
+        ("NSE", "RELIANC", "no NSE:RELIANC at Angel One; nearest are RELIANCE, RELINFRA"),
+        ("NSE", "infra", "at Angel One; nearest is RELINFRA"),
+        ("NSE", "zzz", "there is no NSE:zzz at Angel One"),
+        ("MCX", "GOLD", "Angel One does not serve MCX; it serves NFO, NSE, NSE_INDEX"),
+        ("NFO", "NIFTY29DEC26FUTT", "nearest are NIFTY29DEC26FUT, NIFTY24NOV26FUT"),
+    ],
+)
+def test_what_is_not_there_is_explained(
+    kept: Store, exchange: str, symbol: str, sentence: str
+) -> None:
+    assert sentence in kept.unknown(exchange, symbol, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "exchange", "symbols"),
+    [
+        ("nifty", "", ["NIFTY", "NIFTY29DEC26FUT", "NIFTY29DEC2625000CE", "NIFTY24NOV26FUT"]),
+        ("CE 25000 nifty", "", ["NIFTY29DEC2625000CE"]),
+        ("nifty", "NFO", ["NIFTY29DEC26FUT", "NIFTY29DEC2625000CE", "NIFTY24NOV26FUT"]),
+        ("reli", "", ["RELIANCE", "RELINFRA"]),
+        ("NFO:NIFTY24NOV26FUT", "", []),
+        ("nifty24nov26fut", "", ["NIFTY24NOV26FUT"]),
+        ("100%", "", []),
+        (" ", "", []),
+    ],
+)
+def test_words_in_any_order_find_the_best_first(
+    kept: Store, text: str, exchange: str, symbols: list[str]
+) -> None:
+    found = kept.search(text, exchange, today=TODAY.isoformat())
+    assert [one.symbol for one in found] == symbols
+    assert kept.search(text, exchange, 1, TODAY.isoformat()) == found[:1]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        (
+            {"STATE_DIRECTORY": "/var/lib/shardhub:/x", "HOME": "/h"},
+            "/var/lib/shardhub/instruments",
+        ),
+        ({"XDG_DATA_HOME": "/d", "HOME": "/h"}, "/d/shardhub/instruments"),
+        ({"XDG_DATA_HOME": "d", "HOME": "/h"}, "/h/.local/share/shardhub/instruments"),
+        ({}, "/var/lib/shardhub/instruments"),
+    ],
+)
+def test_where_lists_are(environ: dict[str, str], expected: str) -> None:
+    assert store.path_of("fyers", environ) == Path(expected, "fyers.sqlite")
