@@ -35,6 +35,7 @@ _SQL = (
     "SELECT api_keys.user_id, api_keys.api_key_hash, auth.broker, auth.is_revoked "
     "FROM api_keys LEFT JOIN auth ON auth.name = api_keys.user_id"
 )
+_LOGINS = "SELECT name, broker, is_revoked, user_id, auth, feed_token FROM auth"
 _TRIES = 3
 _SQLITE = re.compile(r"sqlite(?:\+pysqlite)?:///(?P<path>[^?]*)(?:\?.*)?", re.DOTALL)
 _PLAIN = re.compile(r"([\w+]+://)(?:[^@/?#]*@)?([\w.-]*(?::\d+)?(?:/[\w.-]*)?)(?:\?[^@]*)?")
@@ -42,7 +43,7 @@ _PLAIN = re.compile(r"([\w+]+://)(?:[^@/?#]*@)?([\w.-]*(?::\d+)?(?:/[\w.-]*)?)(?
 _TIMEOUTS = {"psycopg", "psycopg2", "pymysql", "mysqldb"}
 """SQLAlchemy's names of the drivers that take `connect_timeout`."""
 
-_Raw: TypeAlias = tuple[Any, Any, Any, Any]
+_Raw: TypeAlias = tuple[Any, ...]
 
 
 class KeyRow(msgspec.Struct, frozen=True):
@@ -63,6 +64,21 @@ class KeyRow(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<KeyRow {self.user!r} {self.broker!r}{', revoked' if self.revoked else ''}>"
+
+
+class LoginRow(msgspec.Struct, frozen=True):
+    """A user's login to a broker as OpenAlgo keeps it: `client` is what the broker calls the user,
+    the tokens are encrypted."""
+
+    user: str
+    broker: str
+    revoked: bool
+    client: str
+    auth: str
+    feed_token: str
+
+    def __repr__(self) -> str:
+        return f"<LoginRow {self.user!r} {self.broker!r}{', revoked' if self.revoked else ''}>"
 
 
 class Database:
@@ -98,7 +114,12 @@ class Database:
         Raises KeyStoreError when it cannot be read. A row that names no user, has no hash or
         holds what cannot be printed is left out: it would get into keys and logs.
         """
-        found = (_row(*raw) for raw in self._source.read())
+        found = (_row(*raw) for raw in self._source.read(_SQL))
+        return [row for row in found if row is not None]
+
+    def logins(self) -> list[LoginRow]:
+        """Everyone's login. It blocks and raises as `rows` does, and leaves out as it does."""
+        found = (_login(*raw) for raw in self._source.read(_LOGINS))
         return [row for row in found if row is not None]
 
 
@@ -117,12 +138,12 @@ class _File:
         self.path = path
         self.shown = str(path)
 
-    def read(self) -> list[_Raw]:
+    def read(self, query: str) -> list[_Raw]:
         if str(self.path).endswith(":memory:"):
             raise KeyStoreError("DATABASE_URL names a database in memory, which no one else sees")
         try:
             for _ in range(_TRIES):
-                raw = self._try()
+                raw = self._try(query)
                 if raw is not None:
                     return raw
         except FileNotFoundError:
@@ -134,7 +155,7 @@ class _File:
             raise KeyStoreError(f"OpenAlgo's {self.path} cannot be read: {why}") from error
         raise KeyStoreError(f"OpenAlgo's {self.path} cannot be read: it changes all the time")
 
-    def _try(self) -> list[_Raw] | None:
+    def _try(self, query: str) -> list[_Raw] | None:
         """None when a process opened or left the database meanwhile, so that it counts for nothing.
 
         One that leaves it in the very moment of a read can make SQLite leave an empty -wal. It is
@@ -142,7 +163,8 @@ class _File:
         """
         before = self._at_rest()
         try:
-            raw = _select(self.path, "mode=ro&readonly_shm=1" if before is None else "immutable=1")
+            how = "mode=ro&readonly_shm=1" if before is None else "immutable=1"
+            raw = _select(self.path, how, query)
         except sqlite3.DatabaseError:
             if self._at_rest() == before:
                 raise
@@ -177,7 +199,7 @@ class _Server:
         self._url = url
         self.shown = _shown(url)
 
-    def read(self) -> list[_Raw]:
+    def read(self, query: str) -> list[_Raw]:
         try:
             # An optional extra: most checkouts are on SQLite.
             import sqlalchemy  # noqa: F401, PLC0415
@@ -187,7 +209,7 @@ class _Server:
                 f"OpenAlgo uses; type `{sys.executable} -m pip install SQLAlchemy DRIVER`"
             ) from None
         try:
-            return self._select()
+            return self._select(query)
         except ModuleNotFoundError as error:
             raise KeyStoreError(
                 f"{self.shown} needs the driver {error.name}; install the one that OpenAlgo uses"
@@ -198,7 +220,7 @@ class _Server:
                 f"OpenAlgo's {self.shown} cannot be read: {self._told(error)}"
             ) from None
 
-    def _select(self) -> list[_Raw]:
+    def _select(self, query: str) -> list[_Raw]:
         from sqlalchemy import create_engine, make_url, pool, text  # noqa: PLC0415  # as above
 
         url = make_url(self._url)
@@ -207,7 +229,7 @@ class _Server:
             options["connect_timeout"] = int(BUSY_S)
         engine = create_engine(url, poolclass=pool.NullPool, connect_args=options)
         with engine.connect() as connection:
-            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(text(_SQL))]
+            return [tuple(row) for row in connection.execute(text(query))]
 
     def _told(self, error: Exception) -> str:
         """What the driver said, if that holds nothing of the URL that may be secret."""
@@ -224,10 +246,10 @@ class _Server:
         return kind if hidden else f"{kind}: {said}"
 
 
-def _select(path: Path, how: str) -> list[_Raw]:
+def _select(path: Path, how: str, query: str) -> list[_Raw]:
     uri = f"file:{quote(str(path))}?{how}"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S)) as connection:
-        return connection.execute(_SQL).fetchall()
+        return connection.execute(query).fetchall()
 
 
 def _path(text: str, checkout: Path) -> Path:
@@ -250,6 +272,14 @@ def _row(user: object, key_hash: object, broker: object, revoked: object) -> Key
     if not _printable(texts) or not user or not key_hash:
         return None
     return KeyRow(str(user), str(key_hash), str(texts[2]), bool(revoked))
+
+
+def _login(user: object, broker: object, revoked: object, *rest: object) -> LoginRow | None:
+    texts = [user, *("" if text is None else text for text in (broker, *rest))]
+    if not _printable(texts) or not user:
+        return None
+    named, at, client, auth, feed_token = map(str, texts)
+    return LoginRow(named, at, bool(revoked), client, auth, feed_token)
 
 
 def _printable(texts: Iterable[object]) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.auth import database
-from hub.auth.database import Database, KeyRow
+from hub.auth.database import Database, KeyRow, LoginRow
 from hub.core.errors import KeyStoreError
 from tests.hub.auth.openalgo_kit import Tables, Writer
 
@@ -59,6 +59,19 @@ def trouble(url: str, checkout: Path) -> str:
 
 def test_a_row_has_the_user_the_hash_and_the_broker(tables: Tables, tmp_path: Path) -> None:
     assert read(URL, tmp_path) == [ALICE]
+
+
+def test_a_login_has_what_the_broker_calls_the_user_and_the_tokens_as_they_are(
+    tables: Tables, tmp_path: Path
+) -> None:
+    tables.run("UPDATE auth SET user_id = 'A1', auth = 'one', feed_token = 'two'")
+    tables.login("bob", None, revoked=True)
+    alice, bob = Database(URL, tmp_path).logins()
+    assert alice == LoginRow(
+        "alice", "zerodha", revoked=False, client="A1", auth="one", feed_token="two"
+    )
+    assert bob == LoginRow("bob", "", revoked=True, client="", auth="", feed_token="")
+    assert "one" not in repr(alice)
 
 
 @pytest.mark.parametrize(
@@ -235,8 +248,8 @@ def test_what_was_read_at_rest_counts_only_if_it_rested(
     writers: list[Writer] = []
     ways: list[str] = []
 
-    def opened_meanwhile(path: Path, how: str) -> list[Any]:
-        raw = select(path, how)
+    def opened_meanwhile(path: Path, how: str, query: str) -> list[Any]:
+        raw = select(path, how, query)
         ways.append(how.partition("=")[0])
         if not writers:
             writers.append(Writer(path, [INSERT_BOB]))
@@ -256,10 +269,10 @@ def test_one_that_is_left_in_the_moment_of_a_read_is_read_at_rest(
     select = database._select
     ways: list[str] = []
 
-    def left_meanwhile(path: Path, how: str) -> list[Any]:
+    def left_meanwhile(path: Path, how: str, query: str) -> list[Any]:
         writer.close()
         ways.append(how.partition("=")[0])
-        return select(path, how)
+        return select(path, how, query)
 
     monkeypatch.setattr(database, "_select", left_meanwhile)
     assert read(URL, tmp_path) == [ALICE]
