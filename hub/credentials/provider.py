@@ -103,13 +103,13 @@ class Provider:
     async def visit(self) -> str:
         """The address to open in a browser for a login; empty when none is needed. Raises
         BrokerError."""
-        login, own = self._login(), await self._own()
+        login, own = await self._needed()
         return login.visit(own, self._addresses) if login.visit else ""
 
     async def login(self, answer: str = "") -> Session:
         """Log in and keep what it brings. `answer` is the address that the browser was led to, or
         the code in it, where `visit` gives an address. Raises BrokerError."""
-        login, own = self._login(), await self._own()
+        login, own = await self._needed()
         if login.visit and not answer:
             raise BrokerError(
                 Fault.AUTH,
@@ -144,14 +144,24 @@ class Provider:
         except HubError as error:
             raise BrokerError(Fault.AUTH, str(error)) from None
 
-    def _login(self) -> Login:
-        if self.broker.login is None:
+    async def _needed(self) -> tuple[Login, dict[str, str]]:
+        """The login, and the credentials that it is made with."""
+        login = self.broker.login
+        if login is None:
             raise BrokerError(
                 Fault.AUTH,
                 f"{self.broker.title} has no login that the hub could do; make a token as "
                 f"docs/feeds/{self.broker.name}.md says, and put it in {self.name}",
             )
-        return self.broker.login
+        own = await self._own()
+        missing = [name for name in login.needs if not own.get(name)]
+        if missing:
+            raise BrokerError(
+                Fault.AUTH,
+                f"{self.name} has no {_listed(missing)}, which a login needs; add it, as "
+                f"docs/feeds/{self.broker.name}.md tells",
+            )
+        return login, own
 
     async def _own(self) -> dict[str, str]:
         """What the source says of this broker's fields."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from hub.brokers.base import (
@@ -69,6 +68,3 @@ def broker(login: Login | None = HERE, **changes: Any) -> Broker:
         _expires,
     )
     return made._replace(**changes)
-
-
-Answers = Callable[[Request, float], Any]
