@@ -1,0 +1,1 @@
+"""Fake brokers: servers on loopback, one per wire format."""
