@@ -167,6 +167,8 @@ class Fake:
 
     ping_s: float | None = None
     """The server pings each so many seconds, and closes when no pong has come for twice as long."""
+    idle_s: float | None = None
+    """Who sends no message for so many seconds is cut."""
 
     def __init__(self, script: Script | None = None, *, rate: float = 0.0, port: int = 0) -> None:
         self.script = script or Script()
@@ -290,12 +292,16 @@ class Fake:
         self._changed.set()
         try:
             await self.opened(peer)
-            async for data in connection:
+            while True:
+                async with asyncio.timeout(self.idle_s):
+                    data = await connection.recv()
                 self.heard.append(Heard(asyncio.get_running_loop().time(), peer.number, data))
                 await self.received(peer, data)
                 self._changed.set()
         except ConnectionClosed:
             pass
+        except TimeoutError:
+            peer.drop()
         finally:
             self.peers.remove(peer)
             self._changed.set()

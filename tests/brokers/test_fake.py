@@ -176,6 +176,18 @@ def test_what_clients_send_is_kept_with_its_time() -> None:
     run(scene)
 
 
+def test_who_says_nothing_for_long_is_cut() -> None:
+    async def scene(fake: Echo) -> None:
+        async with client(fake) as socket:
+            await wanting(fake, socket, "a")
+            fake.idle_s = 0.05
+            await socket.send("b")
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+
+    run(scene)
+
+
 def test_http_is_answered_too_and_from_a_thread() -> None:
     with running(Echo()) as fake:
         connection = http.client.HTTPConnection(fake.api.removeprefix("http://"), timeout=5)
