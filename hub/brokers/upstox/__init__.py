@@ -1,0 +1,1 @@
+"""Upstox: what is known of it. Pure."""
