@@ -226,22 +226,25 @@ def _take_ltp(sub: Subscription, ltp: float, time_ms: int, at_ms: int, take: Tak
 
 
 def _index(entry: _Entry, data: bytes, at: int, now_ms: int, take: Take) -> None:
-    _take_index(entry, data, at, now_ms, 0, take)
+    _take_index(entry, _INDEX(data, at), (now_ms, 0, 2), take)
 
 
 def _index_full(entry: _Entry, data: bytes, at: int, now_ms: int, take: Take) -> None:
     at_ms = _TIME(data, at + 24)[0] * 1000
-    _take_index(entry, data, at, at_ms or now_ms, at_ms, take)
+    _take_index(entry, _INDEX(data, at), (at_ms or now_ms, at_ms, 3), take)
 
 
-def _take_index(entry: _Entry, data: bytes, at: int, time_ms: int, at_ms: int, take: Take) -> None:
+def _take_index(
+    entry: _Entry, prices: Sequence[int], facts: tuple[int, int, int], take: Take
+) -> None:
+    """`facts` are the time to tell, the exchange's, and the mode of the packet."""
     sub, divisor = entry
-    ltp, high, low, opened, close = [price / divisor for price in _INDEX(data, at)]
-    mode = sub.mode
-    if mode == 1:
+    time_ms, at_ms, mode = facts
+    ltp, high, low, opened, close = [price / divisor for price in prices]
+    if sub.mode == 1:
         _take_ltp(sub, ltp, time_ms, at_ms, take)
         return
-    mode = 3 if mode == 3 and at_ms else 2
+    mode = min(mode, sub.mode)
     change = ltp - close if close else 0.0
     percent = change * 100 / close if close else 0.0
     payload = Index(
