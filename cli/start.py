@@ -15,6 +15,7 @@ import msgspec
 
 from cli import complete
 from cli.banner import Start, banner
+from cli.brokers import broker_flags, broker_options
 from cli.demo import STORE, demo_key
 from cli.keys import store_of
 from cli.machines import machine_options, nats_flags, with_others
@@ -57,8 +58,17 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
         "hub start --demo               a simulated market and a key to try it with",
         "hub start --shards 8",
         "hub start --config hub.toml --feed bus --port 9000",
+        "hub start --feed binance       a live market that anybody may see",
+        "hub start --feed angel         a broker account, without OpenAlgo (docs/feeds.md)",
         "hub start --host 0.0.0.0 --tls-cert fullchain.pem --tls-key privkey.pem",
         "hub start --page-host 0.0.0.0 --token auto    the page for others, who need the token",
+    )
+    + lines(
+        "A broker at another address than its own, such as a server to test with; each setting of",
+        "`hub config doc` in its section has such an option (BROKER is angel, fyers, ...):",
+        "hub start --feed angel --angel-url ws://127.0.0.1:9001",
+        "          --BROKER-url, --BROKER-api-url, --BROKER-instruments-url, --BROKER-credentials,",
+        "          --BROKER-sockets",
     )
     + lines(
         "Several machines, by way of a NATS server (docs/scale.md):",
@@ -127,6 +137,7 @@ _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
 )
 @python_option
 @machine_options
+@broker_options
 @click.option(
     "--log-level",
     metavar="LEVEL",
@@ -184,24 +195,28 @@ def flags(given: Mapping[str, Any], *, demo: bool) -> dict[str, Any]:
     """The options as settings; None is not given."""
     feeds = list(given["feeds"]) or (_DEMO_FEEDS if demo and not given["bus"] else [])
     directory = given["runtime_dir"]
-    return {
-        "hub.shards": given["shards"],
-        "hub.feeds": with_others(feeds, given["bus"]) or None,
-        "hub.runtime_dir": str(directory.absolute()) if directory else None,
-        "hub.log_level": given["log_level"],
-        "websocket.host": given["host"],
-        "websocket.port": given["port"],
-        "websocket.tls_cert": whole(given["tls_cert"]),
-        "websocket.tls_key": whole(given["tls_key"]),
-        "bus.port": given["bus_port"],
-        "page.enabled": given["page"],
-        "page.host": given["page_host"],
-        "page.port": given["page_port"],
-        "page.token_file": None if given["token"] == _AUTO else _whole(given["token"]),
-        "flow.window_ms": _WINDOWS_MS.get(given["latency"] or ""),
-        "openalgo.path": whole(given["openalgo"]),
-        "openalgo.python": whole(given["openalgo_python"]),
-    } | nats_flags(given)
+    return (
+        {
+            "hub.shards": given["shards"],
+            "hub.feeds": with_others(feeds, given["bus"]) or None,
+            "hub.runtime_dir": str(directory.absolute()) if directory else None,
+            "hub.log_level": given["log_level"],
+            "websocket.host": given["host"],
+            "websocket.port": given["port"],
+            "websocket.tls_cert": whole(given["tls_cert"]),
+            "websocket.tls_key": whole(given["tls_key"]),
+            "bus.port": given["bus_port"],
+            "page.enabled": given["page"],
+            "page.host": given["page_host"],
+            "page.port": given["page_port"],
+            "page.token_file": None if given["token"] == _AUTO else _whole(given["token"]),
+            "flow.window_ms": _WINDOWS_MS.get(given["latency"] or ""),
+            "openalgo.path": whole(given["openalgo"]),
+            "openalgo.python": whole(given["openalgo_python"]),
+        }
+        | nats_flags(given)
+        | broker_flags(given)
+    )
 
 
 def _whole(token_file: str | None) -> str | None:

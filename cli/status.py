@@ -14,7 +14,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cli import cluster, render
+from cli import accounts, cluster, render
 from cli.monitor import ask_monitor
 from cli.options import config_option, json_option, lines, openalgo_option, runtime_option
 from cli.place import hub_dir
@@ -118,6 +118,7 @@ def picture(answer: Mapping[str, Any]) -> RenderableType:
         _headline(answer),
         Text(),
         render.table(_COLUMNS, [_row(process) for process in processes], _totals(processes)),
+        *accounts.pictures(processes),
         *_problems(processes),
         *_stale(processes),
         *_uncompiled(processes),

@@ -20,7 +20,7 @@ import msgspec
 
 from hub.core import market, proxies
 from hub.core.errors import ConfigError
-from hub.core.settings import NATS, NATS_CREDENTIALS, Settings
+from hub.core.settings import BROKERS, NATS, NATS_CREDENTIALS, Settings
 
 _NEAR = 0.85
 
@@ -318,12 +318,18 @@ def _server_problem(address: str) -> str:
     return ""
 
 
+def _credentials_problem(place: str) -> str:
+    """What is wrong with a place of credentials: processes are told of it in a list with commas."""
+    return "a comma cannot stand in it; put the command into a script" if "," in place else ""
+
+
 _CHECKS: dict[str, Callable[[str], str]] = {
     "market.sessions": market.session_problem,
     "market.timezone": market.zone_problem,
     "market.holidays": market.holiday_problem,
     "websocket.trusted_proxies": proxies.problem,
     "nats.servers": _server_problem,
+    **{f"{broker}.credentials": _credentials_problem for broker in BROKERS},
 }
 """What a type cannot say of a setting, or of each of its values: the problem, empty if none."""
 

@@ -398,6 +398,15 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "s"},
         ),
     ] = 60.0
+    copies: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=4,
+            description="From how many accounts of a native feed each symbol is had; of the copies "
+            "of a tick the first is delivered.",
+        ),
+    ] = 1
     isolate: Annotated[
         str,
         Meta(
@@ -640,6 +649,18 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(Path(path) for path in named if path)
 
 
+class Instruments(msgspec.Struct, frozen=True, kw_only=True):
+    """The brokers' lists of instruments, which native feeds need."""
+
+    update: Annotated[
+        bool,
+        Meta(
+            description="Have a feed download its list when there is none, and each morning; "
+            "without it `hub instruments update` is yours to call."
+        ),
+    ] = True
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """A broker that the hub reaches by itself, without OpenAlgo (docs/feeds.md)."""
 
@@ -687,6 +708,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     page: Page = msgspec.field(default_factory=Page)
     openalgo: OpenAlgo = msgspec.field(default_factory=OpenAlgo)
     nats: Nats = msgspec.field(default_factory=Nats)
+    instruments: Instruments = msgspec.field(default_factory=Instruments)
     angel: Account = msgspec.field(default_factory=Account)
     flattrade: Account = msgspec.field(default_factory=Account)
     shoonya: Account = msgspec.field(default_factory=Account)
@@ -730,3 +752,7 @@ def _shown(host: str) -> str:
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # names it, binds nothing
     shown = everywhere.get(host, host)
     return f"[{shown}]" if ":" in shown else shown
+
+
+BROKERS = tuple(name for name, kind in Settings.__annotations__.items() if kind == Account.__name__)
+"""The sections that are a broker's each."""

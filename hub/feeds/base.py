@@ -9,7 +9,7 @@ docs/writing-a-feed.md builds one step by step. Native broker feeds implement th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -55,7 +55,9 @@ class FeedHealth(NamedTuple):
     """A feed's own figures: `subscribed` keys upstream, ticks published since start, and a
     sentence when something is wrong; ticks that were conflated and order updates that were dropped
     on the way, where the feed's host does not see it. Where there are logins, also the topics asked
-    of brokers, the connections to them, and the broker of each login that is up."""
+    of brokers, the connections to them, and the broker of each login that is up. A native feed
+    tells of each of its accounts (hub/feeds/native/account.Account.figures), and which keys were
+    refused, with the reason."""
 
     state: FeedState
     subscribed: int
@@ -66,6 +68,8 @@ class FeedHealth(NamedTuple):
     topics: int = 0
     connections: int = 0
     brokers: tuple[str, ...] = ()
+    accounts: tuple[Mapping[str, Any], ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 class Sink(Protocol):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from hub.brokers import catalogue as brokers
 from hub.core.errors import ConfigError
 from hub.core.settings import NATS, Settings
 from hub.feeds import holidays, openalgo, replay
@@ -13,7 +15,9 @@ from hub.feeds.bus import BusFeed
 from hub.feeds.nats import NatsFeed
 from hub.feeds.sim import SimFeed
 
-NAMES = ("bus", "sim", replay.NAME, openalgo.NAME, NATS)
+NAMES = ("bus", "sim", replay.NAME, openalgo.NAME, NATS, *brokers.NAMES)
+"""A feed may also be several brokers in one, as `angel-zerodha`."""
+
 _IST = timedelta(hours=5, minutes=30)
 
 
@@ -22,17 +26,28 @@ def check(settings: Settings) -> None:
     twice, the calendar is none, there is nothing to replay, or OpenAlgo's adapters cannot be
     run."""
     names = settings.hub.feeds
-    problems = [_unknown(name) for name in names if name not in NAMES]
+    native = [name for name in names if brokers.of_feed(name)]
+    problems = [_unknown(name) for name in names if name not in NAMES and name not in native]
     problems += [
         f"hub.feeds: feed {name} is named twice; once is enough"
-        for name in NAMES
+        for name in dict.fromkeys(names)
         if names.count(name) > 1
+    ]
+    twice = Counter(broker for name in native for broker in brokers.of_feed(name))
+    problems += [
+        f"hub.feeds: {broker} is in two feeds; an account is one feed's"
+        for broker, times in twice.items()
+        if times > 1
     ]
     problems += filter(None, [holidays.problem(settings.market.calendar)])
     if replay.NAME in names:
         problems += replay.problems(settings)
     if problems:
         raise ConfigError(problems)
+    for broker in twice:
+        from hub.credentials.provider import providers  # noqa: PLC0415  # only a broker has any
+
+        providers(brokers.get(broker), settings)
     if openalgo.NAME in names:
         openalgo.find(settings)
 
@@ -50,6 +65,10 @@ def make(name: str, settings: Settings) -> Feed:
         return openalgo.OpenAlgoFeed(settings)
     if name == NATS:
         return NatsFeed(settings)
+    if brokers.of_feed(name):
+        from hub.feeds.native.feed import NativeFeed  # noqa: PLC0415  # it brings much along
+
+        return NativeFeed(name, settings)
     raise ConfigError([_unknown(name)])
 
 

@@ -341,6 +341,8 @@ class FeedHost(Role):
                 "topics": health.topics,
                 "connections": health.connections,
                 "brokers": list(health.brokers),
+                "accounts": list(health.accounts),
+                "refused": [list(row) for row in health.refused],
                 "stale": self._stale.count,
                 "stale_first": [topics.shown(key) for key in self._stale.first(_MOST_NAMED)],
             }

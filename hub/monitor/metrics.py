@@ -1,7 +1,7 @@
 """The hub's figures for Prometheus, from what the monitor knows. Pure.
 
-1. Labels are `role`, `shard` and `feed`, `hop` of a latency, and `direction`: nothing that clients
-   or publishers can make up.
+1. Labels are `role`, `shard` and `feed`, `hop` of a latency, `direction`, and `account` of a native
+   feed: nothing that clients or publishers can make up.
 2. Counters begin anew when their process does, as Prometheus expects; of one that is not there
    nothing is told but `shardhub_up` 0, how often it was restarted, and of a feed that it is not
    connected.
@@ -116,6 +116,19 @@ FIGURES = (
     Figure("nats_resyncs", "Times that all values were asked for anew.", "resyncs", ("feed",),
            counter=True),
 )  # fmt: skip
+OF_ACCOUNTS = (
+    Figure("account_up", "Whether a broker account is connected.", "up", ("feed",)),
+    Figure("account_sockets", "Connections of an account.", "sockets", ("feed",)),
+    Figure("account_symbols", "Symbols that an account is asked for.", "symbols", ("feed",)),
+    Figure("account_symbols_limit", "Symbols that it takes; 0 is no limit.", "limit", ("feed",)),
+    Figure("account_reconnects", "Connections after the first.", "reconnects", ("feed",),
+           counter=True),
+    Figure("account_last_tick_seconds", "Time since its last tick.", "tick_age_s", ("feed",)),
+    Figure("account_credentials_expire_seconds", "When its credentials expire, in seconds since "
+           "the epoch.", "expires", ("feed",)),
+)  # fmt: skip
+"""Of each account of a native feed; its label is its name in the hub, such as `angel 2`."""
+
 WAYS = {"nats_messages": ("msgs", "Messages of NATS."), "nats_bytes": ("bytes", "Bytes of NATS.")}
 """What is counted in and out."""
 
@@ -138,6 +151,8 @@ class _Figures(Collector):
             yield self._family(figure)
         for name, (source, text) in WAYS.items():
             yield self._ways(name, source, text)
+        for figure in OF_ACCOUNTS:
+            yield self._of_accounts(figure)
         yield self._connected()
         yield self._ticks()
         yield self._ages()
@@ -167,6 +182,18 @@ class _Figures(Collector):
                 value = row.get(f"nats_{way}_{source}")
                 if row["state"] == "ready" and value is not None:
                     family.add_metric((*_labels(row), way), value)
+        return family
+
+    def _of_accounts(self, figure: Figure) -> Metric:
+        make = CounterMetricFamily if figure.counter else GaugeMetricFamily
+        family = make(f"shardhub_{figure.name}", figure.text, labels=("feed", "account"))
+        for row in self._rows:
+            if row["state"] != "ready":
+                continue
+            for account in row.get("accounts") or ():
+                value = {**account, "up": account["state"] == "up"}.get(figure.source)
+                if isinstance(value, int | float):
+                    family.add_metric((_labels(row)[2], account["account"]), value)
         return family
 
     def _connected(self) -> Metric:

@@ -1,0 +1,1 @@
+"""Brokers without OpenAlgo: one codec for each (hub/brokers), and one runner for all."""

@@ -1,0 +1,378 @@
+"""One login at a broker: its credentials, its connections, and what is had by it.
+
+1. Credentials are asked for anew before each connection; connections are made one by one.
+2. Credentials that the broker refuses are tried three times, and no more until they are others;
+   where a login needs no browser it is done first, once for each refusal.
+3. What is wanted goes to the first connection with room, and another one is opened when none has.
+4. What a connection has no room for after all goes to another one, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from hub.brokers.base import (
+    Addresses,
+    Broker,
+    Channel,
+    Credentials,
+    Listing,
+    Reply,
+    Request,
+    Subscription,
+)
+from hub.core.errors import BrokerError
+from hub.core.model import Fault
+from hub.core.settings import Account as Given
+from hub.credentials.provider import Provider
+from hub.feeds.native import spread
+from hub.feeds.native.arbiter import Arbiter
+from hub.feeds.native.gate import Gate
+from hub.feeds.native.line import Line
+from hub.runtime import http
+from hub.runtime.log import log
+from hub.runtime.tasks import end
+
+_LOOK_S = 2.0
+_LOGINS = 3
+"""Logins that bring nothing the broker takes; then there are to be other credentials."""
+_REST_S = 660.0
+_BEARABLE_S = 40.0
+_FETCH_S = 10.0
+_SOON_S = 600.0
+"""Credentials that expire so soon are spoken of."""
+
+
+class Desk(Protocol):
+    """The feed that an account belongs to."""
+
+    arbiter: Arbiter | None
+
+    def publish(self, pairs: list[bytes]) -> None:
+        """Ticks `[topic, json, ...]`."""
+
+    def confirmed(self, sub: Subscription) -> None:
+        """A broker has confirmed it."""
+
+    def refused(self, subs: Sequence[Subscription], fault: Fault, text: str) -> None:
+        """An account cannot have them."""
+
+    def is_open(self, exchange: str) -> bool:
+        """Whether an exchange is in session."""
+
+    def now_s(self) -> float:
+        """Seconds that this process has been awake."""
+
+
+class Account:
+    """One account. `number` tells it from others of the feed, from 0 on."""
+
+    def __init__(
+        self, desk: Desk, broker: Broker, given: Given, provider: Provider, number: int, name: str
+    ) -> None:
+        self.broker = broker
+        self.number = number
+        self.name = name
+        self.problem = ""
+        self.expires: float | None = None
+        self._desk = desk
+        self._given = given
+        self._provider = provider
+        self._gate = Gate()
+        self._turn = asyncio.Lock()
+        self._other = asyncio.Event()  # there may be other credentials
+        self._credentials: Credentials = {}
+        self._lines: dict[str, list[Line]] = {channel.name: [] for channel in broker.channels}
+        self._places: dict[Subscription, Line] = {}
+        self._tried: set[Subscription] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._blocked = False
+        self._logins = 0
+        self._reading = False
+
+    def __repr__(self) -> str:
+        return f"<Account {self.name} {self.state}, {len(self._places)} subscriptions>"
+
+    def start(self) -> None:
+        """Connect, and stay connected."""
+        self._tasks.append(asyncio.create_task(self._look()))
+        self._open(self.broker.channels[0])
+
+    async def stop(self) -> None:
+        """Leave."""
+        await asyncio.gather(*(line.leave() for line in self.lines))
+        await end(self._tasks)
+
+    @property
+    def arbiter(self) -> Arbiter | None:
+        """Who leaves out copies, when several accounts have the same symbols."""
+        return self._desk.arbiter
+
+    @property
+    def lines(self) -> Iterator[Line]:
+        """All connections."""
+        return (line for lines in self._lines.values() for line in lines)
+
+    @property
+    def state(self) -> str:
+        """`up`, `connecting`, `blocked` while its credentials are refused, or `down`."""
+        first = self._lines[self.broker.channels[0].name]
+        if any(line.state == "up" for line in first):
+            return "up"
+        if self._blocked:
+            return "blocked"
+        return "down" if any(line.problem for line in first) else "connecting"
+
+    @property
+    def most(self) -> int:
+        """How many symbols it may have on its usual connections; 0 for no limit."""
+        return spread.most(self.broker.channels[0].limits, self._sockets(self.broker.channels[0]))
+
+    # What is wanted of it.
+
+    def add(
+        self, listing: Listing, symbol: str, channel: Channel, mode: int
+    ) -> Subscription | None:
+        """Have an instrument; None when there is no room."""
+        sub = Subscription(listing, symbol, self.number)
+        return sub if self._place(sub, channel, mode) else None
+
+    def change(self, sub: Subscription, mode: int) -> bool:
+        """Have it in another mode; 0 releases it. False when there is no room for that: then it is
+        as it was."""
+        line = self._places[sub]
+        if mode and not line.load.has_room(mode, sub.mode):
+            return False
+        self._set(line, sub, mode)
+        return True
+
+    def settle(self) -> None:
+        """Judge what brokers have had their time for."""
+        for line in self.lines:
+            line.settle(self._desk.now_s())
+
+    # What its lines ask and tell.
+
+    async def admit(self) -> Credentials:
+        """See `line.Owner`."""
+        await self._turn.acquire()
+        try:
+            self._credentials = await self._acceptable()
+        except BaseException:
+            self._turn.release()
+            raise
+        return self._credentials
+
+    def admitted(self, error: BrokerError | None) -> None:
+        """See `line.Owner`."""
+        self._turn.release()
+        if error is None:
+            self._gate.accepted()
+            self.problem, self._logins = "", 0
+        elif error.fault is Fault.AUTH:
+            self._gate.refused(self._credentials, self._desk.now_s())
+            self.problem = str(error)
+            log.warning("%s: %s", self.name, error)
+
+    async def fetch(self, request: Request) -> Reply:
+        """See `line.Owner`."""
+        return await http.fetch(request, _FETCH_S)
+
+    def publish(self, pairs: list[bytes]) -> None:
+        """See `line.Owner`."""
+        self._desk.publish(pairs)
+
+    def confirmed(self, sub: Subscription) -> None:
+        """See `line.Owner`."""
+        self._tried.discard(sub)
+        self._desk.confirmed(sub)
+
+    def refused(self, line: Line, subs: Sequence[Subscription], fault: Fault, text: str) -> None:
+        """See `line.Owner`."""
+        for sub in subs:
+            self._places.pop(sub, None)
+        lost = list(subs)
+        if fault is Fault.CAPACITY:
+            lost = [sub for sub in subs if sub in self._tried or not self._move(sub, line.channel)]
+        for sub in lost:
+            self._tried.discard(sub)
+        if lost:
+            self._desk.refused(lost, fault, text)
+
+    def in_session(self, line: Line) -> bool:
+        """See `line.Owner`."""
+        exchanges = {sub.listing.exchange for sub in line.ledger.subs()}
+        return any(map(self._desk.is_open, exchanges))
+
+    def now_s(self) -> float:
+        """See `line.Owner`."""
+        return self._desk.now_s()
+
+    # What is seen of it.
+
+    def figures(self) -> dict[str, Any]:
+        """What `hub status` shows."""
+        lines = list(self.lines)
+        ticked_s = max((line.ticked_s for line in lines), default=0.0)
+        return {
+            "account": self.name,
+            "broker": self.broker.name,
+            "state": self.state,
+            "sockets": sum(line.state == "up" for line in lines),
+            "most_sockets": self._sockets(self.broker.channels[0]),
+            "symbols": len(self._places),
+            "confirmed": sum(line.ledger.confirmed for line in lines),
+            "limit": self.most,
+            "tick_age_s": round(self._desk.now_s() - ticked_s, 3) if ticked_s else None,
+            "reconnects": sum(line.reconnects for line in lines),
+            "malformed": sum(line.malformed for line in lines),
+            "expires": self.expires,
+            "credentials": self._provider.name,
+            "problem": self.trouble(),
+        }
+
+    def trouble(self) -> str:
+        """What is wrong with it, in words."""
+        if self._blocked:
+            return f"{self.problem}; it is tried again when {self._provider.name} changes"
+        found = [line.problem for line in self.lines if line.problem and line.state != "up"]
+        return self.problem or next(iter(found), "") or self._expiring()
+
+    # Below: details.
+
+    def _expiring(self) -> str:
+        left_s = self.expires - time.time() if self.expires else _SOON_S
+        if left_s >= _SOON_S:
+            return ""
+        when = time.strftime("%H:%M", time.localtime(self.expires))
+        return f"its credentials {'have expired' if left_s <= 0 else 'expire'} at {when}"
+
+    async def _acceptable(self) -> Credentials:
+        """Credentials that may be tried: those that are there, or others in place of those that
+        were refused. Raises BrokerError when it is not for want of credentials."""
+        while True:
+            self._other.clear()
+            self._reading = True
+            try:
+                credentials = await self._had()
+                wait_s = self._gate.wait_s(credentials, self._desk.now_s())
+            except BrokerError as error:
+                if error.fault is not Fault.AUTH:
+                    raise
+                self.problem, wait_s = str(error), self._rest_s()
+                log.warning("%s: %s", self.name, error)
+            finally:
+                self._reading = False
+            self._blocked = wait_s is None or wait_s > _BEARABLE_S
+            if wait_s == 0.0:
+                self.expires = self.broker.expires(credentials)
+                return credentials
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._other.wait()
+
+    async def _had(self) -> Credentials:
+        """What there is, after a login where one is due and needs no browser. Raises BrokerError
+        for what cannot be read, or has expired."""
+        provider = self._provider
+        found = await provider.find()
+        stale = self._expired(found.credentials) or self._gate.knows(found.credentials)
+        if provider.logs_in and (found.missing or stale):
+            if self._logins >= _LOGINS:
+                raise BrokerError(
+                    Fault.AUTH, f"{self.problem}; {self._logins} logins were of no use"
+                )
+            self._logins += 1
+            await provider.login()
+            log.info("%s: logged in anew", self.name)
+        credentials = await provider.get()
+        if self._expired(credentials):
+            raise BrokerError(
+                Fault.AUTH,
+                f"what {provider.name} says has expired; type `hub login {self.broker.name}`",
+            )
+        return credentials
+
+    def _expired(self, credentials: Credentials) -> bool:
+        expires = self.broker.expires(credentials)
+        return expires is not None and expires <= time.time()
+
+    def _rest_s(self) -> float | None:
+        """How long to wait for other credentials: a login may be of use later, a few times."""
+        may_log_in = self._provider.logs_in and self._logins < _LOGINS
+        return _REST_S if may_log_in else None
+
+    async def _look(self) -> None:
+        """Look whether credentials have changed."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if not self._reading and await self._provider.changed():
+                log.info("%s: %s has changed", self.name, self._provider.name)
+                self._logins = 0
+                self._other.set()
+                for line in self.lines:
+                    line.hurry()
+                await self._provider.find()
+
+    def _move(self, sub: Subscription, channel: Channel) -> bool:
+        """Find another place for one that its connection had no room for."""
+        self._tried.add(sub)
+        return self._place(sub, channel, sub.mode)
+
+    def _place(self, sub: Subscription, channel: Channel, mode: int) -> bool:
+        lines = self._lines[channel.name]
+        limits = channel.limits
+        held = sum(line.load.count for line in lines)
+        if limits.per_account and held >= limits.per_account:
+            return False
+        line = next((line for line in lines if line.load.has_room(mode)), None)
+        if line is None:
+            line = self._open(channel)
+        if line is None:
+            return False
+        sub.mode = mode
+        line.load.add(mode)
+        self._places[sub] = line
+        line.want(sub)
+        return True
+
+    def _set(self, line: Line, sub: Subscription, mode: int) -> None:
+        if mode:
+            line.load.change(sub.mode, mode)
+        else:
+            line.load.remove(sub.mode)
+            del self._places[sub]
+            self._tried.discard(sub)
+        sub.mode = mode
+        line.want(sub)
+
+    def _open(self, channel: Channel) -> Line | None:
+        """One more connection, when the account may have it."""
+        lines = self._lines[channel.name]
+        in_all = sum(map(len, self._lines.values()))
+        if len(lines) >= self._sockets(channel):
+            return None
+        if self.broker.sockets and in_all >= self.broker.sockets:
+            return None
+        line = Line(self, channel, self._addresses(channel), len(lines) + 1)
+        lines.append(line)
+        self._tasks.append(asyncio.create_task(line.run()))
+        return line
+
+    def _sockets(self, channel: Channel) -> int:
+        allowed = channel.limits.sockets
+        return min(allowed, self._given.sockets) if self._given.sockets else allowed
+
+    def _addresses(self, channel: Channel) -> Addresses:
+        """Those of the settings go before the broker's own; by another channel it is the same host
+        with that channel's path."""
+        url, api = channel.addresses
+        if self._given.url:
+            path = "" if channel is self.broker.channels[0] else urlsplit(url).path
+            url = self._given.url.rstrip("/") + path if path else self._given.url
+        return Addresses(url, self._given.api_url or api)

@@ -1,0 +1,124 @@
+"""The instruments of one broker, as its feed knows them.
+
+1. The list is made anew every morning, by a process of its own: reading it takes seconds that a
+   loop has not. Until the new one is there, and when it cannot be had, the last one counts.
+2. A list that somebody else has replaced (`hub instruments update`) is taken as it comes.
+3. What has expired is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from hub.brokers.base import Broker, Listing
+from hub.core.model import Want
+from hub.core.settings import Settings
+from hub.instruments.store import Store, Unusable, path_of
+from hub.runtime.child import Child
+from hub.runtime.log import log
+
+_LOOK_S = 2.0
+_AGAIN_S = 600.0
+_MADE_AT = 8  # o'clock: brokers publish the day's lists before
+_DAY_S = 86_400.0
+
+
+class Universe:
+    """The instruments of `broker`; `changed` is called when there is another list."""
+
+    def __init__(self, broker: Broker, settings: Settings, changed: Callable[[], None]) -> None:
+        self.broker = broker
+        self.problem = ""
+        self._path: Path = path_of(broker.name)
+        self._zone = ZoneInfo(settings.market.timezone)
+        self._update = settings.instruments.update
+        self._changed = changed
+        self._store: Store | None = None
+        self._try_at_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Universe of {self.broker.name}: {self._store!r}>"
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a list."""
+        return self._store is not None
+
+    @property
+    def count(self) -> int:
+        """How many instruments there are."""
+        return self._store.count if self._store else 0
+
+    @property
+    def built(self) -> float | None:
+        """When the list was made, in seconds since the epoch."""
+        return self._store.built if self._store else None
+
+    def find(self, exchange: str, symbol: str) -> Listing | None:
+        """The instrument of that name, if it is there and has not expired."""
+        found = self._store.find(exchange, symbol) if self._store else None
+        if found is not None and found.expiry and found.expiry < self._today().isoformat():
+            return None
+        return found
+
+    async def unknown(self, want: Want) -> str:
+        """Why there is no such instrument, in a sentence."""
+        store = self._store
+        if store is None:
+            return self.problem
+        return await asyncio.to_thread(store.unknown, want.exchange, want.symbol, self._today())
+
+    async def run(self) -> None:
+        """Have a list, and a new one when it is due; until cancelled."""
+        while True:
+            self._open()
+            if self._update and self._due(time.time()) and time.monotonic() >= self._try_at_s:
+                await self._make()
+            else:
+                await asyncio.sleep(_LOOK_S)
+
+    def _open(self) -> None:
+        """Read the list that is there, if it is another one."""
+        if self._store is not None and not self._store.stale:
+            return
+        try:
+            store = Store(self._path)
+        except Unusable as error:
+            if self._store is None and not self._update:
+                self.problem = str(error)
+            return
+        self._store, self.problem = store, ""
+        log.info("%s lists %d instruments", self.broker.title, store.count)
+        self._changed()
+
+    def _due(self, now_s: float) -> bool:
+        """Whether there has been a morning since the list was made."""
+        if self._store is None:
+            return True
+        local = datetime.fromtimestamp(now_s, self._zone)
+        morning = local.replace(hour=_MADE_AT, minute=0, second=0, microsecond=0).timestamp()
+        if morning > now_s:
+            morning -= _DAY_S
+        return self._store.built < morning
+
+    async def _make(self) -> None:
+        self._try_at_s = time.monotonic() + _AGAIN_S
+        if self._store is None:
+            self.problem = f"the list of instruments of {self.broker.title} is being downloaded"
+        log.info("the list of instruments of %s is downloaded", self.broker.title)
+        child = Child(["-m", "hub.instruments", self.broker.name])
+        code, said = await child.run()
+        if code:
+            told = said.strip().splitlines()[-1:] or [f"it ended with {code}"]
+            log.warning("the list of instruments of %s: %s", self.broker.title, told[0])
+            what = "there is none" if self._store is None else "the last one counts"
+            self.problem = f"{told[0]}; {what}, and it is tried again in {_AGAIN_S / 60:.0f} min"
+        self._open()
+
+    def _today(self) -> date:
+        return datetime.now(self._zone).date()
