@@ -63,7 +63,10 @@ class Owner(Protocol):
     """The account that a line belongs to."""
 
     name: str
-    arbiter: Arbiter | None
+
+    @property
+    def arbiter(self) -> Arbiter | None:
+        """Who leaves out copies, where there are any."""
 
     async def admit(self) -> Credentials:
         """Wait until the account may connect, one connection after another; with what. Raises

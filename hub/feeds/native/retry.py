@@ -66,5 +66,5 @@ class Retry:
             ceiling_s, self._ceiling_s = self._ceiling_s, min(2 * self._ceiling_s, _LONGEST_S)
             return max(least_s, ceiling_s * roll)
         times, self._times[fault] = self._times[fault], self._times[fault] + 1
-        base_s = min(away.first_s * 2 ** min(times, 10), away.longest_s)
+        base_s = min(away.first_s * 2.0 ** min(times, 10), away.longest_s)
         return max(least_s, base_s * (1 + roll / 2))

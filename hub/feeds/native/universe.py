@@ -104,7 +104,7 @@ class Universe:
         morning = local.replace(hour=_MADE_AT, minute=0, second=0, microsecond=0).timestamp()
         if morning > now_s:
             morning -= _DAY_S
-        return self._store.built < morning
+        return float(self._store.built) < morning
 
     async def _make(self) -> None:
         self._try_at_s = time.monotonic() + _AGAIN_S

@@ -65,7 +65,8 @@ def test_two_late_and_lossy_ways_of_one_market_are_in_order_and_never_double(
 ) -> None:
     ticks = [1000 + 10 * number for number in range(12)]
     ways = [data.draw(st.lists(st.sampled_from(ticks), unique=True).map(sorted)) for _ in range(2)]
-    arbiter, passed = Arbiter(), []
+    arbiter = Arbiter()
+    passed: list[int] = []
     while any(ways):
         way = data.draw(st.sampled_from([n for n in range(2) if ways[n]]))
         at_ms = ways[way].pop(0)

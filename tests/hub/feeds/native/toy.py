@@ -10,8 +10,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 
-from websockets.asyncio.server import Request as Asked
-from websockets.asyncio.server import Response, Server, ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request as Asked
+from websockets.http11 import Response
 
 from hub.brokers.base import (
     Addresses,
