@@ -20,6 +20,12 @@ _PATH = "/rest/auth/angelbroking/user/v1/loginByPassword"
 _TOO_OFTEN = b"access rate"
 
 
+class _Totp(pyotp.TOTP):
+    """A secret is as long as the broker has made it."""
+
+    min_secret_length_bits = 0
+
+
 class _Session(msgspec.Struct, rename="camel"):
     jwt_token: str = ""
     feed_token: str = ""
@@ -81,7 +87,7 @@ LOGIN = Login(NEEDS, request, take)
 def _one_time(secret: str, now_s: float) -> str:
     word = "".join(secret.split()).upper()
     try:
-        return pyotp.TOTP(word).at(int(now_s))
+        return _Totp(word).at(int(now_s))
     except (binascii.Error, ValueError):
         raise BrokerError(
             Fault.AUTH,
