@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
@@ -60,10 +60,11 @@ class _State:
     """What is known of an instrument: what came in packets of its own, the day's close as its last
     packet had it, and its last payload of mode 2 or 3."""
 
-    __slots__ = ("day_close", "last", "oi", "precision", "prev_close", "tick")
+    __slots__ = ("day_close", "digits", "last", "oi", "prev_close", "scale", "tick")
 
     def __init__(self, listing: Listing) -> None:
-        self.precision = listing.precision
+        self.digits = listing.precision
+        self.scale = 10.0**listing.precision
         self.tick = 0.0 if listing.kind == "INDEX" else listing.tick
         self.oi: int | UnsetType = UNSET
         self.prev_close: float | UnsetType = UNSET
@@ -169,15 +170,16 @@ def _take_quote(sub: Subscription, data: bytes, at: int, now_ms: int, take: Take
     state: _State = sub.state
     ltt = _utc(ltt)
     if ltp < _LARGE or not state.tick:
-        digits = state.precision
-        ltp, first, high, low = (
-            round(ltp, digits), round(first, digits), round(high, digits), round(low, digits)
-        )  # fmt: skip
-        average = round(average, digits)
-        close = round(close, digits) if close else 0.0
+        scale = state.scale  # `_rounded`, written out: this is where most time goes
+        ltp = (ltp * scale + 0.5) // 1 / scale
+        first = (first * scale + 0.5) // 1 / scale
+        high = (high * scale + 0.5) // 1 / scale
+        low = (low * scale + 0.5) // 1 / scale
+        average = (average * scale + 0.5) // 1 / scale
+        close = close and (close * scale + 0.5) // 1 / scale
     else:
         ltp, first, high, low, close = (_rounded(x, state) for x in (ltp, first, high, low, close))
-        average = round(average, state.precision)
+        average = round(average, state.digits)
     if sub.mode == 1:
         _take_ltp(sub, ltp, ltt, now_ms, take)
         return True
@@ -209,7 +211,7 @@ def _take_full(sub: Subscription, data: bytes, at: int, now_ms: int, take: Take)
     previous = state.prev_close
     common = (
         sub.symbol, sub.listing.exchange, now_ms, sub.mode, ltp, ltt, volume, first, high, low,
-        close or previous or 0.0, ltq, round(average, state.precision), buy, sell, oi, previous,
+        close or previous or 0.0, ltq, round(average, state.digits), buy, sell, oi, previous,
     )  # fmt: skip
     if sub.mode == 2:
         state.last = Quote(*common)
@@ -220,13 +222,21 @@ def _take_full(sub: Subscription, data: bytes, at: int, now_ms: int, take: Take)
     return True
 
 
-def _book(values: Sequence[float], state: _State) -> Book:
-    buy, sell = [], []
-    for at in range(14, 44, 6):
-        bid_quantity, ask_quantity, bid_orders, ask_orders, bid, ask = values[at : at + 6]
-        buy.append(Level(_rounded(bid, state), int(bid_quantity), int(bid_orders)))
-        sell.append(Level(_rounded(ask, state), int(ask_quantity), int(ask_orders)))
-    return Book(buy, sell)
+def _book(values: Sequence[Any], state: _State) -> Book:
+    """Both sides, of what stands for five levels one after another."""
+    bids, asks, scale = values[18::6], values[19::6], state.scale
+    if state.tick and max(asks) >= _LARGE:
+        bids, asks = ([_rounded(x, state) for x in side] for side in (bids, asks))
+    return Book(
+        [
+            Level((price * scale + 0.5) // 1 / scale, quantity, orders)
+            for price, quantity, orders in zip(bids, values[14::6], values[16::6], strict=True)
+        ],
+        [
+            Level((price * scale + 0.5) // 1 / scale, quantity, orders)
+            for price, quantity, orders in zip(asks, values[15::6], values[17::6], strict=True)
+        ],
+    )
 
 
 def _take_oi(sub: Subscription, data: bytes, at: int, now_ms: int, take: Take) -> bool:
@@ -263,9 +273,9 @@ def _take_again(sub: Subscription, last: Quote, now_ms: int, take: Take) -> None
 
 
 def _rounded(price: float, state: _State) -> float:
-    if state.tick and not -_LARGE < price < _LARGE:
-        price = round(price / state.tick, 0) * state.tick
-    return round(price, state.precision)
+    if state.tick and price >= _LARGE:
+        return round((price / state.tick + 0.5) // 1 * state.tick, state.digits)
+    return (price * state.scale + 0.5) // 1 / state.scale
 
 
 def _utc(ltt: int) -> int:

@@ -23,6 +23,12 @@ class _Answer(msgspec.Struct):
     message: str = ""
 
 
+class _Totp(pyotp.TOTP):
+    """One of whatever length Dhan has chosen: pyotp refuses less than 112 bits by itself."""
+
+    min_secret_length_bits = 8
+
+
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
@@ -34,7 +40,7 @@ def request(credentials: Credentials, addresses: Addresses, code: str, now_s: fl
             {
                 "dhanClientId": credentials["client_id"],
                 "pin": credentials["pin"],
-                "totp": pyotp.TOTP(secret).at(int(now_s)),
+                "totp": _Totp(secret).at(int(now_s)),
             }
         )
     except KeyError as error:
