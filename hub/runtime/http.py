@@ -26,6 +26,7 @@ MOST_BYTES = 4 << 20
 """Longest answer to a request."""
 _AGENT = f"shardhub/{hub.__version__}"
 _HOPS = 4
+_PACKED = (".gz", ".zip")
 
 
 async def fetch(request: Request, timeout_s: float) -> Reply:
@@ -48,7 +49,8 @@ async def download(
     timeout_s: float = 600.0,
     silence_s: float = 30.0,
 ) -> None:
-    """Put what is at this address in `file`. `progress` is told how many bytes have come, and of
+    """Put what is at this address in `file`: one whose name says that it is packed stays so,
+    whatever the server calls that. `progress` is told how many bytes have come, and of
     how many (0: unknown). Raises BrokerError: RATE for status 429, NETWORK for all else."""
     request = Request("GET", url)
     async with _asked(request, timeout_s, silence_s, far=True) as response:
@@ -56,11 +58,11 @@ async def download(
             rate = response.status_code == httpx.codes.TOO_MANY_REQUESTS
             fault = Fault.RATE if rate else Fault.NETWORK
             raise _failed(url, f"it answers with HTTP status {response.status_code}", fault)
-        encoded = "content-encoding" in response.headers
+        packed = urlsplit(url).path.endswith(_PACKED)
         length = response.headers.get("content-length", "")
-        whole = int(length) if length.isdecimal() and not encoded else 0
-        had = 0
-        async for part in response.aiter_bytes():
+        known = length.isdecimal() and (packed or "content-encoding" not in response.headers)
+        whole, had = int(length) if known else 0, 0
+        async for part in response.aiter_raw() if packed else response.aiter_bytes():
             had += len(part)
             if max(had, whole) > most_bytes:
                 raise _failed(url, f"it is longer than {most_bytes >> 20} MiB")

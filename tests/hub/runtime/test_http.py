@@ -141,13 +141,15 @@ def test_safe_addresses() -> None:
     assert all(map(http.is_safe, ["https://example.org/x", "http://127.0.0.1:1", "http://[::1]/"]))
 
 
-def load(server: Server, most_bytes: int = 1000) -> tuple[bytes, list[tuple[int, int]]]:
+def load(
+    server: Server, most_bytes: int = 1000, name: str = "list"
+) -> tuple[bytes, list[tuple[int, int]]]:
     file, seen = io.BytesIO(), list[tuple[int, int]]()
 
     def progress(had: int, whole: int) -> None:
         seen.append((had, whole))
 
-    server.run(lambda url: http.download(f"{url}/list", file, most_bytes, progress))
+    server.run(lambda url: http.download(f"{url}/{name}", file, most_bytes, progress))
     return file.getvalue(), seen
 
 
@@ -156,6 +158,7 @@ def test_a_file_is_downloaded_with_its_progress() -> None:
     packed = gzip.compress(b"hello" * 20)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
     assert load(Server(head + packed))[0] == b"hello" * 20
+    assert load(Server(head + packed), name="list.gz") == (packed, [(len(packed), len(packed))])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,155 @@
+"""A broker's list of instruments is downloaded, read, and put in the place of the one that is kept.
+
+1. Whatever fails, the list that is kept stays as it is.
+2. A file that does not come is tried again, but not when it was asked for too often.
+3. Nothing is held in memory: files are downloaded to the disk, and rows go to the new list as they
+   are read.
+4. Only one process at a time changes a list; who comes meanwhile waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from hub.brokers.base import Broker, Listing, Source
+from hub.core.errors import BrokerError, HubError, Malformed
+from hub.core.model import Fault
+from hub.core.settings import Account, Settings
+from hub.instruments import store
+from hub.runtime import http
+
+MOST_BYTES = 512 << 20
+"""Longest file that is downloaded."""
+PAUSES_S = (1.0, 4.0)
+"""How long to wait before a file is tried again."""
+_STEP = 1000
+"""After how many rows they are told."""
+
+
+class Progress(NamedTuple):
+    """How far an update is: the source that it is at, how many bytes of it have come and of how
+    many (0: unknown), and how many rows have been read in all."""
+
+    source: str
+    bytes: int
+    whole: int
+    rows: int
+
+
+Tell = Callable[[Progress], None]
+
+
+async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
+    """Put a new list at `path`; how many instruments are in it.
+
+    `where` is an address or a folder in which the broker's files are by their names; empty is the
+    broker's own address. `tell` is called often, and from another thread while rows are read.
+    Raises HubError with a sentence.
+    """
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(stack.enter_context, _alone(path))
+            files = [
+                (source.name, stack.enter_context(await _file(source, where, path.parent, tell)))
+                for source in broker.instruments.sources
+            ]
+            rows = _rows(broker, files, tell)
+            least = broker.instruments.least
+            return await asyncio.to_thread(
+                store.write, path, broker.title, rows, time.time(), least
+            )
+        except OSError as error:
+            at = error.filename or path.parent
+            raise HubError(
+                f"the list of {broker.title} cannot be kept: {error.strerror} ({at})"
+            ) from None
+
+
+def where_of(broker: str, settings: Settings) -> str:
+    """What the settings say of where the files of this broker are; empty for its own address."""
+    account: Account = getattr(settings, broker)
+    return account.instruments_url
+
+
+async def _file(source: Source, where: str, folder: Path, tell: Tell) -> IO[bytes]:
+    """The file of a source, open at its begin."""
+    if where.startswith(("/", "~/")):
+        return await asyncio.to_thread(_open, where, source)
+    url = f"{where.rstrip('/')}/{_name(source)}" if where else source.url
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # who asked closes it
+    try:
+        await _download(url, file, lambda had, whole: tell(Progress(source.name, had, whole, 0)))
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+async def _download(url: str, file: IO[bytes], progress: Callable[[int, int], None]) -> None:
+    """Rule 2."""
+    for pause_s in (*PAUSES_S, None):
+        try:
+            await http.download(url, file, MOST_BYTES, progress)
+        except BrokerError as error:
+            if pause_s is None or error.fault is not Fault.NETWORK:
+                raise
+            await asyncio.sleep(pause_s)
+            file.seek(0)
+            file.truncate()
+        else:
+            return
+
+
+def _rows(broker: Broker, files: list[tuple[str, IO[bytes]]], tell: Tell) -> Iterator[Listing]:
+    count = 0
+    for name, file in files:
+        tell(Progress(name, 0, 0, count))
+        try:
+            for listing in broker.instruments.read(name, file):
+                yield listing
+                count += 1
+                if count % _STEP == 0:
+                    tell(Progress(name, 0, 0, count))
+        except Malformed as error:
+            raise HubError(
+                f"the file {name} of {broker.title} is no list of instruments: {error}; the list "
+                "that was there stays, try again later"
+            ) from None
+    yield from broker.instruments.fixed
+
+
+def _open(folder: str, source: Source) -> IO[bytes]:
+    path = Path(folder).expanduser() / _name(source)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise HubError(
+            f"{path} cannot be read: {error.strerror}; put the broker's file there, or take the "
+            "folder out of the settings"
+        ) from None
+
+
+def _name(source: Source) -> str:
+    """The name of a source's file: the last part of its address."""
+    return unquote(urlsplit(source.url).path).rpartition("/")[2]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

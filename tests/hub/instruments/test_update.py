@@ -1,0 +1,204 @@
+"""A list is replaced by a better one, or stays."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.brokers import catalogue
+from hub.core.errors import BrokerError, HubError
+from hub.core.model import Fault
+from hub.core.settings import Account, Settings
+from hub.instruments import __main__ as process
+from hub.instruments import child
+from hub.instruments import update as updating
+from hub.instruments.store import Store
+from hub.instruments.update import Progress, where_of
+from hub.runtime import command, http
+from tests.hub.instruments.kit import INDEX, SOURCES, broker, lay
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves files; each path in `failing` is refused as often as it says there."""
+
+    failing: dict[str, int]
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.failing.get(self.path, 0):
+            self.failing[self.path] -= 1
+            self.close_connection = True
+            return
+        super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its own name
+        """Say nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, type[Handler]]]:
+    handler = type("One", (Handler,), {"failing": {}, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", handler
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def run(where: str | Path, path: Path, least: int = 1) -> tuple[int, list[Progress]]:
+    seen: list[Progress] = []
+    count = asyncio.run(updating.update(broker(least), str(where), path, seen.append))
+    return count, seen
+
+
+def symbols(path: Path) -> list[str]:
+    with Store(path) as kept:
+        found = [kept.find(*name) for name in (("NSE", "EQ0"), ("NFO", "F0"))]
+        assert kept.find("NSE_INDEX", "NIFTY") == INDEX
+        return [one.symbol for one in found if one] + [str(kept.count)]
+
+
+def test_files_of_a_folder_become_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "new/angel.sqlite"
+    count, seen = run(lay(tmp_path / "files", 2500), path)
+    assert count == 2502
+    assert symbols(path) == ["EQ0", "F0", "2502"]
+    assert [(one.source, one.rows) for one in seen] == [
+        ("cash", 0), ("cash", 1000), ("cash", 2000), ("futures", 2500),
+    ]  # fmt: skip
+    assert sorted(found.name for found in path.parent.iterdir()) == [
+        "angel.sqlite", "angel.sqlite.lock",
+    ]  # fmt: skip
+
+
+def test_files_are_downloaded_by_their_names_and_again_when_the_network_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updating, "PAUSES_S", (0.0, 0.0))
+    path = tmp_path / "angel.sqlite"
+    with served(lay(tmp_path / "files")) as (url, handler):
+        handler.failing["/cash.csv"] = 2
+        count, seen = run(url, path)
+        assert count == 4
+        assert handler.asked == ["/cash.csv"] * 3 + ["/nfo%20list.csv"]
+        size = (tmp_path / "files/cash.csv").stat().st_size
+        assert seen[0] == Progress("cash", size, size, 0)
+        handler.failing["/cash.csv"] = 3
+        with pytest.raises(BrokerError, match=r"cash\.csv: it broke off"):
+            run(url, path)
+    assert symbols(path) == ["EQ0", "F0", "4"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (
+            lambda files: (files / "nfo list.csv").unlink(),
+            "list.csv cannot be read: No such file or directory; put the",
+        ),
+        (lambda files: (files / "nfo list.csv").write_text("<html>"), "does not begin with symbol"),
+        (lambda files: lay(files, 1, 0), "has 2 instruments, and a good one has 4 or more"),
+    ],
+)
+def test_whatever_is_wrong_the_good_list_stays(tmp_path: Path, harm: object, sentence: str) -> None:
+    path, files = tmp_path / "kept/angel.sqlite", lay(tmp_path / "files")
+    run(files, path, least=4)
+    assert callable(harm)
+    harm(files)
+    with pytest.raises(HubError, match=sentence):
+        run(files, path, least=4)
+    assert symbols(path) == ["EQ0", "F0", "4"]
+    assert len(list(path.parent.iterdir())) == 2
+
+
+def test_an_address_that_is_not_safe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match="neither https nor of this machine"):
+        run("http://lists.invalid", tmp_path / "angel.sqlite")
+
+
+def test_a_broker_that_is_asked_too_often_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def download(url: str, *_: object) -> None:
+        asked.append(url)
+        raise BrokerError(Fault.RATE, "too often")
+
+    monkeypatch.setattr(http, "download", download)
+    with pytest.raises(BrokerError, match="too often"):
+        run("", tmp_path / "angel.sqlite")
+    assert asked == [SOURCES[0].url]
+
+
+def test_who_comes_meanwhile_waits(tmp_path: Path) -> None:
+    files, path = lay(tmp_path / "files", 5000), tmp_path / "angel.sqlite"
+
+    async def both() -> list[int]:
+        return await asyncio.gather(
+            *(updating.update(broker(), str(files), path, lambda _: None) for _ in range(3))
+        )
+
+    assert asyncio.run(both()) == [5002] * 3
+    assert symbols(path)[-1] == "5002"
+
+
+def test_where_the_settings_say() -> None:
+    assert where_of("angel", Settings(angel=Account(instruments_url="/x"))) == "/x"
+
+
+def test_a_process_prints_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "get", lambda name: broker(name=name))
+    arguments = ["angel", str(tmp_path / "angel.sqlite"), str(lay(tmp_path / "files"))]
+    assert process.main(arguments) == 0
+    *steps, last = capsys.readouterr().out.splitlines()
+    assert steps == ['["cash", 0, 0, 0]', '["futures", 0, 0, 2]']
+    assert last == "4"
+    (tmp_path / "files/cash.csv").write_text("")
+    assert process.main(arguments) == 1
+    assert "is no list of instruments: it does not begin" in capsys.readouterr().err
+
+
+CHILD = """
+import sys
+from hub.brokers import catalogue
+from hub.instruments.__main__ import main
+from hub.runtime import command, http
+from tests.hub.instruments.kit import broker
+catalogue.get = lambda name: broker(name=name)
+sys.exit(main(sys.argv[-3:]))
+"""
+
+
+def test_a_child_does_it_and_tells_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow, seen = command.follow, list[Progress]()
+
+    async def stand_in(words: list[str], *rest: Any) -> None:
+        assert words[:3] == [sys.executable, "-m", "hub.instruments"]
+        await follow([sys.executable, "-c", CHILD, *words[3:]], *rest)
+
+    monkeypatch.setattr(command, "follow", stand_in)
+    files, path = lay(tmp_path / "files"), tmp_path / "angel.sqlite"
+    assert asyncio.run(child.update("angel", str(files), path, seen.append)) == 4
+    assert seen[0] == Progress("cash", 0, 0, 0)
+    assert symbols(path)[-1] == "4"
+    with pytest.raises(HubError, match="neither https nor"):
+        asyncio.run(child.update("angel", "http://lists.invalid", path, seen.append))
