@@ -1,17 +1,12 @@
 """One login at a broker: its credentials, its connections, and what is had by it.
 
-1. Credentials are asked for anew before each connection; connections are made one by one.
-2. Credentials that the broker refuses are tried three times, and no more until they are others;
-   where a login needs no browser it is done first, once for each refusal.
-3. What is wanted goes to the first connection with room, and another one is opened when none has.
-4. What a connection has no room for after all goes to another one, once.
+1. What is wanted goes to the first connection with room, and another one is opened when none has.
+2. What a connection has no room for after all goes to another one, once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -31,21 +26,13 @@ from hub.core.model import Fault
 from hub.core.settings import Account as Given
 from hub.credentials.provider import Provider
 from hub.feeds.native import spread
+from hub.feeds.native.admission import Admission
 from hub.feeds.native.arbiter import Arbiter
-from hub.feeds.native.gate import Gate
 from hub.feeds.native.line import Line
 from hub.runtime import http
-from hub.runtime.log import log
 from hub.runtime.tasks import end
 
-_LOOK_S = 2.0
-_LOGINS = 3
-"""Logins that bring nothing the broker takes; then there are to be other credentials."""
-_REST_S = 660.0
-_BEARABLE_S = 40.0
 _FETCH_S = 10.0
-_SOON_S = 600.0
-"""Credentials that expire so soon are spoken of."""
 
 
 class Desk(Protocol):
@@ -78,29 +65,20 @@ class Account:
         self.broker = broker
         self.number = number
         self.name = name
-        self.problem = ""
-        self.expires: float | None = None
         self._desk = desk
         self._given = given
-        self._provider = provider
-        self._gate = Gate()
-        self._turn = asyncio.Lock()
-        self._other = asyncio.Event()  # there may be other credentials
-        self._credentials: Credentials = {}
+        self._admission = Admission(name, broker, provider, desk.now_s)
         self._lines: dict[str, list[Line]] = {channel.name: [] for channel in broker.channels}
         self._places: dict[Subscription, Line] = {}
         self._tried: set[Subscription] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._blocked = False
-        self._logins = 0
-        self._reading = False
 
     def __repr__(self) -> str:
         return f"<Account {self.name} {self.state}, {len(self._places)} subscriptions>"
 
     def start(self) -> None:
         """Connect, and stay connected."""
-        self._tasks.append(asyncio.create_task(self._look()))
+        self._tasks.append(asyncio.create_task(self._admission.watch(self._hurry)))
         self._open(self.broker.channels[0])
 
     async def stop(self) -> None:
@@ -124,7 +102,7 @@ class Account:
         first = self._lines[self.broker.channels[0].name]
         if any(line.state == "up" for line in first):
             return "up"
-        if self._blocked:
+        if self._admission.blocked:
             return "blocked"
         return "down" if any(line.problem for line in first) else "connecting"
 
@@ -160,24 +138,11 @@ class Account:
 
     async def admit(self) -> Credentials:
         """See `line.Owner`."""
-        await self._turn.acquire()
-        try:
-            self._credentials = await self._acceptable()
-        except BaseException:
-            self._turn.release()
-            raise
-        return self._credentials
+        return await self._admission.ask()
 
     def admitted(self, error: BrokerError | None) -> None:
         """See `line.Owner`."""
-        self._turn.release()
-        if error is None:
-            self._gate.accepted()
-            self.problem, self._logins = "", 0
-        elif error.fault is Fault.AUTH:
-            self._gate.refused(self._credentials, self._desk.now_s())
-            self.problem = str(error)
-            log.warning("%s: %s", self.name, error)
+        self._admission.told(error)
 
     async def fetch(self, request: Request) -> Reply:
         """See `line.Owner`."""
@@ -231,93 +196,23 @@ class Account:
             "tick_age_s": round(self._desk.now_s() - ticked_s, 3) if ticked_s else None,
             "reconnects": sum(line.reconnects for line in lines),
             "malformed": sum(line.malformed for line in lines),
-            "expires": self.expires,
-            "credentials": self._provider.name,
+            "expires": self._admission.expires,
+            "credentials": self._admission.source,
             "problem": self.trouble(),
         }
 
     def trouble(self) -> str:
         """What is wrong with it, in words."""
-        if self._blocked:
-            return f"{self.problem}; it is tried again when {self._provider.name} changes"
         found = [line.problem for line in self.lines if line.problem and line.state != "up"]
-        return self.problem or next(iter(found), "") or self._expiring()
+        if self._admission.blocked or not found:
+            return self._admission.trouble()
+        return found[0]
 
     # Below: details.
 
-    def _expiring(self) -> str:
-        left_s = self.expires - time.time() if self.expires else _SOON_S
-        if left_s >= _SOON_S:
-            return ""
-        when = time.strftime("%H:%M", time.localtime(self.expires))
-        return f"its credentials {'have expired' if left_s <= 0 else 'expire'} at {when}"
-
-    async def _acceptable(self) -> Credentials:
-        """Credentials that may be tried: those that are there, or others in place of those that
-        were refused. Raises BrokerError when it is not for want of credentials."""
-        while True:
-            self._other.clear()
-            self._reading = True
-            try:
-                credentials = await self._had()
-                wait_s = self._gate.wait_s(credentials, self._desk.now_s())
-            except BrokerError as error:
-                if error.fault is not Fault.AUTH:
-                    raise
-                self.problem, wait_s = str(error), self._rest_s()
-                log.warning("%s: %s", self.name, error)
-            finally:
-                self._reading = False
-            self._blocked = wait_s is None or wait_s > _BEARABLE_S
-            if wait_s == 0.0:
-                self.expires = self.broker.expires(credentials)
-                return credentials
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._other.wait()
-
-    async def _had(self) -> Credentials:
-        """What there is, after a login where one is due and needs no browser. Raises BrokerError
-        for what cannot be read, or has expired."""
-        provider = self._provider
-        found = await provider.find()
-        stale = self._expired(found.credentials) or self._gate.knows(found.credentials)
-        if provider.logs_in and (found.missing or stale):
-            if self._logins >= _LOGINS:
-                raise BrokerError(
-                    Fault.AUTH, f"{self.problem}; {self._logins} logins were of no use"
-                )
-            self._logins += 1
-            await provider.login()
-            log.info("%s: logged in anew", self.name)
-        credentials = await provider.get()
-        if self._expired(credentials):
-            raise BrokerError(
-                Fault.AUTH,
-                f"what {provider.name} says has expired; type `hub login {self.broker.name}`",
-            )
-        return credentials
-
-    def _expired(self, credentials: Credentials) -> bool:
-        expires = self.broker.expires(credentials)
-        return expires is not None and expires <= time.time()
-
-    def _rest_s(self) -> float | None:
-        """How long to wait for other credentials: a login may be of use later, a few times."""
-        may_log_in = self._provider.logs_in and self._logins < _LOGINS
-        return _REST_S if may_log_in else None
-
-    async def _look(self) -> None:
-        """Look whether credentials have changed."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            if not self._reading and await self._provider.changed():
-                log.info("%s: %s has changed", self.name, self._provider.name)
-                self._logins = 0
-                self._other.set()
-                for line in self.lines:
-                    line.hurry()
-                await self._provider.find()
+    def _hurry(self) -> None:
+        for line in self.lines:
+            line.hurry()
 
     def _move(self, sub: Subscription, channel: Channel) -> bool:
         """Find another place for one that its connection had no room for."""

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from hub.brokers import catalogue
-from hub.brokers.base import Broker, Channel, Listing, Subscription
+from hub.brokers.base import Subscription
 from hub.core import topics
 from hub.core.liveness import Awake
 from hub.core.market import Market
@@ -26,9 +26,10 @@ from hub.core.settings import Settings
 from hub.credentials.provider import providers
 from hub.feeds.base import FeedHealth, FeedState, Limits, Serves, Sink
 from hub.feeds.holidays import Holidays
+from hub.feeds.native import spread
 from hub.feeds.native.account import Account
 from hub.feeds.native.arbiter import Arbiter
-from hub.feeds.native.universe import Universe
+from hub.feeds.native.universe import Universes, Ways
 from hub.runtime.log import log
 from hub.runtime.tasks import end
 
@@ -55,13 +56,6 @@ class _Wish:
         self.good = 0
 
 
-class _Way(NamedTuple):
-    """How a symbol is had of a broker."""
-
-    listing: Listing
-    channel: Channel
-
-
 class NativeFeed:
     """The feed of one broker, or of several that share one universe of symbols."""
 
@@ -80,7 +74,7 @@ class NativeFeed:
         self._providers = [(broker, providers(broker, settings)) for broker in self._brokers]
         self.limits = Limits(self._most(), self._levels())
         self._accounts: list[Account] = []
-        self._universes: dict[str, Universe] = {}
+        self._universes = Universes(self._brokers, settings, self._listed)
         self._wishes: dict[bytes, _Wish] = {}
         self._pending: dict[bytes, None] = {}
         self._refused: OrderedDict[bytes, str] = OrderedDict()
@@ -99,14 +93,13 @@ class NativeFeed:
         self._sink = sink
         for broker, found in self._providers:
             given = getattr(self._settings, broker.name)
-            self._universes[broker.name] = Universe(broker, self._settings, self._listed)
             for provider in found:
                 number = len(self._accounts)
                 ordinal = found.index(provider) + 1
                 name = broker.name if len(found) == 1 else f"{broker.name} {ordinal}"
                 account = Account(self, broker, given, provider, number, name)
                 self._accounts.append(account)
-        for universe in self._universes.values():
+        for universe in self._universes.each:
             self._background(universe.run())
         for account in self._accounts:
             account.start()
@@ -222,16 +215,16 @@ class NativeFeed:
         """Have it of as many accounts as there are to be copies."""
         want = wish.want
         self._pending[want.key] = None
-        ways = self._ways(want)
+        ways = self._universes.ways(want)
         if not any(ways.values()):
-            if all(universe.ready for universe in self._universes.values()):
+            if self._universes.ready:
                 self._background(self._tell_unknown(want))
             return  # else it is looked for again when the lists are there
         self._spread(wish, ways)
         if not wish.subs:
             self._refuse(wish, Fault.CAPACITY, f"{self.name} has no room for it", results)
 
-    def _spread(self, wish: _Wish, ways: Mapping[str, _Way | None]) -> None:
+    def _spread(self, wish: _Wish, ways: Ways) -> None:
         """Have it of as many accounts as there are to be copies. One that is shut out gives it up
         where another one has room."""
         shut = {account.number for account in self._accounts if account.state == _SHUT}
@@ -248,27 +241,10 @@ class NativeFeed:
             self._accounts[sub.account].change(sub, 0)
             wish.subs.remove(sub)
 
-    def _ways(self, want: Want) -> dict[str, _Way | None]:
-        return {name: self._way(name, want) for name in self._universes}
-
-    def _way(self, broker: str, want: Want) -> _Way | None:
-        """How a broker has it. A symbol with the number of levels behind it is had by the channel
-        of such books."""
-        universe = self._universes[broker]
-        channels = universe.broker.channels
-        base, colon, levels = want.symbol.rpartition(":")
-        for channel in channels[1:]:
-            if colon and levels == str(channel.levels):
-                listing = universe.find(want.exchange, base)
-                good = not channel.exchanges or want.exchange in channel.exchanges
-                return _Way(listing, channel) if listing and good else None
-        listing = universe.find(want.exchange, want.symbol)
-        return _Way(listing, channels[0]) if listing else None
-
     def _elsewhere(self, wish: _Wish, sub: Subscription, mode: int) -> None:
         """Its connection has no room for it in this mode: another one is to have it."""
         account = self._accounts[sub.account]
-        way = self._way(account.broker.name, wish.want)
+        way = self._universes.ways(wish.want)[account.broker.name]
         account.change(sub, 0)
         wish.subs.remove(sub)
         new = account.add(way.listing, wish.want.symbol, way.channel, mode) if way else None
@@ -296,7 +272,7 @@ class NativeFeed:
         results.append(Result(want.key, bad, text, code=FULL if fault is Fault.CAPACITY else ""))
         self._pending.pop(want.key, None)
         wish.want = want._replace(modes=wish.good)
-        self._spread(wish, self._ways(want))
+        self._spread(wish, self._universes.ways(want))
         if not wish.subs:
             self._lost(wish, fault, text, results)
 
@@ -316,12 +292,11 @@ class NativeFeed:
 
     async def _tell_unknown(self, want: Want) -> None:
         """Say what there is instead, which takes time to find."""
-        found = [universe.unknown(want) for universe in self._universes.values()]
-        told = await asyncio.gather(*found)
+        told = await self._universes.unknown(want)
         wish = self._wishes.get(want.key)
         if wish is not None and not wish.subs:
             results: list[Result] = []
-            self._lost(wish, Fault.NETWORK, told[0], results)
+            self._lost(wish, Fault.NETWORK, told, results)
             self._answer(results)
 
     def _depth(self, want: Want) -> int:
@@ -360,7 +335,7 @@ class NativeFeed:
         self._shut = states
         for wish in self._wishes.values():
             if wish.subs:
-                self._spread(wish, self._ways(wish.want))
+                self._spread(wish, self._universes.ways(wish.want))
 
     def _judge(self, wish: _Wish, now_s: float, results: list[Result]) -> None:
         """Whether a want that is not answered yet can still be hoped for."""
@@ -381,13 +356,12 @@ class NativeFeed:
             for account in self._accounts
             if (trouble := account.trouble())
         ]
-        told += [universe.problem for universe in self._universes.values() if universe.problem]
-        return "; ".join(told)
+        return "; ".join(filter(None, [*told, self._universes.problem]))
 
     def _most(self) -> int:
         """How many symbols there is room for; 0 for no limit."""
         found = [
-            most(broker, getattr(self._settings, broker.name).sockets)
+            spread.most(broker.channels[0].limits, getattr(self._settings, broker.name).sockets)
             for broker, providers_ in self._providers
             for _ in providers_
         ]
@@ -407,13 +381,6 @@ class NativeFeed:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("feed %s", self.name, exc_info=task.exception())
-
-
-def most(broker: Broker, sockets: int) -> int:
-    """How many symbols one account of a broker takes on its usual connections; 0: no limit."""
-    limits = broker.channels[0].limits
-    on_all = max(limits.per_socket) * min(limits.sockets, sockets or limits.sockets)
-    return min(filter(None, [on_all, limits.per_account]), default=0)
 
 
 def _highest(want: Want) -> int:

@@ -49,6 +49,7 @@ class Load:
 
 
 def most(limits: Limits, sockets: int) -> int:
-    """How many symbols an account may hold on connections of one kind, 0 for no limit."""
-    found = [max(limits.per_socket) * (sockets or limits.sockets), limits.per_account]
-    return min(filter(None, found), default=0)
+    """How many symbols an account may hold on connections of one kind, 0 for no limit; it has
+    `sockets` of them at most, 0 for as many as the broker allows."""
+    there = min(limits.sockets, sockets or limits.sockets)
+    return min(filter(None, [max(limits.per_socket) * there, limits.per_account]), default=0)

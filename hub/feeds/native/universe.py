@@ -1,4 +1,4 @@
-"""The instruments of one broker, as its feed knows them.
+"""The instruments of brokers, as their feed knows them.
 
 1. The list is made anew every morning, by a process of its own: reading it takes seconds that a
    loop has not. Until the new one is there, and when it cannot be had, the last one counts.
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from hub.brokers.base import Broker, Listing
+from hub.brokers.base import Broker, Channel, Listing
 from hub.core.model import Want
 from hub.core.settings import Settings
 from hub.instruments.store import Store, Unusable, path_of
@@ -122,3 +123,58 @@ class Universe:
 
     def _today(self) -> date:
         return datetime.now(self._zone).date()
+
+
+class Way(NamedTuple):
+    """How a symbol is had of a broker."""
+
+    listing: Listing
+    channel: Channel
+
+
+Ways = Mapping[str, Way | None]
+"""By the name of the broker."""
+
+
+class Universes:
+    """The instruments of all brokers of a feed."""
+
+    def __init__(
+        self, brokers: Iterable[Broker], settings: Settings, changed: Callable[[], None]
+    ) -> None:
+        self.each = [Universe(broker, settings, changed) for broker in brokers]
+
+    def __repr__(self) -> str:
+        return f"<Universes {self.each!r}>"
+
+    @property
+    def ready(self) -> bool:
+        """Whether all lists are there."""
+        return all(universe.ready for universe in self.each)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with them, in words."""
+        return "; ".join(universe.problem for universe in self.each if universe.problem)
+
+    def ways(self, want: Want) -> Ways:
+        """How it is had of each broker, None where it is not. A symbol with the number of levels
+        behind it is had by the channel of such books."""
+        return {universe.broker.name: _way(universe, want) for universe in self.each}
+
+    async def unknown(self, want: Want) -> str:
+        """Why nobody has it, in a sentence."""
+        told = [await universe.unknown(want) for universe in self.each]
+        return told[0]
+
+
+def _way(universe: Universe, want: Want) -> Way | None:
+    channels = universe.broker.channels
+    base, colon, levels = want.symbol.rpartition(":")
+    for channel in channels[1:]:
+        if colon and levels == str(channel.levels):
+            listing = universe.find(want.exchange, base)
+            good = not channel.exchanges or want.exchange in channel.exchanges
+            return Way(listing, channel) if listing and good else None
+    listing = universe.find(want.exchange, want.symbol)
+    return Way(listing, channels[0]) if listing else None
