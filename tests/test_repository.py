@@ -19,6 +19,7 @@ LOCKS = (
     "requirements-bench.lock",
     "requirements-build.lock",
     "requirements-fuzz.lock",
+    "requirements-oracle.lock",
 )
 SCRIPTS = (
     ".ci/run",

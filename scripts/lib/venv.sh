@@ -71,15 +71,15 @@ Path(sysconfig.get_path("purelib"), "shardhub.pth").write_text(sys.argv[1] + "\n
     say "ready after $((SECONDS - started)) s."
 }
 
-# What the stamp says that is still so when LOCK is installed: the locks of the benchmark and of the
-# fuzzing share no package with the others.
+# What the stamp says that is still so when LOCK is installed: the locks of the benchmark, of the
+# fuzzing and of the brokers' clients share no package with the others.
 venv_beside() {
     local stamp=$root/.venv/.stamp
     [[ -r $stamp ]] || return 0
-    if [[ $1 =~ ^requirements-(bench|fuzz)\.lock$ ]]; then
+    if [[ $1 =~ ^requirements-(bench|fuzz|oracle)\.lock$ ]]; then
         sed -e 1d -e "/ $1\$/d" "$stamp"
     else
-        grep -E ' requirements-(bench|fuzz)\.lock$' "$stamp" || true
+        grep -E ' requirements-(bench|fuzz|oracle)\.lock$' "$stamp" || true
     fi
 }
 
