@@ -17,7 +17,7 @@ and write.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hub.brokers.base import (
@@ -95,6 +95,7 @@ class NorenCodec:
         self._addresses = addresses
         self._subs: dict[str, Subscription] = {}
         self._payloads = profile.payloads
+        self._read: Callable[[str | bytes], Touch] = messages.touch  # of the kind that came last
 
     def __repr__(self) -> str:
         return f"<NorenCodec {self._profile.name}, {len(self._subs)} subscriptions>"
@@ -157,11 +158,14 @@ class NorenCodec:
     def receive(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
         """Read one message: one tick, or something about the connection."""
         try:
-            told = messages.touch(data)
-            if told.t in _DEPTH:
-                told = messages.book(data)
-            elif told.t not in _TOUCH:
+            told = self._read(data)
+            if told.t in _TOUCH:
+                self._read = messages.touch
+            elif told.t not in _DEPTH:
                 return self._other(data, now_ms, take)
+            elif self._read is messages.touch:
+                self._read = messages.book
+                told = messages.book(data)
         except messages.UNREADABLE:
             return self._other(data, now_ms, take)
         return self._tick(told, now_ms, take)

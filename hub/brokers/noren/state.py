@@ -25,6 +25,7 @@ _LATEST_S = 4_102_444_800
 """The year 2100: a time of the broker behind it is none."""
 _EVERY = 0b11111
 _levels = attrgetter(*messages.LEVELS)
+_UNCHANGED = (None,) * len(messages.LEVELS)
 
 OPEN, HIGH, LOW, CLOSE, AVERAGE = range(5)
 
@@ -119,7 +120,9 @@ class State:
             self.year_high = told.year_high
         if told.year_low is not None:
             self.year_low = told.year_low
-        self._take_levels(_levels(told))
+        levels = _levels(told)
+        if levels != _UNCHANGED:
+            self._take_levels(levels)
 
     def _take_levels(self, told: tuple[float | None, ...]) -> None:
         raw, seen = self._raw, -1

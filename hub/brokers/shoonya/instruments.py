@@ -10,6 +10,7 @@ Source of the format: the columns that OpenAlgo reads.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -21,6 +22,7 @@ _EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "MCX")
 _CASH = ("token", "tradingsymbol", "instrument")
 _CONTRACTS = ("token", "symbol", "tradingsymbol", "expiry", "optiontype", "strikeprice")
 _BASES = {"BSXOPT": "SENSEX", "BSXFUT": "SENSEX", "BKXOPT": "BANKEX", "BKXFUT": "BANKEX"}
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, IndexError, OSError, RuntimeError)
 _FIXED = (
     Listing("BSE_INDEX", "SENSEX", "BSE", "1", "SENSEX", "SENSEX", "INDEX"),
     Listing("BSE_INDEX", "BANKEX", "BSE", "12", "BANKEX", "BANKEX", "INDEX"),
@@ -32,7 +34,7 @@ def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
     try:
         with zipfile.ZipFile(file) as packed, packed.open(packed.namelist()[0]) as inner:
             yield from _read(name, inner)
-    except (zipfile.BadZipFile, IndexError, OSError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise Malformed(f"Shoonya's list of {name} is no ZIP file: {error}") from error
 
 
