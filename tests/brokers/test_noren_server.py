@@ -77,6 +77,14 @@ class Client:
                     await self.connection.recv(), time.time_ns() // 1_000_000, self._take
                 )
 
+    async def hear_ticks(self, count: int) -> None:
+        """Read messages until so many ticks have come in all."""
+        await self.hear(lambda: len(self.ticks) == count)
+
+    async def hear_mode(self, mode: int) -> None:
+        """Read messages until the last tick is of that mode."""
+        await self.hear(lambda: self.ticks[-1][1] == mode)
+
     async def want(self, listing: Listing, mode: int) -> Subscription:
         sub = Subscription(listing)
         await self.switch(sub, mode)
@@ -152,7 +160,7 @@ def test_after_many_partial_messages_clients_read_the_server_s_market(broker: st
             await one.hear(lambda: len(one.ticks) == 5)
             for count in range(2, 40):
                 await server.push(server.peers[0], server.ticks(server.peers[0]))
-                await one.hear(lambda count=count: len(one.ticks) == 5 * count)
+                await one.hear_ticks(5 * count)
                 for sub in subs:
                     thing = server.things[sub.listing.segment, sub.listing.token]
                     agrees(one.last(sub), thing)
@@ -258,7 +266,7 @@ def test_through_changes_of_mode_what_clients_read_stays_the_market(modes: tuple
             for mode in modes[1:]:
                 await server.push(server.peers[0], server.ticks(server.peers[0]))
                 await one.switch(sub, mode)
-                await one.hear(lambda mode=mode: one.ticks[-1][1] == mode)
+                await one.hear_mode(mode)
             stream = "d" if modes[-1] == DEPTH else "t"
             await server.until(lambda: server.peers[0].wants["NSE", "22"] == {stream})
             await server.push(server.peers[0], server.ticks(server.peers[0]))

@@ -25,6 +25,10 @@ def tell(state: State, *, full: bool = False, at_ms: int = MORNING_MS, **fields:
     state.take_book(told)
 
 
+def only(name: str, value: float) -> dict[str, Any]:
+    return {name: value}
+
+
 def seen(state: State) -> dict[str, Any]:
     """All that clients may be told of a state."""
     names = [name for name in State.__slots__ if not name.startswith("_")]
@@ -34,16 +38,16 @@ def seen(state: State) -> dict[str, Any]:
 @pytest.mark.parametrize("name", PRICES)
 def test_after_a_trade_a_zero_changes_nothing(name: str) -> None:
     state = State()
-    tell(state, full=True, lp=101.0, v=10, **{name: 100.0})
-    tell(state, **{name: 0.0})
+    tell(state, full=True, lp=101.0, v=10, **only(name, 100.0))
+    tell(state, **only(name, 0.0))
     assert state.prices[PRICES[name]] == 100.0
 
 
 @pytest.mark.parametrize("name", PRICES)
 def test_before_the_first_trade_a_zero_is_true(name: str) -> None:
     state = State()
-    tell(state, full=True, lp=101.0, v=0, **{name: 100.0})
-    tell(state, **{name: 0.0})
+    tell(state, full=True, lp=101.0, v=0, **only(name, 100.0))
+    tell(state, **only(name, 0.0))
     assert state.prices[PRICES[name]] == 0.0
 
 
@@ -92,7 +96,7 @@ def test_a_contract_whose_volume_nobody_tells_was_traded_when_its_price_changes(
 
 
 @pytest.mark.parametrize("gone", [{"bp2": 0.0}, {"bq2": 0}, {"bp2": 42949672.95}])
-def test_a_level_without_price_or_quantity_is_not_there(gone: dict[str, float]) -> None:
+def test_a_level_without_price_or_quantity_is_not_there(gone: dict[str, Any]) -> None:
     state = State()
     tell(state, bp1=10.0, bq1=5, bo1=1, bp2=9.5, bq2=7, bo2=2)
     tell(state, **gone)
