@@ -94,6 +94,7 @@ class NorenCodec:
         self._credentials = credentials
         self._addresses = addresses
         self._subs: dict[str, Subscription] = {}
+        self._granted: list[Subscription] = []  # have what they need already
         self._payloads = profile.payloads
         self._read: Callable[[str | bytes], Touch] = messages.touch  # of the kind that came last
 
@@ -133,11 +134,11 @@ class NorenCodec:
 
     def change(self, changes: Sequence[Change]) -> Sequence[Frame]:
         """Unsubscribes of what nobody wants, then subscribes, then unsubscribes of streams that
-        these took the place of. Quote is asked for anew where LTP was had: its first payload comes
-        with the acknowledgement."""
+        these took the place of. Quote is asked for anew where LTP was had, so that it is
+        acknowledged; whatever comes next, its first payload is made of what is known."""
         asked: dict[str, list[str]] = {kind: [] for kind in ("u", "ud", "t", "d", "-u", "-ud")}
         for sub, was, to in changes:
-            key = f"{sub.listing.segment}|{sub.listing.token}"
+            key = _key(sub)
             if not to:
                 if self._subs.get(key) is sub:
                     del self._subs[key]
@@ -157,6 +158,8 @@ class NorenCodec:
 
     def receive(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
         """Read one message: one tick, or something about the connection."""
+        if self._granted:
+            self._grant(now_ms, take)
         try:
             told = self._read(data)
             if told.t in _TOUCH:
@@ -203,6 +206,15 @@ class NorenCodec:
             sub.state.of_depth = False
         if not was or (was == 3) is not (to == 3):
             sub.state.has_book = False
+        if (was, to) == (1, 2) and not sub.waits and sub.state.ltp is not None:
+            self._granted.append(sub)
+
+    def _grant(self, now_ms: int, take: Take) -> None:
+        """Publish quotes of what was had as LTP: their touchline has told all of it."""
+        granted, self._granted = self._granted, []
+        for sub in granted:
+            if sub.mode == 2 and self._subs.get(_key(sub)) is sub:
+                take(sub, 2, self._payloads.quote(sub, sub.state, now_ms), _at_ms(sub.state), 0)
 
     def _tick(self, told: Touch, now_ms: int, take: Take) -> Sequence[Event]:
         sub = self._subs.get(told.e + "|" + told.tk)
@@ -230,14 +242,13 @@ class NorenCodec:
         """One tick, in the highest mode that is wanted and known. Without any price there is no
         tick but that of a book; an acknowledgement confirms all the same."""
         if sub.mode == 3 and state.has_book:
-            payload = self._payloads.depth(sub, state, now_ms)
-            take(sub, 3, payload, state.feed_s * 1000, 0)
+            take(sub, 3, self._payloads.depth(sub, state, now_ms), _at_ms(state), 0)
         elif state.ltp is None:
             return (Confirmed(sub),) if told.t in _FULL and sub.waits else ()
         elif sub.mode == 1:
-            take(sub, 1, self._payloads.ltp(sub, state, now_ms), state.feed_s * 1000, 0)
+            take(sub, 1, self._payloads.ltp(sub, state, now_ms), _at_ms(state), 0)
         else:
-            take(sub, 2, self._payloads.quote(sub, state, now_ms), state.feed_s * 1000, 0)
+            take(sub, 2, self._payloads.quote(sub, state, now_ms), _at_ms(state), 0)
         return ()
 
     def _other(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
@@ -274,3 +285,12 @@ class NorenCodec:
                 f"login {self._profile.name}",
             ),
         )
+
+
+def _key(sub: Subscription) -> str:
+    return f"{sub.listing.segment}|{sub.listing.token}"
+
+
+def _at_ms(state: State) -> int:
+    """The broker's time of a tick: of its server, in whole seconds; an exchange's is not told."""
+    return state.feed_s * 1000

@@ -7,7 +7,8 @@
    zero or the trade.
 3. A level of the book is there while it has a price and a quantity. A full message (`dk`) replaces
    the book: what it does not have, is not there.
-4. The day is India's. Nothing of an earlier day keeps a zero out.
+4. A time of the broker that is more than a day ahead is none.
+5. The day is India's. Nothing of an earlier day keeps a zero out.
 """
 
 from __future__ import annotations
@@ -21,8 +22,6 @@ from hub.brokers.noren.messages import Book, Touch
 
 _DAY_MS = 86_400_000
 _INDIA_MS = 19_800_000
-_LATEST_S = 4_102_444_800
-"""The year 2100: a time of the broker behind it is none."""
 _EVERY = 0b11111
 _levels = attrgetter(*messages.LEVELS)
 _UNCHANGED = (None,) * len(messages.LEVELS)
@@ -102,7 +101,7 @@ class State:
             self._tell(AVERAGE, told.ap)
         if told.ltq is not None:
             self.last_quantity = told.ltq
-        if told.ft is not None and 0 < told.ft < _LATEST_S:
+        if told.ft is not None and 0 < told.ft < (now_ms + _DAY_MS) // 1000:
             self.feed_s = told.ft
         self._take_rare(told)
 

@@ -221,6 +221,28 @@ def test_one_that_is_wanted_again_in_the_same_breath_is_left_first() -> None:
 # Ticks.
 
 
+def test_quote_where_ltp_was_had_is_published_with_whatever_comes_next() -> None:
+    line = Line()
+    sub = line.want(ACC, LTP)
+    line.hear(TK)
+    sub.waits = False
+    line.switch(sub, QUOTE)
+    (tick,) = line.hear('{"t":"h"}')
+    assert (tick.sub, tick.mode, tick.said["volume"]) == (sub, QUOTE, 38452)
+    assert line.hear('{"t":"h"}') == []
+
+
+@pytest.mark.parametrize("then", [0, LTP, DEPTH])
+def test_quote_that_is_no_longer_wanted_is_not_published(then: int) -> None:
+    line = Line()
+    sub = line.want(ACC, LTP)
+    line.hear(TK)
+    sub.waits = False
+    line.switch(sub, QUOTE)
+    line.switch(sub, then)
+    assert line.hear('{"t":"h"}') == []
+
+
 def test_flattrade_s_payloads_are_those_of_openalgo_s_adapter() -> None:
     line = Line()
     sub = line.want(ACC, LTP)

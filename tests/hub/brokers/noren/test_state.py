@@ -118,7 +118,7 @@ def test_a_full_message_replaces_the_book() -> None:
 def test_a_time_of_the_broker_that_is_none_is_left_out() -> None:
     state = State()
     tell(state, ft=1_795_665_600)
-    tell(state, ft=9_999_999_999_999)
+    tell(state, ft=1_795_665_600 + 86_401)
     tell(state, ft=-1)
     assert state.feed_s == 1_795_665_600
 
@@ -129,7 +129,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("lp", "pc", "o", "h", "l", "c", "ap", "uc", "lc"), _PRICE),
     **dict.fromkeys(("year_high", "year_low"), _PRICE),
     **dict.fromkeys(("v", "oi", "ltq", "tbq", "tsq"), _COUNT),
-    "ft": st.integers(1, 2_000_000_000),
+    "ft": st.integers(-5, 2_000_000_000),
     "ltt": st.sampled_from(["09:15:00", "15:29:59"]),
     **{name: _PRICE if name[1] == "p" else _COUNT for name in LEVELS},
 }
