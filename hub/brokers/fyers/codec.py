@@ -1,0 +1,329 @@
+"""Fyers' data socket (HSM), as a codec. Pure.
+
+1. The upgrade carries no header: with an Authorization the gateway answers nothing any more.
+2. Depth stands on two topics, `sf` and `dp`: its subscription is confirmed when both have come.
+3. Ids of topics are learned from snapshots and die with the connection; what comes under an id
+   that no snapshot has named since the subscription is left out.
+4. Every so many data frames as the reply to our login says, one is acknowledged.
+
+Source of the format: packets as Fyers' own library (fyers-apiv3 3.2.0) reads them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from hub.brokers.base import (
+    Addresses,
+    Change,
+    Confirmed,
+    Credentials,
+    Ended,
+    Endpoint,
+    Event,
+    Failed,
+    Frame,
+    Listing,
+    Ready,
+    Refused,
+    Reply,
+    Request,
+    Say,
+    Subscription,
+    Take,
+    Warned,
+)
+from hub.brokers.fyers import frames, token
+from hub.brokers.fyers.faults import why_ended
+from hub.brokers.fyers.values import NONE, State, merge, publish, reset
+from hub.core.model import Fault
+
+SNAPSHOT, UPDATE, LITE = 83, 85, 76
+"""Kinds of entries in a data frame."""
+SYMBOL_LIMIT = 51001
+"""The code with which Fyers says that the account's plan allows no more symbols."""
+
+_DATA_HEAD = struct.Struct(">IH").unpack_from
+_UPDATE_HEAD = struct.Struct(">HB").unpack_from
+_LITE = struct.Struct(">Hi").unpack_from
+_SCALE = struct.Struct(">HB").unpack_from
+_INTS = [struct.Struct(f">{count}i").unpack_from for count in range(256)]
+
+
+class _Topic:
+    """One stream of one instrument. `sub` is who wants it, `values` what it is merged into; it is
+    `live` when a snapshot has come since the subscription."""
+
+    __slots__ = ("live", "name", "number", "sub", "values")
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.number = -1
+        self.sub: Subscription | None = None
+        self.values: list[int] = []
+        self.live = False
+
+    def __repr__(self) -> str:
+        return f"<Topic {self.name.decode(errors='replace')} {'live' if self.live else 'waits'}>"
+
+
+class FyersCodec:
+    """One connection to the data socket."""
+
+    def __init__(self, credentials: Credentials, addresses: Addresses) -> None:
+        self.malformed = 0
+        self._token = credentials.get("access_token", "")
+        self._addresses = addresses
+        self._ready = False
+        self._ack_every = self._unacknowledged = 0
+        self._topics: dict[bytes, _Topic] = {}
+        self._numbers: dict[int, _Topic] = {}
+        self._asked: deque[tuple[Subscription, ...]] = deque()
+        self._answered: tuple[Subscription, ...] = ()
+        self._replies: dict[int, Callable[[bytes], Sequence[Event]]] = {
+            frames.AUTH: self._let_in,
+            frames.SUBSCRIBE: self._subscribed,
+            frames.UNSUBSCRIBE: self._unsubscribed,
+            frames.MODE: self._mode_taken,
+            frames.CUSTOM: self._told,
+            frames.PAUSE: _nothing,
+            frames.RESUME: _nothing,
+            frames.MASTER: _nothing,
+        }
+
+    def __repr__(self) -> str:
+        state = "ready" if self._ready else "not ready"
+        return f"<FyersCodec {state}, {len(self._topics)} topics, {self.malformed} malformed>"
+
+    def ask(self) -> Request | None:
+        """Nothing has to be asked."""
+        return None
+
+    def endpoint(self, reply: Reply | None) -> Endpoint:  # noqa: ARG002 - there is none
+        """The data socket. Raises BrokerError when the token has nothing that lets us in."""
+        token.hsm_key(self._token)
+        return Endpoint(self._addresses.url)
+
+    def opened(self) -> Sequence[Frame]:
+        """We say who we are."""
+        return (frames.auth(token.hsm_key(self._token)),)
+
+    @property
+    def ready(self) -> bool:
+        """Whether Fyers has let us in."""
+        return self._ready
+
+    def beat(self) -> Sequence[Frame]:
+        """A ping of theirs."""
+        return (frames.PING,)
+
+    def ended(self, end: Ended) -> tuple[Fault, str]:
+        """Why the connection ended or was refused."""
+        return why_ended(end)
+
+    def change(self, changes: Sequence[Change]) -> Sequence[Frame]:
+        """Frames that unsubscribe what is not wanted any more, then those that subscribe."""
+        dropped: dict[bytes, None] = {}
+        added: dict[bytes, Subscription] = {}
+        for change in changes:
+            before, after = (
+                topics_of(change.sub.listing, mode) for mode in (change.was, change.to)
+            )
+            for name in before:
+                if name not in after and self._release(name, change.sub):
+                    dropped[name] = None
+            added.update((name, change.sub) for name in after if name not in before)
+        for name, sub in added.items():
+            self._want(name, sub)
+        asking = [*frames.requests(frames.UNSUBSCRIBE, dropped)]
+        for some in frames.portions(added):
+            self._asked.append(tuple(dict.fromkeys(added[name] for name in some)))
+            asking += frames.requests(frames.SUBSCRIBE, some)
+        return asking
+
+    def receive(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
+        """Read one frame."""
+        if isinstance(data, str) or len(data) < 4:
+            self.malformed += 1
+            return ()
+        if data[2] == frames.DATA:
+            return self._data(data, now_ms, take)
+        read = self._replies.get(data[2])
+        if read is not None:
+            try:
+                return read(data)
+            except (IndexError, struct.error):
+                pass
+        self.malformed += 1
+        return ()
+
+    # What is wanted.
+
+    def _want(self, name: bytes, sub: Subscription) -> None:
+        if sub.state is None:
+            sub.state = State(index=name.startswith(b"if"))
+        state: State = sub.state
+        topic = self._topics.get(name)
+        if topic is None:
+            topic = self._topics[name] = _Topic(name)
+        topic.sub, topic.live = sub, False
+        if name.startswith(b"dp"):
+            topic.values, state.booked = state.book, False
+        else:
+            topic.values, state.quoted = state.quote, False
+
+    def _release(self, name: bytes, sub: Subscription) -> bool:
+        """Forget who wants that topic; False when it is not this one."""
+        topic = self._topics.get(name)
+        if topic is None or topic.sub is not sub:
+            return False
+        if name.startswith(b"dp"):
+            sub.state.booked = False
+        topic.sub, topic.live = None, False
+        return True
+
+    # What comes.
+
+    def _data(self, data: bytes, now_ms: int, take: Take) -> Sequence[Event]:
+        events: list[Event] = []
+        offset, size = 9, len(data)
+        numbers = self._numbers
+        try:
+            number, count = _DATA_HEAD(data, 3)
+            if self._ack_every:
+                self._acknowledge(number, events)
+            for _ in range(count):
+                kind = data[offset]
+                if kind == UPDATE:
+                    key, fields = _UPDATE_HEAD(data, offset + 1)
+                    values = _INTS[fields](data, offset + 4)
+                    offset += 4 + 4 * fields
+                elif kind == SNAPSHOT:
+                    offset = self._snapshot(data, offset + 1, size, events, now_ms, take)
+                    continue
+                elif kind == LITE:
+                    key, ltp = _LITE(data, offset + 1)
+                    values = (ltp,)
+                    offset += 7
+                else:
+                    self.malformed += 1
+                    break
+                topic = numbers.get(key)
+                if topic is not None and topic.live and topic.sub is not None:
+                    merge(topic.values, values)
+                    publish(topic.sub, now_ms, take)
+        except (IndexError, struct.error):
+            self.malformed += 1
+        return events
+
+    def _acknowledge(self, number: int, events: list[Event]) -> None:
+        self._unacknowledged += 1
+        if self._unacknowledged >= self._ack_every:
+            self._unacknowledged = 0
+            events.append(Say((frames.acknowledgement(number),)))
+
+    def _snapshot(
+        self, data: bytes, offset: int, size: int, events: list[Event], now_ms: int, take: Take
+    ) -> int:
+        """Read a snapshot; gives where the next entry begins."""
+        number, length = _UPDATE_HEAD(data, offset)
+        name = data[offset + 3 : offset + 3 + length]
+        offset += 3 + length
+        fields = data[offset]
+        values = _INTS[fields](data, offset + 1)
+        offset += 3 + 4 * fields
+        multiplier, precision = _SCALE(data, offset)
+        offset += 3
+        for _ in range(3):  # exchange, token and symbol: the topic's name says it all
+            offset += 1 + data[offset]
+        if offset > size or not multiplier:
+            raise IndexError
+        topic = self._topics.get(name)
+        if topic is not None and topic.sub is not None:
+            self._name(topic, number)
+            self._begin(topic, topic.sub, values, 10**precision * multiplier)
+            publish(topic.sub, now_ms, take)
+            if topic.sub.waits and topic.sub.mode and topic.sub.state.complete(topic.sub.mode):
+                events.append(Confirmed(topic.sub))
+        return offset
+
+    def _name(self, topic: _Topic, number: int) -> None:
+        if topic.number != number:
+            self._numbers.pop(topic.number, None)
+            other = self._numbers.get(number)
+            if other is not None:
+                other.number, other.live = -1, False
+            topic.number = number
+            self._numbers[number] = topic
+
+    @staticmethod
+    def _begin(topic: _Topic, sub: Subscription, values: Sequence[int], scale: int) -> None:
+        state: State = sub.state
+        reset(topic.values, values)
+        topic.live = True
+        if topic.name.startswith(b"dp"):
+            state.book_scale, state.booked = scale, True
+        else:
+            if not values or values[0] == NONE:
+                topic.values[0] = NONE
+            state.quote_scale, state.quoted = scale, True
+
+    # What is replied.
+
+    def _let_in(self, data: bytes) -> Sequence[Event]:
+        found = frames.fields(data)
+        if found.get(1) != frames.YES:
+            return (Failed(Fault.AUTH, "Fyers refuses this access token: log in once more"),)
+        self._ack_every = int.from_bytes(found.get(2, b"")[:4], "big")
+        self._ready = True
+        return (Say((frames.full_mode(),)), Ready())
+
+    def _subscribed(self, data: bytes) -> Sequence[Event]:
+        subs = self._asked.popleft() if self._asked else ()
+        self._answered = subs
+        if frames.fields(data).get(1, b"").startswith(frames.YES):
+            return ()
+        return _refused(subs, Fault.NETWORK, "Fyers did not take the subscription")
+
+    def _unsubscribed(self, data: bytes) -> Sequence[Event]:
+        if frames.fields(data).get(1, b"").startswith(frames.YES):
+            return ()
+        return (Warned("Fyers did not take an unsubscription"),)
+
+    def _mode_taken(self, data: bytes) -> Sequence[Event]:
+        if frames.fields(data).get(1, b"").startswith(frames.YES):
+            return ()
+        return (Warned("Fyers did not take the full mode: updates may hold the last price alone"),)
+
+    def _told(self, data: bytes) -> Sequence[Event]:
+        found = frames.fields(data)
+        code = int.from_bytes(found.get(1, b"")[:4], "big", signed=True)
+        about = found.get(3, b"\0")[:1]
+        said = found.get(2, b"").decode("utf-8", "replace")
+        text = f"Fyers says {code}: {said}"
+        if about == bytes([frames.AUTH]):
+            return (Failed(Fault.AUTH, text),)
+        if code == SYMBOL_LIMIT:
+            return _refused(self._asked[0] if self._asked else self._answered, Fault.CAPACITY, text)
+        return (Warned(text),)
+
+
+def topics_of(listing: Listing, mode: int) -> tuple[bytes, ...]:
+    """The topics that this mode of an instrument stands on; an index has no book."""
+    if not mode:
+        return ()
+    where = f"|{listing.segment}|{listing.token}".encode()[:253]
+    if listing.kind == "INDEX" or listing.exchange.endswith("_INDEX"):
+        return (b"if" + where,)
+    return (b"sf" + where,) if mode < 3 else (b"sf" + where, b"dp" + where)
+
+
+def _refused(subs: tuple[Subscription, ...], fault: Fault, text: str) -> Sequence[Event]:
+    waiting = tuple(sub for sub in subs if sub.waits and sub.mode)
+    return (Refused(waiting, fault, text),) if waiting else (Warned(text),)
+
+
+def _nothing(_: bytes) -> Sequence[Event]:
+    return ()

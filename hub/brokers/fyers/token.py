@@ -1,0 +1,54 @@
+"""What a Fyers access token says. Pure.
+
+A token is a JSON Web Token, often written behind the application's id and a colon. The data socket
+wants nothing of it but the claim `hsm_key`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from hub.brokers.base import Credentials
+from hub.core.errors import BrokerError
+from hub.core.model import Fault
+
+
+def bare(token: str) -> str:
+    """The token without the application's id before it."""
+    return token.strip().rpartition(":")[2]
+
+
+def hsm_key(token: str) -> str:
+    """What lets us into the data socket. Raises BrokerError for what is no such token."""
+    key = _claims(token).get("hsm_key")
+    if not isinstance(key, str) or not key or not key.isascii():
+        raise BrokerError(
+            Fault.AUTH,
+            "this is no access token of Fyers' API v3 (it has no hsm_key): log in once more",
+        )
+    return key
+
+
+def authorization(credentials: Credentials) -> str:
+    """The header that Fyers' REST API and its stream of deep books want. Raises BrokerError."""
+    key, token = credentials.get("api_key", "").strip(), bare(credentials.get("access_token", ""))
+    if not key or not token:
+        raise BrokerError(
+            Fault.AUTH, "Fyers needs the application's id (api_key) and an access_token: log in"
+        )
+    return f"{key}:{token}"
+
+
+def _claims(token: str) -> dict[str, Any]:
+    parts = bare(token).split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        body = parts[1].encode("ascii")
+        found = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
