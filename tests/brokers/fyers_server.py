@@ -184,10 +184,11 @@ def full(name: str, step: int) -> list[int]:
     if name.startswith("dp|"):
         prices = [base - 5 * n for n in range(1, 6)] + [base + 5 * n for n in range(1, 6)]
         return prices + [100 * n + step for n in range(1, 11)] + list(range(1, 11))
+    first = base - step
     return [
         base, 500_000 + step, 1_790_000_000 + step, 1_790_000_000 + step, 75, 150, base - 5,
-        base + 5, 25, 90_000, 80_000, base - 3, 1_200, base - 90, base + 90, base + 900,
-        base - 900, base - 2_000, base + 2_000, base - 10, base - 40,
+        base + 5, 25, 90_000 + step, 80_000 - step, base - 3, 1_200, first - 90, first + 900,
+        first + 1_900, first - 1_900, first - 2_000, first + 2_000, first - 10, first - 40,
     ]  # fmt: skip
 
 

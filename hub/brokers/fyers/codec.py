@@ -37,7 +37,7 @@ from hub.brokers.base import (
 )
 from hub.brokers.fyers import frames, token
 from hub.brokers.fyers.faults import why_ended
-from hub.brokers.fyers.values import NONE, State, merge, publish, reset
+from hub.brokers.fyers.values import State
 from hub.core.model import Fault
 
 SNAPSHOT, UPDATE, LITE = 83, 85, 76
@@ -53,16 +53,16 @@ _INTS = [struct.Struct(f">{count}i").unpack_from for count in range(256)]
 
 
 class _Topic:
-    """One stream of one instrument. `sub` is who wants it, `values` what it is merged into; it is
-    `live` when a snapshot has come since the subscription."""
+    """One stream of one instrument. `sub` is who wants it, None when nobody does; it is `live` when
+    a snapshot has come since the subscription, and a `book` when it is of depth."""
 
-    __slots__ = ("live", "name", "number", "sub", "values")
+    __slots__ = ("book", "live", "name", "number", "sub")
 
     def __init__(self, name: bytes) -> None:
         self.name = name
+        self.book = name.startswith(b"dp")
         self.number = -1
         self.sub: Subscription | None = None
-        self.values: list[int] = []
         self.live = False
 
     def __repr__(self) -> str:
@@ -164,22 +164,21 @@ class FyersCodec:
     def _want(self, name: bytes, sub: Subscription) -> None:
         if sub.state is None:
             sub.state = State(index=name.startswith(b"if"))
-        state: State = sub.state
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = _Topic(name)
         topic.sub, topic.live = sub, False
-        if name.startswith(b"dp"):
-            topic.values, state.booked = state.book, False
+        if topic.book:
+            sub.state.booked = False
         else:
-            topic.values, state.quoted = state.quote, False
+            sub.state.quoted = False
 
     def _release(self, name: bytes, sub: Subscription) -> bool:
         """Forget who wants that topic; False when it is not this one."""
         topic = self._topics.get(name)
         if topic is None or topic.sub is not sub:
             return False
-        if name.startswith(b"dp"):
+        if topic.book:
             sub.state.booked = False
         topic.sub, topic.live = None, False
         return True
@@ -211,9 +210,14 @@ class FyersCodec:
                     self.malformed += 1
                     break
                 topic = numbers.get(key)
-                if topic is not None and topic.live and topic.sub is not None:
-                    merge(topic.values, values)
-                    publish(topic.sub, now_ms, take)
+                if topic is None or not topic.live or topic.sub is None:
+                    continue
+                state: State = topic.sub.state
+                if topic.book:
+                    state.merge_book(values)
+                else:
+                    state.merge_quote(values)
+                state.publish(topic.sub, now_ms, take)
         except (IndexError, struct.error):
             self.malformed += 1
         return events
@@ -242,33 +246,26 @@ class FyersCodec:
             raise IndexError
         topic = self._topics.get(name)
         if topic is not None and topic.sub is not None:
-            self._name(topic, number)
-            self._begin(topic, topic.sub, values, 10**precision * multiplier)
-            publish(topic.sub, now_ms, take)
-            if topic.sub.waits and topic.sub.mode and topic.sub.state.complete(topic.sub.mode):
+            self._begin(topic, number)
+            state: State = topic.sub.state
+            put = state.reset_book if topic.book else state.reset_quote
+            put(values, 10**precision * multiplier)
+            state.publish(topic.sub, now_ms, take)
+            if topic.sub.waits and topic.sub.mode and state.complete(topic.sub.mode):
                 events.append(Confirmed(topic.sub))
         return offset
 
-    def _name(self, topic: _Topic, number: int) -> None:
-        if topic.number != number:
-            self._numbers.pop(topic.number, None)
-            other = self._numbers.get(number)
-            if other is not None:
-                other.number, other.live = -1, False
-            topic.number = number
-            self._numbers[number] = topic
-
-    @staticmethod
-    def _begin(topic: _Topic, sub: Subscription, values: Sequence[int], scale: int) -> None:
-        state: State = sub.state
-        reset(topic.values, values)
+    def _begin(self, topic: _Topic, number: int) -> None:
+        """From now on that number means this topic."""
         topic.live = True
-        if topic.name.startswith(b"dp"):
-            state.book_scale, state.booked = scale, True
-        else:
-            if not values or values[0] == NONE:
-                topic.values[0] = NONE
-            state.quote_scale, state.quoted = scale, True
+        if topic.number == number:
+            return
+        self._numbers.pop(topic.number, None)
+        other = self._numbers.get(number)
+        if other is not None:
+            other.number, other.live = -1, False
+        topic.number = number
+        self._numbers[number] = topic
 
     # What is replied.
 
