@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import click
 
 from cli.options import load_settings
+from hub.brokers import catalogue as there_are
 from hub.core.errors import HubError
 from hub.core.supervision import wanted
 from hub.feeds import catalogue
@@ -25,6 +26,11 @@ def processes_and_supervisor(context: click.Context, _: click.Parameter, begun: 
 def feeds(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """The feeds that there are."""
     return _those(begun, catalogue.NAMES)
+
+
+def brokers(context: click.Context, _: click.Parameter, begun: str) -> list[str]:
+    """The brokers that the hub reaches by itself."""
+    return _those(begun, there_are.NAMES, context)
 
 
 def keys(_: click.Context, __: click.Parameter, begun: str) -> list[str]:

@@ -64,6 +64,12 @@ COMMANDS = {
     "openalgo": Entry(
         "cli.openalgo", "Set it up", "Check a checkout of OpenAlgo, and install a hub beside it."
     ),
+    "login": Entry(
+        "cli.brokerlogin", "Set it up", "Log in to a broker, or show which logins there are."
+    ),
+    "instruments": Entry(
+        "cli.instruments", "Set it up", "Download and search the lists of instruments of brokers."
+    ),
     "keys": Entry("cli.keys", "Set it up", "Add, list and revoke API keys."),
     "config": Entry("cli.config", "Set it up", "Explain, write and check the settings."),
     "completion": Entry(

@@ -57,12 +57,13 @@ class Provider:
         self._sessions = sessions
         self._addresses = addresses
         self._clock = clock
+        self._reason = "no time"
         self._own_stamp: Hashable = None
         self._stamps: tuple[Hashable, Hashable] = (None, None)
         self._refused: tuple[str, float, BrokerError] | None = None
 
     def __repr__(self) -> str:
-        return f"<Provider {self.broker.name} {self.name}>"
+        return f"<Provider {self.broker.name} {self.name}, asked for at {self._reason}>"
 
     @property
     def logs_in(self) -> bool:
@@ -70,11 +71,12 @@ class Provider:
         return self.broker.login is not None and self.broker.login.visit is None
 
     async def get(self, reason: str = "start") -> dict[str, str]:
-        """The credentials as they are now; `reason` is told in the error. Raises BrokerError
-        (AUTH) when they cannot be read, or a needed field is missing."""
+        """The credentials as they are now; `reason` is told by `repr`. Raises BrokerError (AUTH)
+        when they cannot be read, or a needed field is missing."""
+        self._reason = reason
         found = await self.find()
         if found.missing:
-            raise BrokerError(Fault.AUTH, f"{self._lack(found.missing)} ({reason})")
+            raise BrokerError(Fault.AUTH, self._lack(found.missing))
         return found.credentials
 
     async def find(self) -> Found:
@@ -158,8 +160,8 @@ class Provider:
         if missing:
             raise BrokerError(
                 Fault.AUTH,
-                f"{self.name} has no {_listed(missing)}, which a login needs; add it, as "
-                f"docs/feeds/{self.broker.name}.md tells",
+                f"{self.name} has no {_listed(missing)}, which a login needs; add what is "
+                f"missing, as docs/feeds/{self.broker.name}.md tells",
             )
         return login, own
 
@@ -181,7 +183,7 @@ class Provider:
     def _lack(self, missing: tuple[str, ...]) -> str:
         kept = {field.name for field in self.broker.fields if field.kept}
         by_login = self.broker.login is not None and kept.issuperset(missing)
-        advice = f"type `hub login {self.broker.name}`" if by_login else "add it"
+        advice = f"type `hub login {self.broker.name}`" if by_login else "add what is missing"
         return (
             f"{self.name} has no {_listed(missing)}; {advice}, as "
             f"docs/feeds/{self.broker.name}.md tells"

@@ -98,6 +98,9 @@ def test_commands_options_and_values_are_completed() -> None:
     assert ask("hub tail NSE:SBIN --mode d") == ["depth"]
     assert ask("hub start --feed s") == ["sim"]
     assert ask("hub completion z") == ["zsh"]
+    assert ask("hub login d") == ["dhan"]
+    assert ask("hub instruments update zerodha z") == []
+    assert ask("hub instruments search x --broker u") == ["upstox"]
 
 
 def test_processes_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
