@@ -76,13 +76,19 @@ def instruments() -> None:
 @click.argument(
     "brokers", nargs=-1, type=_BROKER, metavar="[BROKER]...", shell_complete=complete.brokers
 )
+@click.option(
+    "--from",
+    "where",
+    metavar="ADDRESS|FOLDER",
+    help="Where the broker's files are by their names.  [default: as the settings say]",
+)
 @config_option
-def update(*, brokers: tuple[str, ...], config_file: Path | None) -> None:
+def update(*, brokers: tuple[str, ...], where: str | None, config_file: Path | None) -> None:
     """Download the list of each BROKER, and put it in the place of the one that is there.
 
     Without a BROKER it is done for those among the feeds of the settings. The list that is there
-    stays when the new one cannot be had, or is too short to be right. `instruments_url` of a
-    broker's settings names another place to download from, or a folder.
+    stays when the new one cannot be had, or is too short to be right. They come from the broker's
+    own address, unless --from or `instruments_url` of its settings names another, or a folder.
     """
     settings = load_settings(config_file)
     wanted = brokers or tuple(name for name in settings.hub.feeds if name in catalogue.NAMES)
@@ -91,7 +97,7 @@ def update(*, brokers: tuple[str, ...], config_file: Path | None) -> None:
     failed = []
     for name in dict.fromkeys(wanted):
         try:
-            _update(name, updating.where_of(name, settings))
+            _update(name, where or updating.where_of(name, settings))
         except HubError as error:
             failed.append(error)
             if len(wanted) > 1:
@@ -178,6 +184,8 @@ def list_(*, as_json: bool, config_file: Path | None) -> None:
 
 def _update(name: str, where: str) -> None:
     """Get one list, with a bar on a terminal and a sentence at the end."""
+    if "://" not in where and where:
+        where = str(Path(where).expanduser().absolute())
     path, began = store.path_of(name), time.monotonic()
     with _bar(name) as tell:
         count = asyncio.run(updating.update(catalogue.get(name), where, path, tell))

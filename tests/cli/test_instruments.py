@@ -65,6 +65,14 @@ def test_what_fails_is_told_and_the_others_are_done(hub: Any, home: Path) -> Non
     assert both.stdout.startswith("dhan: 4 instruments")
 
 
+def test_another_place_can_be_named(hub: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(home / "files")
+    monkeypatch.chdir(home)
+    assert hub("instruments", "update", "angel", "--from", "files").stdout.startswith("angel: 4 ")
+    refused = hub("instruments", "update", "angel", "--from", "http://lists.invalid", rc=1).stderr
+    assert "lists.invalid/cash.csv: it is neither https nor of this machine" in refused
+
+
 def test_without_a_broker_it_is_those_of_the_feeds(hub: Any, home: Path) -> None:
     config = settings(home, lay(home / "files"), "fyers", feeds='["fyers", "sim"]')
     assert hub("instruments", "update", "--config", config).stdout.startswith("fyers: 4")
