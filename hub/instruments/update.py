@@ -51,20 +51,21 @@ Tell = Callable[[Progress], None]
 async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
     """Put a new list at `path`; how many instruments are in it.
 
-    `where` is an address or a folder in which the broker's files are by their names; empty is the
-    broker's own address. `tell` is called often, and from another thread while rows are read.
-    Raises HubError with a sentence.
+    `where` is an address or a folder in which the broker's files are by their names, or, where
+    there is but one, that file; empty is the broker's own address. A list of its own that has less
+    than half of what there was replaces nothing. `tell` is called often, and from another thread
+    while rows are read. Raises HubError with a sentence.
     """
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(stack.enter_context, _alone(path))
             files = [
-                (source.name, stack.enter_context(await _file(source, where, path.parent, tell)))
-                for source in broker.instruments.sources
+                (source.name, stack.enter_context(await _file(place, source, path.parent, tell)))
+                for source, place in _places(broker, where)
             ]
             rows = _rows(broker, files, tell)
-            least = broker.instruments.least
+            least = 1 if where else max(broker.instruments.least, _had(path) // 2)
             return await asyncio.to_thread(
                 store.write, path, broker.title, rows, time.time(), least
             )
@@ -81,14 +82,37 @@ def where_of(broker: str, settings: Settings) -> str:
     return account.instruments_url
 
 
-async def _file(source: Source, where: str, folder: Path, tell: Tell) -> IO[bytes]:
+def _places(broker: Broker, where: str) -> Iterator[tuple[Source, str]]:
+    """Each source with the address, or path, of its file."""
+    sources = broker.instruments.sources
+    for source in sources:
+        whole = not where or (len(sources) == 1 and _is_file(where))
+        yield source, (where or source.url) if whole else f"{where.rstrip('/')}/{_name(source)}"
+
+
+def _is_file(where: str) -> bool:
+    """Whether an address or path is of a file, and not of where files are."""
+    if "://" in where:
+        return "." in urlsplit(where).path.rpartition("/")[2]
+    return Path(where).expanduser().is_file()
+
+
+def _had(path: Path) -> int:
+    """How many instruments the list has that is there."""
+    try:
+        with store.Store(path) as there:
+            return there.count
+    except store.Unusable:
+        return 0
+
+
+async def _file(place: str, source: Source, folder: Path, tell: Tell) -> IO[bytes]:
     """The file of a source, open at its begin."""
-    if where.startswith(("/", "~/")):
-        return await asyncio.to_thread(_open, where, source)
-    url = f"{where.rstrip('/')}/{_name(source)}" if where else source.url
+    if place.startswith(("/", "~/")):
+        return await asyncio.to_thread(_open, place)
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # who asked closes it
     try:
-        await _download(url, file, lambda had, whole: tell(Progress(source.name, had, whole, 0)))
+        await _download(place, file, lambda had, whole: tell(Progress(source.name, had, whole, 0)))
         file.seek(0)
     except BaseException:
         file.close()
@@ -129,8 +153,8 @@ def _rows(broker: Broker, files: list[tuple[str, IO[bytes]]], tell: Tell) -> Ite
     yield from broker.instruments.fixed
 
 
-def _open(folder: str, source: Source) -> IO[bytes]:
-    path = Path(folder).expanduser() / _name(source)
+def _open(place: str) -> IO[bytes]:
+    path = Path(place).expanduser()
     try:
         return path.open("rb")
     except OSError as error:

@@ -17,10 +17,12 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from hub.brokers.base import Broker, Channel, Listing
+from hub.core.errors import HubError
 from hub.core.model import Want
 from hub.core.settings import Settings
+from hub.instruments import child
 from hub.instruments.store import Store, Unusable, path_of
-from hub.runtime.child import Child
+from hub.instruments.update import Progress, where_of
 from hub.runtime.log import log
 
 _LOOK_S = 2.0
@@ -36,6 +38,7 @@ class Universe:
         self.broker = broker
         self.problem = ""
         self._path: Path = path_of(broker.name)
+        self._where = where_of(broker.name, settings)
         self._zone = ZoneInfo(settings.market.timezone)
         self._update = settings.instruments.update
         self._changed = changed
@@ -108,18 +111,25 @@ class Universe:
         return float(self._store.built) < morning
 
     async def _make(self) -> None:
+        """Have a new list made. What keeps it from being so is told, and tried again later."""
         self._try_at_s = time.monotonic() + _AGAIN_S
-        if self._store is None:
-            self.problem = f"the list of instruments of {self.broker.title} is being downloaded"
         log.info("the list of instruments of %s is downloaded", self.broker.title)
-        child = Child(["-m", "hub.instruments", self.broker.name])
-        code, said = await child.run()
-        if code:
-            told = said.strip().splitlines()[-1:] or [f"it ended with {code}"]
-            log.warning("the list of instruments of %s: %s", self.broker.title, told[0])
+        try:
+            await child.update(self.broker.name, self._where, self._path, self._progress)
+        except HubError as error:
+            log.warning("the list of instruments of %s: %s", self.broker.title, error)
             what = "there is none" if self._store is None else "the last one counts"
-            self.problem = f"{told[0]}; {what}, and it is tried again in {_AGAIN_S / 60:.0f} min"
+            self.problem = f"{error}; {what}, and it is tried again in {_AGAIN_S / 60:.0f} min"
         self._open()
+
+    def _progress(self, progress: Progress) -> None:
+        """Who has a list is not interested."""
+        if self._store is None:
+            done = f"{progress.bytes / 1e6:.1f} MB"
+            if progress.rows:
+                done = f"{progress.rows:,} read"
+            what = f"the list of instruments of {self.broker.title} is being downloaded"
+            self.problem = f"{what} ({progress.source}, {done})"
 
     def _today(self) -> date:
         return datetime.now(self._zone).date()
