@@ -218,14 +218,14 @@ class Codec:
         state: Deep = sub.state
         if mode == 4:
             state.book, at_ms = packets.deep_book(data, now_ms)
+            state.at_ms = max(state.at_ms, at_ms)
         elif mode == 3:
-            state.snapshot, at_ms = (said := packets.snapshot(data, now_ms)[0]), said.at_ms
+            state.snapshot = packets.snapshot(data, now_ms)[0]
+            state.at_ms = max(state.at_ms, state.snapshot.at_ms)
         if mode < 3 or sub.mode < 3 or state.book is None:
             if mode < 4:
                 _publish(sub, mode, data, now_ms, take)
-            return
-        state.at_ms = max(state.at_ms, at_ms)
-        if state.snapshot is not None:
+        elif state.snapshot is not None:
             shown_ms = state.at_ms or now_ms
             json = packets.combined(sub, state.snapshot, state.book, shown_ms)
             take(sub, 3, json, state.at_ms, 0)

@@ -300,6 +300,13 @@ def test_a_tick_of_either_has_the_newest_of_both() -> None:
     assert {payload["ltp"] for _, _, payload, _, _ in took} == {1725.6}
 
 
+def test_a_book_that_is_older_than_the_snapshot_does_not_turn_time_back() -> None:
+    codec = a_codec(deep=True)
+    deep(codec)
+    took, _ = heard(codec, of(3, at_ms=START_MS + 900), of(4, at_ms=START_MS + 300))
+    assert [at_ms for _, _, _, at_ms, _ in took] == [START_MS + 900] * 2
+
+
 def test_until_there_are_twenty_five_are_published() -> None:
     codec = a_codec(deep=True)
     deep(codec)
