@@ -22,6 +22,7 @@ import argparse
 import asyncio
 import itertools
 import random
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -351,7 +352,7 @@ def running(fake: _Fake) -> Iterator[_Fake]:
 
 
 def main(server: type[Fake], name: str) -> None:
-    """Run that server until Ctrl+C, and print how a hub reaches it."""
+    """Run that server until Ctrl+C; print how a hub reaches it, and what its credentials say."""
     parser = argparse.ArgumentParser(description=f"A fake {name} on loopback.")
     parser.add_argument("--port", type=int, default=0, help="of its stream; 0 is a free one")
     parser.add_argument("--rate", type=float, default=5.0, help="ticks a second of each instrument")
@@ -364,7 +365,9 @@ def main(server: type[Fake], name: str) -> None:
             if options.master:
                 print(f"hub instruments update {name} --{name}-instruments-url {fake.api}")
             print(f"hub start --feed {name} {words}")
-            print("credentials:", *(f"  {k}={v}" for k, v in fake.script.credentials.items()))
+            for field_, value in fake.script.credentials.items():
+                print(f"{field_.upper()}={value}")
+            sys.stdout.flush()
             await asyncio.Event().wait()
 
     with suppress(KeyboardInterrupt):
