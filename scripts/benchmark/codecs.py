@@ -107,7 +107,7 @@ def table(costs: Sequence[Cost]) -> Iterator[str]:
 
 def measure(name: str, mode: int, symbols: int, ticks: int) -> Cost:
     """Send so many ticks of so many symbols through that broker's codec."""
-    server: Any = importlib.import_module(f"tests.brokers.{_SERVERS.get(name, name)}_server")
+    server: Any = importlib.import_module(f"tests.brokers.{server_of(name)}")
     listings, frames = server.sample(symbols, mode, ticks)
     channel = catalogue.get(name).channels[0]
     codec = channel.codec(server.CREDENTIALS, channel.addresses)
@@ -118,6 +118,11 @@ def measure(name: str, mode: int, symbols: int, ticks: int) -> Cost:
     for batch in _batches(rest, ticks):
         bench.run(batch)
     return Cost(name, MODES[mode], ticks, bench.taken, *bench.figures(), malformed=codec.malformed)
+
+
+def server_of(name: str) -> str:
+    """The module of the fake server that speaks as that broker does."""
+    return f"{_SERVERS.get(name, name)}_server"
 
 
 def _subscriptions(listings: Sequence[Listing], mode: int) -> list[Subscription]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
@@ -12,15 +13,20 @@ from hub.brokers.angel.codec import Codec
 from scripts.benchmark import codecs
 from scripts.benchmark.codecs import Cost, main, measure, table
 
-READY = ("angel", "zerodha")
+
+def there(broker: str) -> bool:
+    """Whether that broker has its codec and a fake server by now."""
+    server = importlib.util.find_spec(f"tests.brokers.{codecs.server_of(broker)}")
+    package = importlib.import_module(f"hub.brokers.{broker}")
+    return server is not None and hasattr(package, "BROKER")
 
 
-@pytest.mark.parametrize("broker", READY)
+@pytest.mark.parametrize("broker", filter(there, catalogue.NAMES))
 @pytest.mark.parametrize("mode", codecs.MODES)
 def test_all_ticks_come_out(broker: str, mode: int) -> None:
     cost = measure(broker, mode, 30, 600)
-    assert (cost.ticks, cost.taken, cost.malformed) == (600, 600, 0)
-    assert cost.whole
+    assert cost.ticks == 600 <= cost.taken
+    assert cost.whole, f"{cost.malformed} could not be read"
     assert 0 < cost.p50_us <= cost.p99_us
     assert cost.ratio > 0
 
@@ -58,5 +64,4 @@ def test_it_says_what_it_ran_on() -> None:
 
 
 def test_only_known_brokers_are_measured() -> None:
-    assert set(READY) <= set(catalogue.NAMES)
     assert CliRunner().invoke(main, ["nobody"]).exit_code == 2
