@@ -6,7 +6,8 @@
    have.
 3. But for books of 20 levels, which come without prices: the snapshot of five levels is asked for
    beside them, and a tick of either has the newest of both.
-4. Nothing is confirmed. A request is refused as a whole, by its `correlationID`.
+4. Nothing is confirmed. A request is refused as a whole, by its `correlationID`; what it asked for
+   is known no more, and of 20 levels the half that was taken is left.
 
 Source: Angel's documentation of WebSocket Streaming 2.0.
 """
@@ -30,6 +31,7 @@ from hub.brokers.base import (
     Refused,
     Reply,
     Request,
+    Say,
     Subscription,
     Take,
     Warned,
@@ -202,11 +204,16 @@ class Codec:
             return ()
         why = f"{said.message[:200]} ({said.code[:20]})"
         asked = self._requests.pop(said.correlation, ())
-        subs = tuple(sub for sub in asked if sub.mode and self._subs.get(_key(sub)) is sub)
+        subs = tuple(sub for sub in asked if self._subs.get(_key(sub)) is sub)
         if not subs:
             return (Warned(f"Angel says: {why}"),)
         fault = Fault.CAPACITY if said.code == "E1002" else Fault.NETWORK
-        return (Refused(subs, fault, f"Angel does not take it: {why}"),)
+        refused = Refused(subs, fault, f"Angel does not take it: {why}")
+        for sub in subs:
+            del self._subs[_key(sub)]
+        if not self._deep:
+            return (refused,)
+        return (Say(tuple(self._asked(0, dict.fromkeys((3, 4), [*subs])))), refused)
 
     def _padded(self, data: bytes) -> Subscription | None:
         """Who is meant, when what stands behind the token's first zero is not zero."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hub.brokers.angel import BROKER
 from hub.brokers.angel.codec import PER_MESSAGE, Codec
-from hub.brokers.base import Change, Ended, Event, Listing, Refused, Subscription, Warned
+from hub.brokers.base import Change, Ended, Event, Listing, Refused, Say, Subscription, Warned
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 from tests.brokers.angel_server import CREDENTIALS, START_MS, market, packet
@@ -348,6 +348,27 @@ def test_an_error_refuses_what_its_request_named(code: str, fault: Fault) -> Non
     assert not took
     assert events == [Refused((sub,), fault, f"Angel does not take it: no ({code})")]
     assert isinstance(heard(codec, error(frames[0]["correlationID"], code))[1][0], Warned), "once"
+
+
+def test_what_was_refused_is_known_no_more() -> None:
+    codec, sub = a_codec(), wanted(RELIANCE, 2)
+    (frame,) = asked(codec, sub)
+    heard(codec, error(frame["correlationID"], "E1002"))
+    assert not heard(codec, of(2))[0]
+    asked(codec, sub)
+    assert len(heard(codec, of(2))[0]) == 1, "until it is asked for again"
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_of_twenty_levels_the_half_that_was_taken_is_left(half: int) -> None:
+    codec, sub = a_codec(deep=True), wanted(RELIANCE, 3, "RELIANCE:20")
+    frames = asked(codec, sub)
+    _, (say, refused) = heard(codec, error(frames[half]["correlationID"], "E1002"))
+    assert isinstance(say, Say)
+    left = [json.loads(frame) for frame in say.frames]
+    assert [(frame["action"], frame["params"]["mode"]) for frame in left] == [(0, 3), (0, 4)]
+    assert isinstance(refused, Refused)
+    assert refused.subs == (sub,)
 
 
 def test_an_error_of_no_request_is_told() -> None:
