@@ -279,6 +279,19 @@ def test_through_changes_of_mode_what_clients_read_stays_the_market(modes: tuple
     run(scene)
 
 
+def test_quote_where_ltp_was_had_is_there_at_once_though_the_server_says_nothing() -> None:
+    async def scene(server: Server) -> None:
+        server.duplicates_answered = False
+        async with let_in(server) as one:
+            sub = await one.want(ACC, LTP)
+            await one.hear(lambda: one.ticks)
+            await one.switch(sub, QUOTE)
+            await one.hear_mode(QUOTE)
+            agrees(one.last(sub), server.things["NSE", "22"])
+
+    run(scene)
+
+
 def test_orders_and_beats_between_ticks_change_nothing() -> None:
     async def scene(server: Server) -> None:
         async with let_in(server) as one:

@@ -134,8 +134,9 @@ class NorenCodec:
 
     def change(self, changes: Sequence[Change]) -> Sequence[Frame]:
         """Unsubscribes of what nobody wants, then subscribes, then unsubscribes of streams that
-        these took the place of. Quote is asked for anew where LTP was had, so that it is
-        acknowledged; whatever comes next, its first payload is made of what is known."""
+        these took the place of. Where LTP was had, Quote is asked for anew, which a server may
+        pass over in silence; so a beat is sent behind it, and with whatever comes next the first
+        payload is made of what is known."""
         asked: dict[str, list[str]] = {kind: [] for kind in ("u", "ud", "t", "d", "-u", "-ud")}
         for sub, was, to in changes:
             key = _key(sub)
@@ -149,12 +150,13 @@ class NorenCodec:
                 asked["d" if to == 3 else "t"].append(key)
             if was and (was == 3) is not (to == 3):
                 asked["-ud" if was == 3 else "-u"].append(key)
-        return [
+        frames = [
             f'{{"t":"{kind.lstrip("-")}","k":{json.dumps("#".join(keys[at : at + most]))}}}'
             for most in (self._profile.per_message,)
             for kind, keys in asked.items()
             for at in range(0, len(keys), most)
         ]
+        return [*frames, *self.beat()] if self._granted else frames
 
     def receive(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
         """Read one message: one tick, or something about the connection."""

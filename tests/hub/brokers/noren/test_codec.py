@@ -226,7 +226,7 @@ def test_quote_where_ltp_was_had_is_published_with_whatever_comes_next() -> None
     sub = line.want(ACC, LTP)
     line.hear(TK)
     sub.waits = False
-    line.switch(sub, QUOTE)
+    assert line.switch(sub, QUOTE) == [{"t": "t", "k": "NSE|22"}, {"t": "h"}]
     (tick,) = line.hear('{"t":"h"}')
     assert (tick.sub, tick.mode, tick.said["volume"]) == (sub, QUOTE, 38452)
     assert line.hear('{"t":"h"}') == []
