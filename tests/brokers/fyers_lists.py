@@ -26,13 +26,17 @@ def _contract(token: int, ticker: str, strike: float, kind: str, words: str, cod
     )
 
 
+def _index(token: int, ticker: str, name: str) -> str:
+    return (
+        f"1010000000{token},{ticker},10,0,0.05,,{_TAIL},,NSE:{ticker},10,10,{token},{name},{token},"
+        f"-1.0,XX,1010000000{token},None,0,0.0"
+    )
+
+
 NSE_CM = "\n".join([
-    f"101000000026000,NIFTY50-INDEX,10,0,0.05,,{_TAIL},,NSE:NIFTY50-INDEX,10,10,26000,NIFTY,26000,"
-    "-1.0,XX,101000000026000,None,0,0.0",
-    f"101000000026009,NIFTYBANK-INDEX,10,0,0.05,,{_TAIL},,NSE:NIFTYBANK-INDEX,10,10,26009,BANKNIFTY,"
-    "26009,-1.0,XX,101000000026009,None,0,0.0",
-    f"101000000026077,NIFTYNEW-INDEX,10,0,0.05,,{_TAIL},,NSE:NIFTYNEW-INDEX,10,10,26077,NIFTY NEW-X,"
-    "26077,-1.0,XX,101000000026077,None,0,0.0",
+    _index(26000, "NIFTY50-INDEX", "NIFTY"),
+    _index(26009, "NIFTYBANK-INDEX", "BANKNIFTY"),
+    _index(26077, "NIFTYNEW-INDEX", "NIFTY NEW-X"),
     _share(2885, "RELIANCE"),
     _share(3045, "SBIN"),
     *(_share(50_000 + n, f"MADE{n}") for n in range(MADE_UP)),

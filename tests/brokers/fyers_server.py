@@ -1,4 +1,4 @@
-"""A fake Fyers on loopback: its data socket (HSM), its stream of deep books (TBT, under `/versova`),
+"""A fake Fyers on loopback: its data socket (HSM), its stream of deep books (TBT, at `/versova`),
 its login and its lists of instruments.
 
 By hand: `python -m tests.brokers.fyers_server --port 9001 --rate 5`.

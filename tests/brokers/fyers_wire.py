@@ -123,7 +123,7 @@ def _wrapped(at: int, value: int | None) -> bytes:
     return _bytes(at, _number(1, value) if value else b"")
 
 
-Level = tuple[int, int | None, int | None, int | None]
+Level = tuple[int | None, int | None, int | None, int | None]
 """Which level, and its price in paise, quantity and orders; None is what has not changed."""
 
 

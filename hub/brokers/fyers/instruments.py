@@ -140,7 +140,7 @@ def _contracts(exchange: str, rows: Iterable[_Contract]) -> Iterator[Listing]:
         if place is None or kind is None or expiry is None or not base:
             continue
         future = kind == "FUT"
-        if not future and row.strike_price <= 0:
+        if not future and not 0 < row.strike_price < 1e12:
             continue
         yield Listing(
             exchange,
@@ -154,7 +154,7 @@ def _contracts(exchange: str, rows: Iterable[_Contract]) -> Iterator[Listing]:
             kind,
             expiry.isoformat(),
             0.0 if future else row.strike_price,
-            int(row.qty_multiplier) or 1,
+            int(row.qty_multiplier) if 1 <= row.qty_multiplier < 1e9 else 1,
             row.tick_size,
             4 if exchange == "CDS" else 2,
         )

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
+from hub.brokers import protobuf
 from hub.brokers.base import (
     Addresses,
     Change,
@@ -33,9 +34,46 @@ from hub.brokers.base import (
 from hub.brokers.fyers import token
 from hub.brokers.fyers.books import Deep
 from hub.brokers.fyers.faults import why_ended
-from hub.brokers.fyers.proto import Message
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
+
+_MESSAGES: Final = protobuf.messages(
+    "fyers_books",
+    {
+        "Number": {"value": (1, "uint64")},
+        "Signed": {"value": (1, "int64")},
+        "Level": {
+            "price": (1, "Signed"),
+            "qty": (2, "Number"),
+            "nord": (3, "Number"),
+            "num": (4, "Number"),
+        },
+        "Depth": {
+            "tbq": (1, "Number"),
+            "tsq": (2, "Number"),
+            "asks": (3, "repeated Level"),
+            "bids": (4, "repeated Level"),
+        },
+        "Quote": {"ltp": (1, "Signed")},
+        "Feed": {
+            "quote": (1, "Quote"),
+            "depth": (5, "Depth"),
+            "feed_time": (6, "Number"),
+            "sequence_no": (9, "uint64"),
+            "snapshot": (10, "bool"),
+            "ticker": (11, "string"),
+        },
+        "Message": {
+            "feeds": (2, "map Feed"),
+            "snapshot": (3, "bool"),
+            "msg": (4, "string"),
+            "error": (5, "bool"),
+        },
+    },
+)
+"""What of the messages is read here. A number in a message of its own may be absent, which is not
+zero."""
+_Message: Final = _MESSAGES["Message"]
 
 CHANNEL = "1"
 _FULL = ("limit", "max", "exceed")
@@ -115,7 +153,7 @@ class TbtCodec:
         """Read one message."""
         if isinstance(data, str):
             return self._text(data)
-        message = Message()
+        message = _Message()
         try:
             message.ParseFromString(data)
         except DecodeError:
@@ -123,16 +161,16 @@ class TbtCodec:
             return ()
         if message.error:
             return self._complaint(message.msg)
-        for entry in message.feeds:
-            self._feed(entry.value, message.snapshot, now_ms, take)
+        for feed in message.feeds.values():
+            self._feed(feed, message.snapshot, now_ms, take)
         return ()
 
-    def _feed(self, feed: Any, snapshot: bool, now_ms: int, take: Take) -> None:  # noqa: FBT001 - a field of the message
+    def _feed(self, feed: Any, whole: object, now_ms: int, take: Take) -> None:
         sub = self._subs.get(feed.ticker)
         if sub is None or not sub.mode or not feed.HasField("depth"):
             return
         state: Deep = sub.state
-        self.malformed += state.merge(feed, whole=snapshot or feed.snapshot)
+        self.malformed += state.merge(feed, whole=bool(whole or feed.snapshot))
         if sub.mode == 3:
             state.publish(sub, feed.sequence_no, now_ms, take)
 
