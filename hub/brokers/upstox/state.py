@@ -1,0 +1,135 @@
+"""What is known of an instrument at Upstox, and how an update is merged into it. Pure.
+
+1. A message within a message that is absent leaves unchanged what it would have said.
+2. A number has no such absence: zero may be "not sent". So zero changes nothing, unless the update
+   is a snapshot; totals of both sides count as sent when either is.
+3. A number that is none, or out of all proportion, changes nothing.
+4. Values are kept as the payload of a tick, so that nothing is copied to tell it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hub.brokers.base import Subscription
+from hub.brokers.upstox import wire
+from hub.brokers.upstox.payloads import Book, Level, Quote
+
+_MOST = 1e15
+"""No quantity is as large."""
+_EMPTY = Level()
+
+
+class State:
+    """The merged values of one instrument.
+
+    `priced` tells whether a price is known, `full` whether a full feed has come since it was asked
+    for, `counted` whether the day's volume has come by itself (else it is that of the day's
+    candle). `book` is the last book: as it is told, or packed while nobody wants it. `candles`
+    are those last read, packed: they change less often than the rest.
+    """
+
+    __slots__ = ("book", "candles", "counted", "full", "priced", "quote")
+
+    def __init__(self, sub: Subscription) -> None:
+        listing = sub.listing
+        self.quote = Quote(sub.symbol, listing.exchange, listing.token)
+        self.priced = self.full = self.counted = False
+        self.book: Book | bytes | None = None
+        self.candles = b""
+
+    def __repr__(self) -> str:
+        return f"<State ltp {self.quote.ltp} volume {self.quote.volume}>"
+
+    def forget(self) -> None:
+        """The instrument is asked for anew: of what only a full feed says nothing is current."""
+        self.full = False
+        self.book = None
+
+    def take(self, feed: Any, levels: int, *, snapshot: bool) -> None:
+        """Merge what a message says of the instrument. Candles that cannot be read raise
+        DecodeError."""
+        if not feed.HasField("fullFeed"):
+            self._take_ltpc(feed.ltpc)  # all zero when it is absent, so it changes nothing
+            return
+        full = feed.fullFeed
+        self.full = True
+        if full.HasField("marketFF"):
+            inner = full.marketFF
+            self._take_market(inner, snapshot=snapshot)
+        else:
+            inner = full.indexFF
+            self.book = self.book or Book([_EMPTY] * levels, [_EMPTY] * levels)
+        self._take_ltpc(inner.ltpc)
+        candles = inner.marketOHLC
+        if candles and candles != self.candles:
+            self._take_day(candles)
+
+    def _take_ltpc(self, ltpc: Any) -> None:
+        quote, price, close = self.quote, ltpc.ltp, ltpc.cp
+        if price and price - price == 0:  # neither infinite nor no number
+            quote.ltp = price
+            self.priced = True
+        if close and close - close == 0:
+            quote.cp = quote.close = close
+        if time_ms := ltpc.ltt:
+            quote.ltt = time_ms
+        if quantity := ltpc.ltq:
+            quote.ltq = quote.last_trade_quantity = quantity
+
+    def _take_day(self, candles: bytes) -> None:
+        """Those of minutes are passed over."""
+        quote = self.quote
+        for candle in wire.MarketOHLC.FromString(candles).ohlc:
+            if candle.interval == "1d":
+                prices = candle.open, candle.high, candle.low
+                total = sum(prices)
+                if total - total == 0:
+                    quote.open, quote.high, quote.low = prices
+                if not self.counted and (volume := candle.vol):
+                    quote.volume = volume
+                break
+        self.candles = candles
+
+    def _take_market(self, market: Any, *, snapshot: bool) -> None:
+        if level := market.marketLevel:
+            self.book = level
+        if snapshot:
+            self._clear()
+        quote, average = self.quote, market.atp
+        if average and average - average == 0:
+            quote.average_price = average
+        if volume := market.vtt:
+            quote.volume = volume
+            self.counted = True
+        if 0 < (interest := market.oi) < _MOST:
+            quote.oi = int(interest)
+        buys, sells = market.tbq, market.tsq
+        if 0 < buys + sells < _MOST and buys >= 0 <= sells:
+            quote.total_buy_quantity = int(buys)
+            quote.total_sell_quantity = int(sells)
+
+    def _clear(self) -> None:
+        """In a snapshot, what is zero is zero."""
+        quote = self.quote
+        quote.average_price = 0.0
+        quote.volume = quote.oi = quote.total_buy_quantity = quote.total_sell_quantity = 0
+        self.counted = False
+        self.candles = b""
+
+    def unpacked(self, levels: int) -> Book | None:
+        """The book, with that many levels; None while it is not known. One that cannot be read
+        raises DecodeError, and is forgotten."""
+        book = self.book
+        if isinstance(book, bytes):
+            self.book = None
+            book = self.book = _read_book(book, levels)
+        return book
+
+
+def _read_book(packed: bytes, levels: int) -> Book:
+    quotes = wire.MarketLevel.FromString(packed).bidAskQuote[:levels]
+    buy = [Level(quote.bidP, quote.bidQ) for quote in quotes]
+    sell = [Level(quote.askP, quote.askQ) for quote in quotes]
+    missing = [_EMPTY] * (levels - len(quotes))
+    return Book(buy + missing, sell + missing)
