@@ -221,7 +221,7 @@ def _ltp(entry: _Entry, data: bytes, at: int, now_ms: int, take: Take) -> None:
 
 
 def _take_ltp(sub: Subscription, ltp: float, time_ms: int, at_ms: int, take: Take) -> None:
-    payload = Ltp(sub.symbol, sub.listing.exchange, "ltp", ltp, time_ms, time_ms)
+    payload = Ltp(sub.symbol, sub.listing.exchange, "ltp", ltp, time_ms // 1000, time_ms)
     take(sub, 1, _encode(payload), at_ms, 0)
 
 
@@ -248,7 +248,7 @@ def _take_index(
     change = ltp - close if close else 0.0
     percent = change * 100 / close if close else 0.0
     payload = Index(
-        sub.symbol, sub.listing.exchange, _MODES[mode], ltp, time_ms, time_ms, 0,
+        sub.symbol, sub.listing.exchange, _MODES[mode], ltp, time_ms // 1000, time_ms, 0,
         round(change, 7), round(percent, 4), opened, high, low, close,
     )  # fmt: skip
     take(sub, mode, _encode(payload), at_ms, 0)
@@ -261,7 +261,7 @@ def _quote(entry: _Entry, data: bytes, at: int, now_ms: int, take: Take) -> None
         return
     ltp, quantity, average, volume, buys, sells, opened, high, low, close = _QUOTE(data, at)
     payload = Quote(
-        sub.symbol, sub.listing.exchange, "quote", ltp / divisor, now_ms, now_ms, volume, quantity,
+        sub.symbol, sub.listing.exchange, "quote", ltp / divisor, now_ms // 1000, now_ms, volume, quantity,
         average / divisor, buys, sells, opened / divisor, high / divisor, low / divisor,
         close / divisor,
     )  # fmt: skip
@@ -278,7 +278,7 @@ def _full(entry: _Entry, data: bytes, at: int, now_ms: int, take: Take) -> None:
         return
     ltp, quantity, average, volume, buys, sells, opened, high, low, close = _QUOTE(data, at)
     values = (
-        ltp / divisor, traded * 1000, time_ms, volume, quantity, average / divisor, buys, sells,
+        ltp / divisor, traded, time_ms, volume, quantity, average / divisor, buys, sells,
         opened / divisor, high / divisor, low / divisor, close / divisor,
     )  # fmt: skip
     symbol, exchange = sub.symbol, sub.listing.exchange

@@ -6,7 +6,8 @@ import msgspec
 
 
 class Ltp(msgspec.Struct, gc=False):
-    """A tick in mode LTP. `ltt` and `timestamp` are epoch milliseconds, as in all of these."""
+    """A tick in mode LTP. In all of these `timestamp` is in epoch milliseconds, and `ltt`, which
+    is that of the packet where no trade's is told, in epoch seconds."""
 
     symbol: str
     exchange: str

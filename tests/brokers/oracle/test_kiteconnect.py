@@ -83,7 +83,7 @@ def test_the_sdk_and_the_codec_read_alike(
             if name in their:
                 assert our[field] == their[name], name
         if "last_trade_time" in their:
-            assert our["ltt"] == their["last_trade_time"].timestamp() * 1000
+            assert our["ltt"] == their["last_trade_time"].timestamp()
         if "exchange_timestamp" in their:
             sent_ms = their["exchange_timestamp"].timestamp() * 1000
             assert our["timestamp"] == (sent_ms or NOW_MS)

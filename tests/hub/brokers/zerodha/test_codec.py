@@ -84,7 +84,7 @@ def test_a_quote_by_hand() -> None:
         "exchange": "NSE",
         "mode": "quote",
         "ltp": 1597.41,
-        "ltt": NOW_MS,
+        "ltt": NOW_MS // 1000,
         "timestamp": NOW_MS,
         "volume": 12345678,
         "last_quantity": 7,
@@ -107,7 +107,7 @@ def test_full_has_open_interest_of_its_own_place_and_both_times() -> None:
     ((_, mode, payload, at_ms),) = taken
     assert mode == 3
     assert at_ms == payload["timestamp"] == values.exchange_s * 1000
-    assert payload["ltt"] == values.traded_s * 1000
+    assert payload["ltt"] == values.traded_s
     assert payload["oi"] == payload["open_interest"] == values.oi
     assert payload["volume"] == 3_000_000_000
     assert payload["mode"] == "full"
