@@ -29,10 +29,11 @@ class State:
     are those last read, packed: they change less often than the rest.
     """
 
-    __slots__ = ("book", "candles", "counted", "full", "priced", "quote")
+    __slots__ = ("book", "candles", "counted", "full", "index", "priced", "quote")
 
     def __init__(self, sub: Subscription) -> None:
         listing = sub.listing
+        self.index = listing.exchange.endswith("_INDEX")
         self.quote = Quote(sub.symbol, listing.exchange, listing.token)
         self.priced = self.full = self.counted = False
         self.book: Book | bytes | None = None
@@ -54,12 +55,12 @@ class State:
             return
         full = feed.fullFeed
         self.full = True
-        if full.HasField("marketFF"):
-            inner = full.marketFF
-            self._take_market(inner, snapshot=snapshot)
-        else:
+        if self.index and full.HasField("indexFF"):
             inner = full.indexFF
             self.book = self.book or Book([_EMPTY] * levels, [_EMPTY] * levels)
+        else:
+            inner = full.marketFF
+            self._take_market(inner, snapshot=snapshot)
         self._take_ltpc(inner.ltpc)
         candles = inner.marketOHLC
         if candles and candles != self.candles:
