@@ -261,8 +261,8 @@ def _quote(entry: _Entry, data: bytes, at: int, now_ms: int, take: Take) -> None
         return
     ltp, quantity, average, volume, buys, sells, opened, high, low, close = _QUOTE(data, at)
     payload = Quote(
-        sub.symbol, sub.listing.exchange, "quote", ltp / divisor, now_ms // 1000, now_ms, volume, quantity,
-        average / divisor, buys, sells, opened / divisor, high / divisor, low / divisor,
+        sub.symbol, sub.listing.exchange, "quote", ltp / divisor, now_ms // 1000, now_ms, volume,
+        quantity, average / divisor, buys, sells, opened / divisor, high / divisor, low / divisor,
         close / divisor,
     )  # fmt: skip
     take(sub, 2, _encode(payload), 0, 0)
