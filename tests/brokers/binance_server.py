@@ -160,11 +160,12 @@ class Server(Fake):
         await peer.send(json.dumps({"stream": "!serverShutdown", "data": data}))
 
     def answer(self, asked: Asked) -> Answer:
-        return Answer(200, master(), {"Content-Type": "application/json"})
+        return Answer(200, master(100), {"Content-Type": "application/json"})
 
 
-def master() -> bytes:
-    """What `exchangeInfo` answers."""
+def master(more: int = 0) -> bytes:
+    """What `exchangeInfo` answers, with so many symbols that nobody trades."""
+    made = {f"X{n:03}USDT": (f"X{n:03}", "USDT", "0.00100000", "TRADING") for n in range(more)}
     symbols = [
         {
             "symbol": name, "status": status, "baseAsset": base, "baseAssetPrecision": 8,
@@ -174,7 +175,7 @@ def master() -> bytes:
                 {"filterType": "LOT_SIZE", "minQty": "0.00001000", "stepSize": "0.00001000"},
             ],
         }
-        for name, (base, quote, tick, status) in SYMBOLS.items()
+        for name, (base, quote, tick, status) in (SYMBOLS | made).items()
     ]  # fmt: skip
     return json.dumps({"timezone": "UTC", "rateLimits": [], "symbols": symbols}).encode()
 

@@ -254,7 +254,7 @@ class Server(Fake):
     def answer(self, asked: Asked) -> Answer:
         if asked.path.endswith("generateAccessToken"):
             return self._login(asked.method, asked.query)
-        return Answer(200, MASTER.encode(), {"Content-Type": "text/csv"})
+        return Answer(200, master(), {"Content-Type": "text/csv"})
 
     def _login(self, method: str, query: Mapping[str, str]) -> Answer:
         right = self.script.credentials
@@ -264,6 +264,15 @@ class Server(Fake):
         if not pyotp.TOTP(right["totp_secret"]).verify(query.get("totp", ""), valid_window=1):
             return _said({"status": "error", "message": "Invalid TOTP"})
         return _said({"accessToken": right["access_token"], "expiryTime": "2026-11-27T18:30:00"})
+
+
+def master(rows: int = 10_000) -> bytes:
+    """MASTER, and shares that make it as long as a list has to be."""
+    more = (
+        f"NSE,E,{100_000 + n},EQUITY,0,SHARE{n},1.0,Share {n},,,XX,5.0,NA,ES,EQ,S{n}\n"
+        for n in range(rows)
+    )
+    return (MASTER + "".join(more)).encode()
 
 
 def _levels(asked: Asked) -> int:
