@@ -1,6 +1,6 @@
-"""Commands that are run to their end: somebody else's for what it prints, our own for its work.
+"""A command of somebody else's, run for what it prints.
 
-Of somebody else's neither the arguments nor what it prints gets into an error: both may be secret.
+Neither its arguments nor what it prints gets into an error: both may be secret.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import shlex
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -18,7 +18,6 @@ from typing import cast
 from hub.core.errors import HubError
 
 _READ_BYTES = 65_536
-_TAIL_BYTES = 4096
 _CLOSE_S = 1.0
 
 
@@ -53,36 +52,6 @@ async def output(command: Sequence[str], timeout_s: float, most_bytes: int = 1 <
             f"the command {shlex.quote(name)} ended {how}; run it in a terminal to see why"
         )
     return printed
-
-
-async def follow(command: Sequence[str], timeout_s: float, line: Callable[[bytes], None]) -> None:
-    """Run a command of our own, and tell each line that it prints as it comes. Raises HubError
-    with what it says on stderr when it fails, or takes longer. Nothing of it is left."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True
-    )
-    stderr = cast("asyncio.StreamReader", process.stderr)  # it was asked for
-    try:
-        async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as tasks:
-            said = tasks.create_task(_tail(stderr))
-            async for printed in _stdout(process):
-                line(printed)
-            status = await process.wait()
-    except TimeoutError:
-        raise HubError(f"it took longer than {timeout_s:g} s and was ended") from None
-    finally:
-        await _end(process)
-    if status:
-        told = said.result().decode(errors="replace").strip()
-        raise HubError(told.rpartition("\n")[2] or f"it ended with status {status}")
-
-
-async def _tail(stream: asyncio.StreamReader) -> bytes:
-    """The last of what comes."""
-    last = b""
-    while part := await stream.read(_READ_BYTES):
-        last = (last + part)[-_TAIL_BYTES:]
-    return last
 
 
 async def _read(process: Process, name: str, most_bytes: int) -> bytes:

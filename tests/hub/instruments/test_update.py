@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hub.brokers import catalogue
 from hub.core.errors import BrokerError, HubError
 from hub.core.model import Fault
 from hub.core.settings import Account, Settings
-from hub.instruments import __main__ as process
-from hub.instruments import child
 from hub.instruments import update as updating
 from hub.instruments.store import Store
 from hub.instruments.update import Progress, where_of
-from hub.runtime import command, http
+from hub.runtime import http
 from tests.hub.instruments.kit import INDEX, SOURCES, broker, lay
 
 
@@ -159,46 +154,3 @@ def test_who_comes_meanwhile_waits(tmp_path: Path) -> None:
 
 def test_where_the_settings_say() -> None:
     assert where_of("angel", Settings(angel=Account(instruments_url="/x"))) == "/x"
-
-
-def test_a_process_prints_how_far_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(catalogue, "get", lambda name: broker(name=name))
-    arguments = ["angel", str(tmp_path / "angel.sqlite"), str(lay(tmp_path / "files"))]
-    assert process.main(arguments) == 0
-    *steps, last = capsys.readouterr().out.splitlines()
-    assert steps == ['["cash", 0, 0, 0]', '["futures", 0, 0, 2]']
-    assert last == "4"
-    (tmp_path / "files/cash.csv").write_text("")
-    assert process.main(arguments) == 1
-    assert "is no list of instruments: it does not begin" in capsys.readouterr().err
-
-
-CHILD = """
-import sys
-from hub.brokers import catalogue
-from hub.instruments.__main__ import main
-from hub.runtime import command, http
-from tests.hub.instruments.kit import broker
-catalogue.get = lambda name: broker(name=name)
-sys.exit(main(sys.argv[-3:]))
-"""
-
-
-def test_a_child_does_it_and_tells_its_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    follow, seen = command.follow, list[Progress]()
-
-    async def stand_in(words: list[str], *rest: Any) -> None:
-        assert words[:3] == [sys.executable, "-m", "hub.instruments"]
-        await follow([sys.executable, "-c", CHILD, *words[3:]], *rest)
-
-    monkeypatch.setattr(command, "follow", stand_in)
-    files, path = lay(tmp_path / "files"), tmp_path / "angel.sqlite"
-    assert asyncio.run(child.update("angel", str(files), path, seen.append)) == 4
-    assert seen[0] == Progress("cash", 0, 0, 0)
-    assert symbols(path)[-1] == "4"
-    with pytest.raises(HubError, match="neither https nor"):
-        asyncio.run(child.update("angel", "http://lists.invalid", path, seen.append))

@@ -11,7 +11,6 @@ import psutil
 import pytest
 
 from hub.core.errors import HubError
-from hub.runtime import command
 from hub.runtime.command import output
 
 
@@ -58,19 +57,3 @@ def test_nothing_of_its_group_is_left(tmp_path: Path) -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < until
         time.sleep(0.01)
-
-
-def follow(code: str, timeout_s: float = 20.0) -> list[bytes]:
-    told: list[bytes] = []
-    asyncio.run(command.follow([sys.executable, "-c", code], timeout_s, told.append))
-    return told
-
-
-def test_lines_of_our_own_are_told_and_its_sentence_is_the_error() -> None:
-    assert follow("print(1); print(2, end='')") == [b"1\n", b"2"]
-    with pytest.raises(HubError, match=r"^there is no room$"):
-        follow("raise SystemExit('a warning\\nthere is no room')")
-    with pytest.raises(HubError, match=r"^it ended with status 3$"):
-        follow("raise SystemExit(3)")
-    with pytest.raises(HubError, match=r"^it took longer than 0\.5 s and was ended$"):
-        follow("import time; time.sleep(60)", 0.5)
