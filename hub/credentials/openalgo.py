@@ -35,6 +35,8 @@ class OpenAlgoSource:
     """The login of this user (empty: of the only one who is logged in to `broker`) in the checkout
     at `path`. Raises ValueError without a checkout."""
 
+    login = "OpenAlgo"
+
     def __init__(
         self, user: str, broker: str, path: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -126,6 +128,8 @@ def fields_of(
         "access_token": auth,
         "jwt_token": auth,
         "feed_token": feed_token,
+        "redirect_url": variables.get("REDIRECT_URL", ""),
+        "redirect_uri": variables.get("REDIRECT_URL", ""),
     }
     return {name: value.strip() for name, value in found.items() if value.strip()}
 

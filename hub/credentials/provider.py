@@ -68,7 +68,8 @@ class Provider:
     @property
     def logs_in(self) -> bool:
         """Whether `login` needs nobody at a browser."""
-        return self.broker.login is not None and self.broker.login.visit is None
+        login = self.broker.login
+        return login is not None and login.visit is None and not self._source.login
 
     async def get(self, reason: str = "start") -> dict[str, str]:
         """The credentials as they are now; `reason` is told by `repr`. Raises BrokerError (AUTH)
@@ -148,7 +149,13 @@ class Provider:
 
     async def _needed(self) -> tuple[Login, dict[str, str]]:
         """The login, and the credentials that it is made with."""
-        login = self.broker.login
+        login, elsewhere = self.broker.login, self._source.login
+        if elsewhere:
+            raise BrokerError(
+                Fault.AUTH,
+                f"{elsewhere} logs in to {self.broker.title} for {self.name}; log in there, or "
+                "name another source of credentials in the settings",
+            )
         if login is None:
             raise BrokerError(
                 Fault.AUTH,
@@ -182,8 +189,11 @@ class Provider:
 
     def _lack(self, missing: tuple[str, ...]) -> str:
         kept = {field.name for field in self.broker.fields if field.kept}
-        by_login = self.broker.login is not None and kept.issuperset(missing)
-        advice = f"type `hub login {self.broker.name}`" if by_login else "add what is missing"
+        advice = "add what is missing"
+        if self._source.login:
+            advice = f"log in at {self._source.login}"
+        elif self.broker.login is not None and kept.issuperset(missing):
+            advice = f"type `hub login {self.broker.name}`"
         return (
             f"{self.name} has no {_listed(missing)}; {advice}, as "
             f"docs/feeds/{self.broker.name}.md tells"

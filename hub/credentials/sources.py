@@ -39,6 +39,8 @@ class Source(Protocol):
 
     name: str
     """What people call it."""
+    login: str
+    """Who else logs in, so that nobody does here; empty for none."""
 
     async def read(self) -> Said:
         """What it says. Raises HubError."""
@@ -50,6 +52,8 @@ class Source(Protocol):
 
 class FileSource:
     """A file of NAME=value lines, or of JSON."""
+
+    login = ""
 
     def __init__(self, path: Path, broker: str) -> None:
         self.name = str(path)
@@ -75,6 +79,7 @@ class EnvironmentSource:
     """The environment of this process: names with the broker's before them."""
 
     name = "the environment"
+    login = ""
 
     def __init__(self, environ: Mapping[str, str], broker: str) -> None:
         self._said = text.named(environ.items(), broker, alone=True)
@@ -110,6 +115,8 @@ class UsualSource(FileSource):
 class CommandSource:
     """A command that prints credentials, run without a shell."""
 
+    login = ""
+
     def __init__(self, line: str, broker: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._command = shlex.split(line)
         if not self._command:
@@ -143,6 +150,7 @@ class NoSource:
     """That of a broker that wants no credentials."""
 
     name = "none needed"
+    login = ""
 
     async def read(self) -> Said:
         """Nothing."""

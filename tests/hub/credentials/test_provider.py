@@ -13,10 +13,11 @@ import pytest
 from hub.brokers.base import Broker, Reply, Request
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
-from hub.core.settings import Account, Keys, Settings
+from hub.core.settings import Account, Keys, OpenAlgo, Settings
 from hub.credentials.provider import Provider, code_of, providers
 from hub.runtime import http
 from tests.hub.credentials.kit import HERE, IN_BROWSER, SECRET, broker
+from tests.hub.credentials.test_openalgo import Checkout
 
 ADDRESS = "http://127.0.0.1:1"
 
@@ -185,6 +186,24 @@ def test_a_broker_without_a_login_says_what_to_do(tmp_path: Path) -> None:
     for ask in (home.provider.visit, home.provider.login):
         with pytest.raises(BrokerError, match=r"no login that the hub could do; make a token as"):
             asyncio.run(ask())
+
+
+def test_nobody_logs_in_where_openalgo_does(tmp_path: Path, asked: list[Request]) -> None:
+    checkout = Checkout(tmp_path, "BROKER_API_KEY=k")
+    checkout.login("alice", "angel", "")
+    settings = Settings(
+        angel=Account(credentials=["openalgo:alice"]), openalgo=OpenAlgo(path=str(tmp_path)),
+        keys=Keys(file=str(tmp_path / "keys.json")),
+    )  # fmt: skip
+    (one,) = providers(broker(), settings, {})
+    assert not one.logs_in
+    with pytest.raises(BrokerError, match="openalgo:alice has no ACCESS_TOKEN; log in at OpenAlgo"):
+        asyncio.run(one.get())
+    with pytest.raises(BrokerError, match="OpenAlgo logs in to Angel One for openalgo:alice; log"):
+        asyncio.run(one.login())
+    assert not asked
+    checkout.login("alice", "angel", "t1")
+    assert asyncio.run(one.get()) == {"api_key": "k", "access_token": "t1"}
 
 
 def test_a_login_that_lacks_what_it_needs_asks_nobody(tmp_path: Path, asked: list[Request]) -> None:
