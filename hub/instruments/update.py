@@ -5,6 +5,8 @@
 3. Nothing is held in memory: files are downloaded to the disk, and rows go to the new list as they
    are read.
 4. Only one process at a time changes a list; who comes meanwhile waits.
+5. Where a file does not come the list that is kept is better; where there is none, what does come
+   is better than nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from hub.core.model import Fault
 from hub.core.settings import Account, Settings
 from hub.instruments import store
 from hub.runtime import http
+from hub.runtime.log import log
 
 MOST_BYTES = 512 << 20
 """Longest file that is downloaded."""
@@ -60,10 +63,16 @@ async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             await asyncio.to_thread(stack.enter_context, _alone(path))
-            files = [
-                (source.name, stack.enter_context(await _file(place, source, path.parent, tell)))
-                for source, place in _places(broker, where)
-            ]
+            files: list[tuple[str, IO[bytes]]] = []
+            missed: list[BrokerError] = []
+            for source, place in _places(broker, where):
+                try:
+                    file = await _file(place, source, path.parent, tell)
+                except BrokerError as error:
+                    missed.append(error)
+                    continue
+                files.append((source.name, stack.enter_context(file)))
+            _see(missed, files, path)
             rows = _rows(broker, files, tell)
             least = 1 if where else max(broker.instruments.least, _had(path) // 2)
             return await asyncio.to_thread(
@@ -95,6 +104,14 @@ def _is_file(where: str) -> bool:
     if "://" in where:
         return "." in urlsplit(where).path.rpartition("/")[2]
     return Path(where).expanduser().is_file()
+
+
+def _see(missed: list[BrokerError], files: list[tuple[str, IO[bytes]]], path: Path) -> None:
+    """Rule 5."""
+    if missed and (not files or _had(path)):
+        raise missed[0]
+    for error in missed:
+        log.warning("%s; what is in it is not in the list", error)
 
 
 def _had(path: Path) -> int:

@@ -27,7 +27,7 @@ from tests.integration.harness import WITHIN_S, Client, Hub, Message, until
 MODULES = {"flattrade": noren_server, "shoonya": noren_server} | {
     name: importlib.import_module(f"tests.brokers.{name}_server")
     for name in catalogue.NAMES
-    if name not in {"flattrade", "shoonya", "upstox"}
+    if name not in {"flattrade", "shoonya"}
 }
 RATE = 10.0
 
@@ -118,7 +118,7 @@ def test_clients_get_a_brokers_ticks_and_are_told_what_they_cannot_have(
     name: str, make_hub: MakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def look(w: World) -> None:
-        shares = [one for one in w.listings if one.kind in {"EQ", "FUT", "CE"}][:3]
+        shares = [one for one in w.listings if one.kind == "EQ"][:3]
         names = {one.symbol for one in shares}
         nobody = shares[0]._replace(symbol=f"{shares[0].symbol}X")
         async with w.hub.client("simon") as client:

@@ -213,7 +213,7 @@ class Codec:
             del self._subs[_key(sub)]
         if not self._deep:
             return (refused,)
-        return (Say(tuple(self._asked(0, dict.fromkeys((3, 4), [*subs])))), refused)
+        return (Say(tuple(self._asked(0, {mode: [*subs] for mode in (3, 4)}))), refused)
 
     def _padded(self, data: bytes) -> Subscription | None:
         """Who is meant, when what stands behind the token's first zero is not zero."""

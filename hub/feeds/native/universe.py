@@ -16,17 +16,22 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from hub.brokers.base import Broker, Channel, Listing
 from hub.core.errors import HubError
 from hub.core.model import Want
 from hub.core.settings import Settings
-from hub.instruments import child
 from hub.instruments.store import Store, Unusable, path_of
-from hub.instruments.update import Progress, where_of
+from hub.instruments.update import Progress
+from hub.runtime import child
 from hub.runtime.log import log
 
 _LOOK_S = 2.0
 _AGAIN_S = 600.0
+_LONGEST_S = 1200.0
+"""What an update may take, all its files together."""
+
 _MADE_AT = 8  # o'clock: brokers publish the day's lists before
 _DAY_S = 86_400.0
 
@@ -38,7 +43,6 @@ class Universe:
         self.broker = broker
         self.problem = ""
         self._path: Path = path_of(broker.name)
-        self._where = where_of(broker.name, settings)
         self._zone = ZoneInfo(settings.market.timezone)
         self._update = settings.instruments.update
         self._changed = changed
@@ -115,16 +119,19 @@ class Universe:
         self._try_at_s = time.monotonic() + _AGAIN_S
         log.info("the list of instruments of %s is downloaded", self.broker.title)
         try:
-            await child.update(self.broker.name, self._where, self._path, self._progress)
+            command = ["-m", "hub.instruments", self.broker.name]
+            await child.work(command, _LONGEST_S, self._progress)
         except HubError as error:
             log.warning("the list of instruments of %s: %s", self.broker.title, error)
             what = "there is none" if self._store is None else "the last one counts"
             self.problem = f"{error}; {what}, and it is tried again in {_AGAIN_S / 60:.0f} min"
         self._open()
 
-    def _progress(self, progress: Progress) -> None:
-        """Who has a list is not interested."""
-        if self._store is None:
+    def _progress(self, line: bytes) -> None:
+        """How far it is; who has a list is not interested."""
+        said = msgspec.json.decode(line)
+        if self._store is None and isinstance(said, list):
+            progress = Progress(*said)
             done = f"{progress.bytes / 1e6:.1f} MB"
             if progress.rows:
                 done = f"{progress.rows:,} read"
