@@ -46,7 +46,10 @@ from tests.shards.house import house, live, until
 from tests.shards.kit import bodies, decoded, make_settings, serve
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+PAGES = (
+    "README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
+)
 ROOMS = ("hub", "shards", "cli")
 
 

@@ -24,7 +24,9 @@ _LOGINS = 3
 _REST_S = 660.0
 """After a login that was refused; the provider tries none within ten minutes."""
 
-_BEARABLE_S = 40.0
+_BEARABLE_S = 90.0
+"""Who waits longer than that is blocked."""
+
 _LOOK_S = 2.0
 _SOON_S = 600.0
 """Credentials that expire so soon are spoken of."""

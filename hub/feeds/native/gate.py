@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from hub.brokers.base import Credentials
 
-_WAITS_S = (5.0, 30.0)
+_WAITS_S = (5.0, 60.0)
 
 
 class Gate:

@@ -105,8 +105,8 @@ class Line:
             await self._session.close()
 
     async def _connect(self) -> tuple[float, BrokerError]:
-        """One connection from beginning to end: for how long the broker asks to wait, and why it
-        ended."""
+        """One connection from beginning to end: for how long the next one has to wait at least, and
+        why it ended."""
         self.state, self._up_s, before = "connecting", 0.0, self.ticks
         try:
             credentials = await self._owner.admit()
@@ -130,7 +130,8 @@ class Line:
             up_s = self._owner.now_s() - self._up_s if self._up_s else 0.0
             self._retry.lasted(up_s, delivered=self.ticks > before)
             self._session = None
-        return session.retry_after_s, ended
+        rest_s = self.limits.rest_s if up_s and session.in_order else 0.0
+        return max(rest_s, session.retry_after_s), ended
 
     # What its connection tells.
 

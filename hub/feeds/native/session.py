@@ -84,6 +84,7 @@ class Session:
 
     def __init__(self, side: Side, owner: Owner, codec: Codec) -> None:
         self.retry_after_s = 0.0
+        self.in_order = False
         self.wishes = asyncio.Event()
         self._side = side
         self._owner = owner
@@ -156,9 +157,10 @@ class Session:
                 self._ready.set()
             await self._read(socket)
         except ConnectionClosed as error:
+            close = error.rcvd
+            self.in_order = close is not None
             if self._failed is not None:
                 raise BrokerError(*self._failed) from None
-            close = error.rcvd
             code, reason = (close.code, close.reason) if close else (0, "")
             end = Ended(code, reason, ready=self._codec.ready)
             raise BrokerError(*self._codec.ended(end)) from None

@@ -280,6 +280,20 @@ def test_another_login_of_the_account_is_not_fought(world: Make) -> None:
     play(body, world())
 
 
+def test_after_a_close_in_order_the_broker_is_left_alone_for_a_while(world: Make) -> None:
+    async def body(w: World) -> None:
+        await w.up()
+        await until(lambda: w.server.sockets)
+        await w.server.sockets[0].close(1001)
+        await asyncio.sleep(0.7)
+        assert len(w.server.tries) == 1
+        await until(lambda: len(w.server.sockets) == 2)
+        w.server.drop()  # without a word: the session is not over
+        await until(lambda: len(w.server.sockets) == 3, 1.4)
+
+    play(body, world(rest_s=1.5))
+
+
 def test_a_connection_that_is_full_makes_another_one(world: Make) -> None:
     async def body(w: World) -> None:
         for number in range(7):

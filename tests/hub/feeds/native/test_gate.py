@@ -24,17 +24,17 @@ def test_it_waits_between_the_tries() -> None:
     assert gate.wait_s(DEAD, 101) == 4
     assert gate.wait_s(DEAD, 200) == 0
     gate.refused(DEAD, 200)
-    assert gate.wait_s(DEAD, 200) == 30
+    assert gate.wait_s(DEAD, 200) == 60
 
 
 def test_other_credentials_are_tried_at_once() -> None:
     gate = Gate()
-    for now_s in (0, 5, 35):
+    for now_s in (0, 5, 65):
         gate.refused(DEAD, now_s)
-    assert gate.wait_s(FRESH, 36) == 0
-    gate.refused(FRESH, 36)
+    assert gate.wait_s(FRESH, 66) == 0
+    gate.refused(FRESH, 66)
     assert not gate.shut
-    assert gate.wait_s(FRESH, 36) == 5
+    assert gate.wait_s(FRESH, 66) == 5
 
 
 def test_what_was_let_in_begins_anew() -> None:
