@@ -65,6 +65,10 @@ class Line:
     async def __aexit__(self, *_: object) -> None:
         await self.socket.close()
 
+    @property
+    def refusals(self) -> list[Refused]:
+        return [event for event in self.events if isinstance(event, Refused)]
+
     async def ask(self, *subs: Subscription) -> None:
         for frame in self.codec.change([Change(sub, 0, sub.mode) for sub in subs]):
             await self.socket.send(frame)
@@ -209,9 +213,8 @@ def test_twenty_levels_are_for_fifty_tokens_of_one_segment() -> None:
             await line.ask(subs[50])
             await line.read(lambda: line.events)
             await line.ask(wanted(FUTURE, 3, "NIFTY29DEC26FUT:20"))
-            await line.read(lambda: len(line.events) == 2)
-        faults = [event.fault for event in line.events if isinstance(event, Refused)]
-        assert faults == [Fault.CAPACITY, Fault.NETWORK]
+            await line.read(lambda: len(line.refusals) == 2)
+        assert [one.fault for one in line.refusals] == [Fault.CAPACITY, Fault.NETWORK]
 
     run(scene)
 
