@@ -363,7 +363,7 @@ def main(server: type[Fake], name: str) -> None:
         async with server(rate=options.rate, port=options.port) as fake:
             words = f"--{name}-url {fake.url} --{name}-api-url {fake.api}"
             if options.master:
-                print(f"hub instruments update {name} --{name}-instruments-url {fake.api}")
+                print(f"hub instruments update {name} --from {fake.api}")
             print(f"hub start --feed {name} {words}")
             for field_, value in fake.script.credentials.items():
                 print(f"{field_.upper()}={value}")
