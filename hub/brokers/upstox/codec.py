@@ -56,7 +56,7 @@ class Codec:
         self._addresses = addresses
         self._levels = levels
         self._modes = _MODES if levels == _USUAL else _DEEP
-        self._known: dict[str, Subscription] = {}
+        self._known: dict[bytes, tuple[Subscription, State]] = {}
         self._asked = 0
 
     def __repr__(self) -> str:
@@ -91,16 +91,16 @@ class Codec:
 
     def _note(self, one: Change) -> None:
         sub, modes = one.sub, self._modes
-        key = sub.listing.token
+        key = sub.listing.token.encode()
         if not one.to:
-            if self._known.get(key) is sub:
+            if self._known.get(key, (None,))[0] is sub:
                 del self._known[key]
             return
-        self._known[key] = sub
         if sub.state is None:
             sub.state = State(sub)
         elif modes[one.was] != modes[one.to]:
             sub.state.forget()
+        self._known[key] = (sub, sub.state)
 
     def _frames(self, method: str, mode: str, changes: Iterable[Change]) -> Iterator[bytes]:
         keys = [one.sub.listing.token for one in changes]
@@ -123,10 +123,10 @@ class Codec:
         events: list[Event] = []
         find, levels, time_ms = self._known.get, self._levels, at_ms or now_ms
         for entry in response.feeds:
-            sub = find(entry.key)
-            if sub is None or not sub.mode:
+            found = find(entry.key)
+            if found is None or not found[0].mode:
                 continue
-            state: State = sub.state
+            sub, state = found
             try:
                 state.take(entry.value, levels, snapshot=snapshot)
             except DecodeError:

@@ -97,13 +97,13 @@ class State:
             self.book = level
         if snapshot:
             self._clear()
-        quote, average = self.quote, market.atp
-        if average and average - average == 0:
+        quote = self.quote
+        if (average := market.atp) and average - average == 0:
             quote.average_price = average
         if volume := market.vtt:
             quote.volume = volume
             self.counted = True
-        if 0 < (interest := market.oi) < _MOST:
+        if (interest := market.oi) and 0 < interest < _MOST:
             quote.oi = int(interest)
         buys, sells = market.tbq, market.tsq
         if 0 < buys + sells < _MOST and buys >= 0 <= sells:

@@ -1,9 +1,9 @@
 """The messages of Upstox' stream, as far as they are read: their fields by number. Pure.
 
 Source of the numbers: Upstox' published definition of its market data feed, version 3. What is not
-in the table is passed over. Two things are read in another way than they are defined, and are the
-same bytes: the map of feeds as a list of its entries; and a book and candles as bytes, to be read
-when somebody wants that book, or there is something new in the candles.
+in the table is passed over. Some things are read in another way than they are defined, and are the
+same bytes: the map of feeds as a list of its entries, their keys as bytes; and a book and candles as
+bytes too, to be read when somebody wants that book, or there is something new in the candles.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _CLASSES = messages(
         "IndexFullFeed": {"ltpc": (1, "LTPC"), "marketOHLC": (2, "bytes")},
         "FullFeed": {"marketFF": (1, "MarketFullFeed"), "indexFF": (2, "IndexFullFeed")},
         "Feed": {"ltpc": (1, "LTPC"), "fullFeed": (2, "FullFeed")},
-        "Entry": {"key": (1, "string"), "value": (2, "Feed")},
+        "Entry": {"key": (1, "bytes"), "value": (2, "Feed")},
         "FeedResponse": {
             "type": (1, "int32"),
             "feeds": (2, "repeated Entry"),

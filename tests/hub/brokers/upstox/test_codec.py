@@ -422,7 +422,7 @@ def test_damage_raises_nothing(at: int, put: bytes, cut: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x08\x01", "{}", "\ud800", b"\x12\xff", message(LIVE, [inner(1, b"\xff")])]
+    "data", [b"", b"\x08\x01", "{}", "\ud800", b"\x12\xff", message(LIVE, [inner(2, b"\xff")])]
 )
 def test_what_cannot_be_read_is_counted(data: str | bytes) -> None:
     one = codec()

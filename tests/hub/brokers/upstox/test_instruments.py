@@ -73,7 +73,8 @@ def test_a_row_that_cannot_be_read_is_left_out(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [b"", b"{}", b"<html>", b"\x1f\x8b\x08cut", gzip.compress(b"[]", mtime=0)[:-4], b"[" * 100_000]
+    "file",
+    [b"", b"{}", b"<html>", b"\x1f\x8b\x08cut", gzip.compress(b"[]", mtime=0)[:-4], b"[" * 100_000],
 )
 def test_another_kind_of_file_is_malformed(file: bytes) -> None:
     with pytest.raises(Malformed):
