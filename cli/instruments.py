@@ -142,8 +142,9 @@ def search(
     load_settings(config_file)  # a wrong setting is told by every command
     today = datetime.now(_ZONE).date().isoformat()
     found: list[tuple[str, Listing]] = []
+    served: dict[str, None] = {}
     for name, kept in _stores([broker] if broker else _there()):
-        _check_exchange(exchange.upper(), kept)
+        served |= dict.fromkeys(kept.served)
         listings = kept.search(" ".join(text), exchange.upper(), most, today)
         found += [(name, listing) for listing in listings]
     if as_json:
@@ -151,6 +152,8 @@ def search(
         click.echo(json.dumps(rows, indent=2))
     elif found:
         show(render.table(_FOUND, [_row(name, listing) for name, listing in found]))
+    elif exchange and exchange.upper() not in served:
+        raise HubError(f"there is no exchange {exchange.upper()}; there are {', '.join(served)}")
     else:
         where = f" on {exchange.upper()}" if exchange else ""
         raise HubError(f"nothing{where} has all of these words; try fewer, or parts of them")
@@ -229,13 +232,6 @@ def _stores(names: Sequence[str]) -> Iterator[tuple[str, Store]]:
     for name in names:
         with Store(store.path_of(name)) as kept:
             yield name, kept
-
-
-def _check_exchange(exchange: str, kept: Store) -> None:
-    if exchange and exchange not in kept.served:
-        raise HubError(
-            f"{kept.title} does not serve {exchange}; it serves {', '.join(kept.served)}"
-        )
 
 
 def _row(name: str, one: Listing) -> Sequence[str | Text]:

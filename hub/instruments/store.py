@@ -4,6 +4,7 @@
 2. A store that is open reads the list that it was opened with, whatever takes its place; `stale`
    tells that there is a newer one.
 3. Of two listings of the same name the first one counts.
+4. A listing that SQLite cannot hold, with a number beyond 64 bits or half a character, is left out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -35,6 +37,7 @@ _SCHEMA = f"""
     CREATE TABLE served (exchange, count);
 """
 _BUSY_S = 5.0
+_AT_ONCE = 1000
 
 
 class Stamp(NamedTuple):
@@ -145,7 +148,10 @@ class Store:
 
     def find(self, exchange: str, symbol: str) -> Listing | None:
         """The instrument of that name."""
-        row = self._base.execute(_FIND, (exchange, symbol)).fetchone()
+        try:
+            row = self._base.execute(_FIND, (exchange, symbol)).fetchone()
+        except UnicodeEncodeError:  # half a character: rule 4
+            return None
         return None if row is None else Listing(*row)
 
     def near(self, exchange: str, symbol: str, most: int = 3) -> list[str]:
@@ -204,12 +210,24 @@ def _write(path: Path, title: str, listings: Iterable[Listing], built_at: float)
     with closing(sqlite3.connect(path)) as base:
         # The file counts for nothing before it is whole, so a journal would save nothing.
         base.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
-        base.executemany(_PUT, listings)
+        rows = iter(listings)
+        while some := list(islice(rows, _AT_ONCE)):
+            _put(base, some)
         base.execute("INSERT INTO about VALUES (?, ?, ?)", (_FORMAT, title, built_at))
         base.execute("INSERT INTO served SELECT exchange, count(*) FROM listing GROUP BY exchange")
         base.commit()
         (count,) = base.execute("SELECT total(count) FROM served").fetchone()
     return int(count)
+
+
+def _put(base: sqlite3.Connection, rows: list[Listing]) -> None:
+    """Rule 4."""
+    try:
+        base.executemany(_PUT, rows)
+    except (OverflowError, UnicodeEncodeError):
+        for row in rows:  # those that are there already are ignored
+            with suppress(OverflowError, UnicodeEncodeError):
+                base.execute(_PUT, row)
 
 
 def _sync(path: Path) -> None:

@@ -122,5 +122,7 @@ def test_words_and_options_narrow_it(hub: Any) -> None:
 def test_nothing_found_is_an_exit_code_and_a_sentence(hub: Any) -> None:
     assert "nothing has all of these words" in hub("instruments", "search", "zzz", rc=1).stderr
     refused = hub("instruments", "search", "x", "--exchange", "MCX", rc=1).stderr
-    assert "Angel One does not serve MCX; it serves NFO, NSE, NSE_INDEX" in refused
+    assert "there is no exchange MCX; there are NFO, NSE, NSE_INDEX" in refused
+    of_one = hub("instruments", "search", "nifty", "--exchange", "NFO")
+    assert "NFO:NIFTY29DEC3025000CE" in of_one.stdout, "Dhan's list, which has none, is no matter"
     assert json.loads(hub("instruments", "search", "zzz", "--json").stdout) == []

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hub.brokers.base import Listing
 from hub.instruments import store
@@ -47,6 +50,20 @@ def test_of_two_of_the_same_name_the_first_counts(tmp_path: Path) -> None:
         found = kept.find("NSE", "RELIANCE")
     assert found is not None
     assert found.token == "2885"
+
+
+def test_what_cannot_be_held_is_left_out_alone(tmp_path: Path) -> None:
+    odd = [
+        LISTINGS[1],
+        LISTINGS[2]._replace(lot=1 << 80),
+        LISTINGS[2]._replace(symbol="X", name="\ud800"),
+        LISTINGS[3],
+    ]
+    assert store.write(tmp_path / "a.sqlite", "Angel One", odd, 0) == 2
+    with Store(tmp_path / "a.sqlite") as kept:
+        assert kept.find("NFO", LISTINGS[3].symbol) == LISTINGS[3]
+        assert kept.find("NFO", "\ud800") is None
+        assert "no NFO:" in kept.unknown("NFO", "\ud800", TODAY)
 
 
 def test_the_old_list_stays_when_the_new_one_is_short_or_breaks_off(tmp_path: Path) -> None:
@@ -131,6 +148,31 @@ def test_words_in_any_order_find_the_best_first(
     found = kept.search(text, exchange, today=TODAY.isoformat())
     assert [one.symbol for one in found] == symbols
     assert kept.search(text, exchange, 1, TODAY.isoformat()) == found[:1]
+
+
+@st.composite
+def listings_(draw: st.DrawFn) -> Listing:
+    exchange = draw(st.sampled_from(["NSE", "NFO"]))
+    symbol = draw(st.text("AB1&-", min_size=1, max_size=3))
+    strike = draw(st.floats(allow_nan=False))
+    return Listing(exchange, symbol, "1", draw(st.text(max_size=3)), strike=strike)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(listings_()))
+def test_a_store_is_what_a_table_of_the_first_of_each_name_is(listings: list[Listing]) -> None:
+    table: dict[tuple[str, str], Listing] = {}
+    for one in listings:
+        table.setdefault((one.exchange, one.symbol), one)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place, "a.sqlite")
+        assert store.write(path, "A", listings, 0, least=0) == len(table)
+        with Store(path) as kept:
+            assert {name: kept.find(*name) for name in table} == table
+            assert kept.count == len(table)
+            for exchange, symbol in table:
+                assert kept.near(exchange, symbol, 1) == [symbol]
+                assert kept.search(symbol, exchange, 1)[0].symbol == symbol
 
 
 @pytest.mark.parametrize(
