@@ -96,7 +96,7 @@ def test_commands_options_and_values_are_completed() -> None:
     assert "shard" not in ask("hub sh"), "that is for systemd"
     assert ask("hub start --latency b") == ["balanced"]
     assert ask("hub tail NSE:SBIN --mode d") == ["depth"]
-    assert ask("hub start --feed s") == ["sim"]
+    assert ask("hub start --feed si") == ["sim"]
     assert ask("hub completion z") == ["zsh"]
     assert ask("hub login d") == ["dhan"]
     assert ask("hub instruments update zerodha z") == []

@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from hub.brokers.base import Source
 from hub.core.errors import BrokerError, HubError
 from hub.core.model import Fault
 from hub.core.settings import Account, Settings
 from hub.instruments import update as updating
 from hub.instruments.store import Store
-from hub.instruments.update import Progress, where_of
+from hub.instruments.update import Progress, _name, where_of
 from hub.runtime import http
 from tests.hub.instruments.kit import INDEX, SOURCES, broker, lay
 
@@ -106,7 +108,6 @@ def test_files_are_downloaded_by_their_names_and_again_when_the_network_fails(
             "list.csv cannot be read: No such file or directory; put the",
         ),
         (lambda files: (files / "nfo list.csv").write_text("<html>"), "does not begin with symbol"),
-        (lambda files: lay(files, 1, 0), "has 2 instruments, and a good one has 4 or more"),
     ],
 )
 def test_whatever_is_wrong_the_good_list_stays(tmp_path: Path, harm: object, sentence: str) -> None:
@@ -118,6 +119,23 @@ def test_whatever_is_wrong_the_good_list_stays(tmp_path: Path, harm: object, sen
         run(files, path, least=4)
     assert symbols(path) == ["EQ0", "F0", "4"]
     assert len(list(path.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize(("least", "bound"), [(15, 15), (1, 10)])
+def test_a_list_of_the_brokers_own_that_is_short_replaces_nothing(
+    tmp_path: Path, least: int, bound: int
+) -> None:
+    """As the reader says, or as the list that is there: half of that is too short."""
+    path = tmp_path / "angel.sqlite"
+    with served(lay(tmp_path / "files", 17, 2)) as (url, _):
+        sources = tuple(Source(one.name, f"{url}{quote(_name(one))}") for one in SOURCES)
+        own = broker(least)
+        own = own._replace(instruments=own.instruments._replace(sources=sources))
+        assert asyncio.run(updating.update(own, "", path, lambda _: None)) == 20
+        lay(tmp_path / "files", 4, 1)
+        with pytest.raises(HubError, match=f"has 6 instruments, and a good one has {bound} or m"):
+            asyncio.run(updating.update(own, "", path, lambda _: None))
+    assert symbols(path) == ["EQ0", "F0", "20"]
 
 
 def test_an_address_that_is_not_safe_is_refused(tmp_path: Path) -> None:
@@ -137,7 +155,7 @@ def test_a_broker_that_is_asked_too_often_is_left_alone(
     monkeypatch.setattr(http, "download", download)
     with pytest.raises(BrokerError, match="too often"):
         run("", tmp_path / "angel.sqlite")
-    assert asked == [SOURCES[0].url]
+    assert asked == [source.url for source in SOURCES], "each once"
 
 
 def test_who_comes_meanwhile_waits(tmp_path: Path) -> None:
