@@ -10,8 +10,7 @@
 4. A server keeps one connection for each session: a second login closes the first one in order,
    with code 1000.
 
-Source of the format: the fields that OpenAlgo's adapters of the family and Noren's own clients read
-and write.
+Source of the format: what OpenAlgo's adapters of the family and Noren's clients read and write.
 """
 
 from __future__ import annotations
@@ -241,10 +240,13 @@ class NorenCodec:
     def _publish(
         self, sub: Subscription, state: State, told: Touch, now_ms: int, take: Take
     ) -> Sequence[Event]:
-        """One tick, in the highest mode that is wanted and known. Without any price there is no
-        tick but that of a book; an acknowledgement confirms all the same."""
+        """One tick, in the highest mode that is wanted and known. Without any price there is none
+        but that of a book; an acknowledgement confirms all the same. What comes of a touchline
+        while depth waits for its acknowledgement is published with that."""
         if sub.mode == 3 and state.has_book:
             take(sub, 3, self._payloads.depth(sub, state, now_ms), _at_ms(state), 0)
+        elif sub.mode == 3 and sub.waits and not state.of_depth:
+            return ()  # it would pass for the acknowledgement of depth, which has all of it
         elif state.ltp is None:
             return (Confirmed(sub),) if told.t in _FULL and sub.waits else ()
         elif sub.mode == 1:

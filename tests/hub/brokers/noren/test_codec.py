@@ -357,12 +357,24 @@ def test_until_depth_has_come_the_touchline_still_counts_and_never_after() -> No
     sub = line.want(ACC, QUOTE)
     line.hear(TK)
     line.switch(sub, DEPTH)
+    sub.waits = False
     (tick,) = line.hear(tf(lp="1815.50"))
     assert (tick.mode, tick.said["ltp"]) == (QUOTE, 1815.5)
     assert [tick.mode for tick in line.hear(DK)] == [DEPTH]
     assert line.hear(tf(lp="1.00")) == []
     (tick,) = line.hear(tf("df", lp="1815.60"))
     assert (tick.mode, tick.said["ltp"]) == (DEPTH, 1815.6)
+
+
+def test_a_touchline_on_its_way_does_not_pass_for_the_acknowledgement_of_depth() -> None:
+    line = Line()
+    sub = line.want(ACC, QUOTE)
+    line.hear(TK)
+    line.switch(sub, DEPTH)
+    sub.waits = True
+    assert line.hear(tf(lp="1815.50", h="1830.00")) == []
+    (tick,) = line.hear(tf("dk", bp1="1815.00", bq1="1"))
+    assert (tick.mode, tick.said["ltp"], tick.said["high"]) == (DEPTH, 1815.5, 1830.0)
 
 
 def test_until_the_touchline_has_come_depth_still_counts_and_never_after() -> None:

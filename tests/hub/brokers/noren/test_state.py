@@ -51,6 +51,15 @@ def test_before_the_first_trade_a_zero_is_true(name: str) -> None:
     assert state.prices[PRICES[name]] == 0.0
 
 
+def test_a_value_told_after_a_zero_stays_whatever_the_volume_then_says() -> None:
+    state = State()
+    tell(state, full=True, v=10, h=100.0)
+    tell(state, h=0.0)
+    tell(state, h=101.0)
+    tell(state, v=0)
+    assert state.prices[HIGH] == 101.0
+
+
 def test_a_value_of_yesterday_does_not_come_back_with_the_first_trade() -> None:
     state = State()
     tell(state, full=True, v=10, h=100.0)
