@@ -218,6 +218,14 @@ def test_one_that_is_wanted_again_in_the_same_breath_is_left_first() -> None:
     assert [tick.sub for tick in line.hear(TK)] == [new]
 
 
+def test_what_another_subscription_has_taken_over_is_not_unsubscribed() -> None:
+    line = Line()
+    old = line.want(ACC, QUOTE)
+    new = line.want(ACC, QUOTE)
+    assert line.switch(old, 0) == []
+    assert [tick.sub for tick in line.hear(TK)] == [new]
+
+
 # Ticks.
 
 
@@ -340,6 +348,9 @@ def test_an_acknowledgement_without_any_price_confirms_and_is_no_tick() -> None:
     sub = line.want(FUTURE, QUOTE)
     assert line.hear(tf("tk", "NFO", "65872", c="12.5")) == []
     assert line.events == [Confirmed(sub)]
+    sub.waits = False
+    line.hear(tf("tk", "NFO", "65872", c="12.5"))
+    assert line.events == [Confirmed(sub)]
 
 
 def test_a_book_without_any_price_is_a_tick_all_the_same() -> None:
@@ -400,6 +411,15 @@ def test_an_old_book_is_never_shown_as_that_of_now() -> None:
     ]
     (tick,) = line.hear(DK)
     assert tick.said["depth"]["buy"][1]["price"] == 1815.0
+
+
+def test_a_book_that_came_when_depth_was_left_is_none_when_depth_is_wanted_again() -> None:
+    line = Line()
+    sub = line.want(ACC, DEPTH)
+    line.switch(sub, QUOTE)
+    line.hear(DK, TK)
+    sub.mode, sub.waits = DEPTH, False  # and nothing asked yet
+    assert [tick.mode for tick in line.hear(tf(lp="1815.50"))] == [QUOTE]
 
 
 def test_after_a_reconnect_values_are_kept_and_the_book_waits_for_a_full_message() -> None:
