@@ -416,6 +416,7 @@ def test_an_old_book_is_never_shown_as_that_of_now() -> None:
 def test_a_book_that_came_when_depth_was_left_is_none_when_depth_is_wanted_again() -> None:
     line = Line()
     sub = line.want(ACC, DEPTH)
+    line.hear(DK)
     line.switch(sub, QUOTE)
     line.hear(DK, TK)
     sub.mode, sub.waits = DEPTH, False  # and nothing asked yet
