@@ -48,9 +48,7 @@ class Line:
         for frame in frames:
             await self._socket.send(frame)
 
-    async def want(
-        self, listings: Sequence[Listing], mode: int, suffix: str = ""
-    ) -> list[Subscription]:
+    async def want(self, listings: Sequence[Listing], mode: int, suffix: str = "") -> None:
         subs = [Subscription(one, one.symbol + suffix) for one in listings]
         for sub in subs:
             sub.mode = mode

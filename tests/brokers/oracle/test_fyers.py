@@ -112,7 +112,7 @@ class Ours:
         self.said.append(json.loads(payload))
 
 
-_FIGURE = st.integers(0, 2**31 - 1)
+_FIGURE = st.integers(1, 2**31 - 1)
 _CHANGE = st.one_of(st.none(), _FIGURE)
 _SCALES = {"precision": st.integers(0, 5), "multiplier": st.integers(1, 1000)}
 
@@ -138,8 +138,12 @@ def test_quotes_and_indices(
         [
             wire.snapshot(258, IF, index, **scale),  # type: ignore[arg-type]
             wire.snapshot(513, SF, share, **scale),  # type: ignore[arg-type]
-            wire.update(513, [None if new == old else new for new, old in zip(changed, share)]),
-            wire.update(258, [None if new == old else new for new, old in zip(moved, index)]),
+            wire.update(
+                513, [None if new == old else new for new, old in zip(changed, share, strict=True)]
+            ),
+            wire.update(
+                258, [None if new == old else new for new, old in zip(moved, index, strict=True)]
+            ),
         ],
     )
     theirs.hear(bytearray(frame))
