@@ -55,7 +55,12 @@ BROKER = Broker(
     ),
     instruments=READER,
     fields=(
-        Field("api_key", "the application's id, such as XY12345678-100", secret=False),
+        Field(
+            "api_key",
+            "the application's id, such as XY12345678-100: for logging in and for deep books",
+            needed=False,
+            secret=False,
+        ),
         Field("api_secret", "the application's secret: for logging in", needed=False),
         Field(
             "redirect_url",

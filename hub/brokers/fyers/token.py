@@ -33,11 +33,14 @@ def hsm_key(token: str) -> str:
 
 
 def authorization(credentials: Credentials) -> str:
-    """The header that Fyers' REST API and its stream of deep books want. Raises BrokerError."""
-    key, token = credentials.get("api_key", "").strip(), bare(credentials.get("access_token", ""))
+    """The header that Fyers' REST API and its stream of deep books want: the application's id, a
+    colon, and the token. Raises BrokerError."""
+    said = credentials.get("access_token", "").strip()
+    key, token = credentials.get("api_key", "").strip() or said.rpartition(":")[0], bare(said)
     if not key or not token:
         raise BrokerError(
-            Fault.AUTH, "Fyers needs the application's id (api_key) and an access_token: log in"
+            Fault.AUTH,
+            "for deep books Fyers needs the application's id (api_key) and an access_token",
         )
     return f"{key}:{token}"
 

@@ -71,4 +71,4 @@ def test_without_a_token_it_says_why(status: int, body: bytes, fault: Fault) -> 
 def test_credentials_expire_with_their_token() -> None:
     assert BROKER.expires({"access_token": f"APP-100:{wire.token(exp=1_795_000_000)}"}) == 1.795e9
     assert BROKER.expires({}) is None
-    assert {field.name for field in BROKER.fields if field.needed} == {"api_key", "access_token"}
+    assert {field.name for field in BROKER.fields if field.needed} == {"access_token"}

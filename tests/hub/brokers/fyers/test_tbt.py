@@ -69,6 +69,12 @@ def test_it_asks_where_the_stream_is(token: str) -> None:
     assert request.headers == {"Authorization": WHO}
 
 
+def test_a_token_that_has_the_application_s_id_needs_no_other() -> None:
+    request = TbtCodec({"access_token": WHO}, ADDRESSES).ask()
+    assert request is not None
+    assert request.headers == {"Authorization": WHO}
+
+
 @pytest.mark.parametrize("missing", ["api_key", "access_token"])
 def test_without_credentials_nothing_is_asked(missing: str) -> None:
     with pytest.raises(BrokerError) as caught:
