@@ -49,6 +49,8 @@ _DATA_HEAD = struct.Struct(">IH").unpack_from
 _UPDATE_HEAD = struct.Struct(">HB").unpack_from
 _LITE = struct.Struct(">Hi").unpack_from
 _SCALE = struct.Struct(">HB").unpack_from
+_NO_CHANGES = b"\x80\0\0\0" * 8
+"""How an update ends in which the day's high and low, circuits and close stay: almost each."""
 _INTS = [struct.Struct(f">{count}i").unpack_from for count in range(256)]
 
 
@@ -191,14 +193,15 @@ class FyersCodec:
         numbers = self._numbers
         try:
             number, count = _DATA_HEAD(data, 3)
-            if self._ack_every:
-                self._acknowledge(number, events)
+            self._acknowledge(number, events)
             for _ in range(count):
                 kind = data[offset]
                 if kind == UPDATE:
                     key, fields = _UPDATE_HEAD(data, offset + 1)
-                    values = _INTS[fields](data, offset + 4)
-                    offset += 4 + 4 * fields
+                    start, offset = offset + 4, offset + 4 + 4 * fields
+                    if fields > 8 and data.endswith(_NO_CHANGES, start, offset):
+                        fields -= 8
+                    values = _INTS[fields](data, start)
                 elif kind == SNAPSHOT:
                     offset = self._snapshot(data, offset + 1, size, events, now_ms, take)
                     continue
@@ -220,11 +223,13 @@ class FyersCodec:
                 state.publish(topic.sub, now_ms, take)
         except (IndexError, struct.error):
             self.malformed += 1
+        else:
+            self.malformed += offset > size
         return events
 
     def _acknowledge(self, number: int, events: list[Event]) -> None:
         self._unacknowledged += 1
-        if self._unacknowledged >= self._ack_every:
+        if 0 < self._ack_every <= self._unacknowledged:
             self._unacknowledged = 0
             events.append(Say((frames.acknowledgement(number),)))
 

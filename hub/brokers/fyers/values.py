@@ -40,6 +40,7 @@ class State:
         "_book_scale",
         "_change",
         "_close",
+        "_compared",
         "_figures",
         "_ltp",
         "_percent",
@@ -57,7 +58,7 @@ class State:
         self._figures: list[Any] = [0] * len(self._prices)
         self._book_figures = [0] * _BOOK
         self._scale = self._book_scale = 1
-        self._ltp, self._close = NONE, 0
+        self._ltp, self._close, self._compared = NONE, 0, False
         self._change = self._percent = 0.0
         self._book: Book | None = NO_BOOK
 
@@ -73,7 +74,7 @@ class State:
         """Put a snapshot in the place of the quote."""
         self._figures = [0] * len(self._prices)
         self._scale = scale
-        self._ltp, self._close = NONE, 0
+        self._ltp, self._close, self._compared = NONE, 0, False
         self._change = self._percent = 0.0
         self.quoted = True
         self.merge_quote(snapshot)
@@ -91,17 +92,17 @@ class State:
             at += 1  # noqa: SIM113 - enumerate makes an update dearer
         if update and update[0] != NONE:
             self._ltp = update[0]
-            self._compare()
+            self._compared = False
         close_at = 1 if self.index else 20
         if len(update) > close_at and update[close_at] != NONE:
             self._close = update[close_at]
-            self._compare()
+            self._compared = False
 
     def _compare(self) -> None:
         """Price and percentage are compared with the day before's; of whole numbers, so that no
         digits are left over."""
-        close = self._close
-        if close and self._ltp != NONE:
+        self._compared = True
+        if close := self._close:
             change = self._ltp - close
             self._change = change / self._scale
             self._percent = (change * 2_000_000 + close) // (2 * close) / 10_000
@@ -133,6 +134,8 @@ class State:
             mode = 2
         at_ms = self._figures[2 if self.index else 3] * 1000
         timestamp = at_ms or now_ms
+        if mode > 1 and not self._compared:
+            self._compare()
         if mode == 1:
             listing = sub.listing
             ltp = Ltp(sub.symbol, listing.exchange, listing.token, self._figures[0], timestamp)

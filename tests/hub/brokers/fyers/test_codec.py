@@ -238,6 +238,19 @@ def test_an_update_leaves_what_it_does_not_name() -> None:
     assert lite["bid_price"] == 199.95
 
 
+def test_an_update_that_is_cut_in_its_holes_is_counted() -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 2)
+    desk.data(wire.snapshot(1, SF, full(SF, 0)))
+    frame = wire.data(1, [wire.update(1, [7, *HOLES[1:]])])
+    desk.hear(frame)
+    assert desk.codec.malformed == 0
+    for cut in range(1, 80):
+        desk.hear(frame[:-cut])
+        assert desk.codec.malformed == cut
+    assert {payload["ltp"] for _, _, payload, _ in desk.ticks[1:]} == {0.07}
+
+
 def test_a_snapshot_forgets_what_it_does_not_name() -> None:
     desk = Desk()
     desk.want(RELIANCE, 2)
