@@ -2,8 +2,8 @@
 
 Source of the numbers: Upstox' published definition of its market data feed, version 3. What is not
 in the table is passed over. Some things are read in another way than they are defined, and are the
-same bytes: the map of feeds as a list of its entries, their keys as bytes; and a book and candles as
-bytes too, to be read when somebody wants that book, or there is something new in the candles.
+same bytes: the map of feeds as a list of its entries, their keys as bytes; and a book and candles
+as bytes too, to be read when somebody wants that book, or there is something new in the candles.
 """
 
 from __future__ import annotations
