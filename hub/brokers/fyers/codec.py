@@ -25,7 +25,6 @@ from hub.brokers.base import (
     Event,
     Failed,
     Frame,
-    Listing,
     Ready,
     Refused,
     Reply,
@@ -37,6 +36,7 @@ from hub.brokers.base import (
 )
 from hub.brokers.fyers import frames, token
 from hub.brokers.fyers.faults import why_ended
+from hub.brokers.fyers.topics import Topic, topics_of
 from hub.brokers.fyers.values import State
 from hub.core.model import Fault
 
@@ -54,23 +54,6 @@ _NO_CHANGES = b"\x80\0\0\0" * 8
 _INTS = [struct.Struct(f">{count}i").unpack_from for count in range(256)]
 
 
-class _Topic:
-    """One stream of one instrument. `sub` is who wants it, None when nobody does; it is `live` when
-    a snapshot has come since the subscription, and a `book` when it is of depth."""
-
-    __slots__ = ("book", "live", "name", "number", "sub")
-
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.book = name.startswith(b"dp")
-        self.number = -1
-        self.sub: Subscription | None = None
-        self.live = False
-
-    def __repr__(self) -> str:
-        return f"<Topic {self.name.decode(errors='replace')} {'live' if self.live else 'waits'}>"
-
-
 class FyersCodec:
     """One connection to the data socket."""
 
@@ -80,8 +63,8 @@ class FyersCodec:
         self._addresses = addresses
         self._ready = False
         self._ack_every = self._unacknowledged = 0
-        self._topics: dict[bytes, _Topic] = {}
-        self._numbers: dict[int, _Topic] = {}
+        self._topics: dict[bytes, Topic] = {}
+        self._numbers: dict[int, Topic] = {}
         self._asked: deque[tuple[Subscription, ...]] = deque()
         self._answered: tuple[Subscription, ...] = ()
         self._replies: dict[int, Callable[[bytes], Sequence[Event]]] = {
@@ -168,7 +151,7 @@ class FyersCodec:
             sub.state = State(index=name.startswith(b"if"))
         topic = self._topics.get(name)
         if topic is None:
-            topic = self._topics[name] = _Topic(name)
+            topic = self._topics[name] = Topic(name)
         topic.sub, topic.live = sub, False
         if topic.book:
             sub.state.booked = False
@@ -260,7 +243,7 @@ class FyersCodec:
                 events.append(Confirmed(topic.sub))
         return offset
 
-    def _begin(self, topic: _Topic, number: int) -> None:
+    def _begin(self, topic: Topic, number: int) -> None:
         """From now on that number means this topic."""
         topic.live = True
         if topic.number == number:
@@ -310,16 +293,6 @@ class FyersCodec:
         if code == SYMBOL_LIMIT:
             return _refused(self._asked[0] if self._asked else self._answered, Fault.CAPACITY, text)
         return (Warned(text),)
-
-
-def topics_of(listing: Listing, mode: int) -> tuple[bytes, ...]:
-    """The topics that this mode of an instrument stands on; an index has no book."""
-    if not mode:
-        return ()
-    where = f"|{listing.segment}|{listing.token}".encode()[:253]
-    if listing.kind == "INDEX" or listing.exchange.endswith("_INDEX"):
-        return (b"if" + where,)
-    return (b"sf" + where,) if mode < 3 else (b"sf" + where, b"dp" + where)
 
 
 def _refused(subs: tuple[Subscription, ...], fault: Fault, text: str) -> Sequence[Event]:
