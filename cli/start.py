@@ -49,6 +49,7 @@ from hub.supervisor import Supervisor
 
 _AUTO = "auto"
 _DEMO_FEEDS = ["sim", "bus"]
+_CRYPTO = (("CRYPTO", "BTCUSDT"), ("CRYPTO", "ETHUSDT"))
 _WINDOWS_MS = {"low": 0.0, "balanced": 2.0, "frugal": 5.0}
 
 
@@ -167,7 +168,8 @@ def start(*, demo: bool, config_file: Path | None, **given: Any) -> None:
     least = shown_level(file, given["log_level"])
     if not settings.openalgo.path:
         demo = demo and not settings.keys.file
-        sys.exit(run_hub(settings, demo=demo, config_options=options, least=least))
+        symbols = _CRYPTO if settings.hub.feeds == ["binance"] else None
+        sys.exit(run_hub(settings, demo=demo, config_options=options, least=least, symbols=symbols))
     findings = _look(settings)
     try:
         sys.exit(run_hub(settings, demo=False, config_options=options, least=least))

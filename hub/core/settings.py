@@ -688,7 +688,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=100,
-            description="Most connections of one account; 0 is what the broker allows.",
+            description="Connections of one account; 0 is what the broker usually allows. More is "
+            "for a plan with more, less for an account that other programs share.",
         ),
     ] = 0
 

@@ -109,7 +109,7 @@ class Account:
     @property
     def most(self) -> int:
         """How many symbols it may have on its usual connections; 0 for no limit."""
-        return spread.most(self.broker.channels[0].limits, self._sockets(self.broker.channels[0]))
+        return spread.most(self.broker.channels[0].limits, self._given.sockets)
 
     # What is wanted of it.
 
@@ -189,7 +189,7 @@ class Account:
             "broker": self.broker.name,
             "state": self.state,
             "sockets": sum(line.state == "up" for line in lines),
-            "most_sockets": self._sockets(self.broker.channels[0]),
+            "most_sockets": spread.sockets(self.broker.channels[0].limits, self._given.sockets),
             "symbols": len(self._places),
             "confirmed": sum(line.ledger.confirmed for line in lines),
             "limit": self.most,
@@ -250,18 +250,15 @@ class Account:
         """One more connection, when the account may have it."""
         lines = self._lines[channel.name]
         in_all = sum(map(len, self._lines.values()))
-        if len(lines) >= self._sockets(channel):
+        if len(lines) >= spread.sockets(channel.limits, self._given.sockets):
             return None
-        if self.broker.sockets and in_all >= self.broker.sockets:
+        most = self.broker.sockets and (self._given.sockets or self.broker.sockets)
+        if most and in_all >= most:
             return None
         line = Line(self, channel, self._addresses(channel), len(lines) + 1)
         lines.append(line)
         self._tasks.append(asyncio.create_task(line.run()))
         return line
-
-    def _sockets(self, channel: Channel) -> int:
-        allowed = channel.limits.sockets
-        return min(allowed, self._given.sockets) if self._given.sockets else allowed
 
     def _addresses(self, channel: Channel) -> Addresses:
         """Those of the settings go before the broker's own; by another channel it is the same host

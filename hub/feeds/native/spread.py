@@ -48,8 +48,13 @@ class Load:
         self.share = max(0.0, self.share - self._costs[mode]) if self.count else 0.0
 
 
-def most(limits: Limits, sockets: int) -> int:
-    """How many symbols an account may hold on connections of one kind, 0 for no limit; it has
-    `sockets` of them at most, 0 for as many as the broker allows."""
-    there = min(limits.sockets, sockets or limits.sockets)
-    return min(filter(None, [max(limits.per_socket) * there, limits.per_account]), default=0)
+def sockets(limits: Limits, given: int) -> int:
+    """How many connections of one kind an account has at most: as many as are `given`, for a plan
+    may allow more than is usual, or it may share them; but one where there can be but one."""
+    return given if given and limits.sockets > 1 else limits.sockets
+
+
+def most(limits: Limits, given: int) -> int:
+    """How many symbols an account may hold on connections of one kind, 0 for no limit."""
+    on_all = max(limits.per_socket) * sockets(limits, given)
+    return min(filter(None, [on_all, limits.per_account]), default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.brokers.base import Limits
-from hub.feeds.native.spread import Load
+from hub.feeds.native.spread import Load, most, sockets
 
 
 def test_a_connection_is_full_at_its_limit() -> None:
@@ -44,3 +44,15 @@ def test_a_connection_that_the_broker_calls_full_is_full() -> None:
     assert load.has_room(3, instead_of=1)
     load.remove(1)
     assert load.has_room(1)
+
+
+def test_a_plan_may_have_more_connections_and_a_shared_account_less() -> None:
+    limits = Limits(sockets=2, per_socket=(2000, 1500, 1500))
+    assert [sockets(limits, given) for given in (0, 1, 5)] == [2, 1, 5]
+    assert [most(limits, given) for given in (0, 1, 5)] == [4000, 2000, 10_000]
+    assert most(limits._replace(per_account=3000), 0) == 3000
+    assert most(Limits(), 0) == 0
+
+
+def test_where_there_can_be_but_one_connection_there_is_one() -> None:
+    assert sockets(Limits(sockets=1), 3) == 1
