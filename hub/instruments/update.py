@@ -138,8 +138,8 @@ async def _file(place: str, source: Source, folder: Path, tell: Tell) -> IO[byte
 
 
 async def _download(url: str, file: IO[bytes], progress: Callable[[int, int], None]) -> None:
-    """Rule 2."""
-    for pause_s in (*PAUSES_S, None):
+    """Rule 2. What is no address at all is not tried again either."""
+    for pause_s in (*(PAUSES_S if http.is_safe(url) else ()), None):
         try:
             await http.download(url, file, MOST_BYTES, progress)
         except BrokerError as error:
