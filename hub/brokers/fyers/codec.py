@@ -2,9 +2,10 @@
 
 1. The upgrade carries no header: with an Authorization the gateway answers nothing any more.
 2. Depth stands on two topics, `sf` and `dp`: its subscription is confirmed when both have come.
-3. Ids of topics are learned from snapshots and die with the connection; what comes under an id
+3. A higher mode that needs no other topic is confirmed with the next frame that comes.
+4. Ids of topics are learned from snapshots and die with the connection; what comes under an id
    that no snapshot has named since the subscription is left out.
-4. Every so many data frames as the reply to our login says, one is acknowledged.
+5. Every so many data frames as the reply to our login says, one is acknowledged.
 
 Source of the format: packets as Fyers' own library (fyers-apiv3 3.2.0) reads them.
 """
@@ -66,6 +67,7 @@ class FyersCodec:
         self._topics: dict[bytes, Topic] = {}
         self._numbers: dict[int, Topic] = {}
         self._asked: deque[tuple[Subscription, ...]] = deque()
+        self._raised: dict[Subscription, None] = {}
         self._answered: tuple[Subscription, ...] = ()
         self._replies: dict[int, Callable[[bytes], Sequence[Event]]] = {
             frames.AUTH: self._let_in,
@@ -119,13 +121,18 @@ class FyersCodec:
             for name in before:
                 if name not in after and self._release(name, change.sub):
                     dropped[name] = None
-            added.update((name, change.sub) for name in after if name not in before)
+            new = [name for name in after if name not in before]
+            added.update((name, change.sub) for name in new)
+            if change.to > change.was and not new:
+                self._raised[change.sub] = None
         for name, sub in added.items():
             self._want(name, sub)
         asking = [*frames.requests(frames.UNSUBSCRIBE, dropped)]
         for some in frames.portions(added):
             self._asked.append(tuple(dict.fromkeys(added[name] for name in some)))
             asking += frames.requests(frames.SUBSCRIBE, some)
+        if self._raised and not asking:
+            asking.append(frames.full_mode())  # it changes nothing, and has an answer
         return asking
 
     def receive(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
@@ -133,6 +140,10 @@ class FyersCodec:
         if isinstance(data, str) or len(data) < 4:
             self.malformed += 1
             return ()
+        raised = self._confirm_raised(now_ms, take) if self._raised else ()
+        return (*raised, *self._read(data, now_ms, take))
+
+    def _read(self, data: bytes, now_ms: int, take: Take) -> Sequence[Event]:
         if data[2] == frames.DATA:
             return self._data(data, now_ms, take)
         read = self._replies.get(data[2])
@@ -167,6 +178,18 @@ class FyersCodec:
             sub.state.booked = False
         topic.sub, topic.live = None, False
         return True
+
+    def _confirm_raised(self, now_ms: int, take: Take) -> Sequence[Event]:
+        """Those whose higher mode stands on topics that are there already have all they need."""
+        done = [sub for sub in self._raised if sub.waits or not sub.mode]
+        events: list[Event] = []
+        for sub in done:
+            del self._raised[sub]
+            state: State = sub.state
+            if sub.mode and state.complete(sub.mode):
+                state.publish(sub, now_ms, take)
+                events.append(Confirmed(sub))
+        return events
 
     # What comes.
 

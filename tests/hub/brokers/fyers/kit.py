@@ -43,6 +43,7 @@ class Desk:
     def move(self, sub: Subscription, mode: int) -> list[bytes]:
         was, sub.mode = sub.mode, mode
         frames = self.codec.change([Change(sub, was, mode)])
+        sub.waits = sub.waits or mode > was
         assert all(isinstance(frame, bytes) for frame in frames)
         return [bytes(frame) for frame in frames]  # type: ignore[arg-type]
 

@@ -76,7 +76,7 @@ def test_it_asks_for_the_topics_of_a_mode() -> None:
     assert desk.move(sub, 1) == [
         b"\x00\x1a\x04\x02\x01\x00\x11\x00\x01\x0esf|nse_cm|2885\x02\x00\x01\x0b"
     ]
-    assert desk.move(sub, 2) == []
+    assert [frame[2] for frame in desk.move(sub, 2)] == [12]
     (more,) = desk.move(sub, 3)
     assert more[2] == 4
     assert DP.encode() in more

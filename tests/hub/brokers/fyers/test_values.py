@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.brokers.base import Change, Confirmed
+from hub.brokers.base import Change, Confirmed, Listing
 from tests.brokers import fyers_wire as wire
 from tests.brokers.fyers_server import full
 from tests.hub.brokers.fyers.kit import DP, HOLES, IF, NIFTY, NOW_MS, RELIANCE, SBIN, SF, Desk
@@ -153,16 +153,42 @@ def test_depth_waits_for_both_of_its_topics() -> None:
     assert desk.ticks[2][2]["depth"] == desk.ticks[1][2]["depth"]
 
 
-def test_who_moves_up_to_depth_has_quotes_until_the_book_comes() -> None:
+def test_who_moves_up_to_depth_waits_for_the_book() -> None:
     desk = Desk()
     sub = desk.want(RELIANCE, 2)
     desk.data(wire.snapshot(1, SF, full(SF, 0)))
     desk.move(sub, 3)
-    desk.data(wire.lite(1, 5), wire.snapshot(2, DP, full(DP, 0)))
-    assert desk.modes == [2, 2, 3]
+    desk.data(wire.lite(1, 5))
+    assert desk.modes == [2]
+    desk.data(wire.snapshot(2, DP, full(DP, 0)))
+    assert desk.modes == [2, 3]
+    assert desk.ticks[1][2]["ltp"] == 0.05
     desk.move(sub, 1)
     desk.data(wire.lite(1, 6), wire.update(2, [9]))
-    assert desk.modes == [2, 2, 3, 1]
+    assert desk.modes == [2, 3, 1]
+
+
+@pytest.mark.parametrize(("listing", "topic", "to"), [(RELIANCE, SF, 2), (NIFTY, IF, 3)])
+def test_a_higher_mode_of_the_same_topic_is_confirmed_with_the_next_frame(
+    listing: Listing, topic: str, to: int
+) -> None:
+    desk = Desk()
+    sub = desk.want(listing, 1)
+    desk.data(wire.snapshot(1, topic, full(topic, 0)))
+    desk.move(sub, to)
+    assert desk.hear(wire.yes(12)) == [Confirmed(sub)]
+    assert desk.modes == [1, to]
+    assert desk.hear(wire.yes(12)) == []
+
+
+def test_a_higher_mode_is_not_confirmed_before_its_snapshot() -> None:
+    desk = Desk()
+    sub = desk.want(RELIANCE, 1)
+    desk.move(sub, 2)
+    assert desk.hear(wire.yes(12)) == []
+    desk.data(wire.snapshot(1, SF, full(SF, 0)))
+    assert desk.modes == [2]
+    assert sub.waits is False
 
 
 def test_the_depth_of_an_index_is_its_quote_and_no_level() -> None:
