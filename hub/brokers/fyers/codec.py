@@ -293,7 +293,7 @@ class FyersCodec:
         self._answered = subs
         if frames.fields(data).get(1, b"").startswith(frames.YES):
             return ()
-        return _refused(subs, Fault.NETWORK, "Fyers did not take the subscription")
+        return self._refused(subs, Fault.NETWORK, "Fyers did not take the subscription")
 
     def _unsubscribed(self, data: bytes) -> Sequence[Event]:
         if frames.fields(data).get(1, b"").startswith(frames.YES):
@@ -314,13 +314,25 @@ class FyersCodec:
         if about == bytes([frames.AUTH]):
             return (Failed(Fault.AUTH, text),)
         if code == SYMBOL_LIMIT:
-            return _refused(self._asked[0] if self._asked else self._answered, Fault.CAPACITY, text)
+            subs = self._asked[0] if self._asked else self._answered
+            return self._refused(subs, Fault.CAPACITY, text)
         return (Warned(text),)
 
-
-def _refused(subs: tuple[Subscription, ...], fault: Fault, text: str) -> Sequence[Event]:
-    waiting = tuple(sub for sub in subs if sub.waits and sub.mode)
-    return (Refused(waiting, fault, text),) if waiting else (Warned(text),)
+    def _refused(self, subs: tuple[Subscription, ...], fault: Fault, text: str) -> Sequence[Event]:
+        """Those of them that wait are refused, and none of theirs any more: they may go to another
+        connection."""
+        waiting = {sub: None for sub in subs if sub.waits and sub.mode}
+        if not waiting:
+            return (Warned(text),)
+        live = [
+            topic.name for topic in self._topics.values() if topic.live and topic.sub in waiting
+        ]
+        for topic in self._topics.values():
+            if topic.sub in waiting:
+                topic.sub, topic.live = None, False
+        leave = tuple(frames.requests(frames.UNSUBSCRIBE, live))
+        refused = Refused(tuple(waiting), fault, text)
+        return (Say(leave), refused) if leave else (refused,)
 
 
 def _nothing(_: bytes) -> Sequence[Event]:

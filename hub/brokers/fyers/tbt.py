@@ -2,7 +2,8 @@
 
 1. Here the upgrade does need the Authorization that the data socket must not have.
 2. Nothing flows on a channel before it has been resumed.
-3. A complaint names no symbol: it is of those last asked for that have not been heard of since.
+3. A complaint names no symbol: it is of those last asked for that have not been heard of two
+   seconds later.
 
 Source of the format: packets as Fyers' own library (fyers-apiv3 3.2.0) reads them.
 """
@@ -27,6 +28,7 @@ from hub.brokers.base import (
     Refused,
     Reply,
     Request,
+    Say,
     Subscription,
     Take,
     Warned,
@@ -76,6 +78,7 @@ zero."""
 _Message: Final = _MESSAGES["Message"]
 
 CHANNEL = "1"
+_PATIENCE_MS = 2000
 _FULL = ("limit", "max", "exceed")
 """Words of a complaint about too many symbols."""
 
@@ -90,6 +93,8 @@ class TbtCodec:
         self._subs: dict[str, Subscription] = {}
         self._asked: tuple[Subscription, ...] = ()
         self._resumed = False
+        self._complaint = ""
+        self._complained_ms = 0
 
     def __repr__(self) -> str:
         return f"<TbtCodec {len(self._subs)} books, {self.malformed} malformed>"
@@ -151,8 +156,14 @@ class TbtCodec:
 
     def receive(self, data: str | bytes, now_ms: int, take: Take) -> Sequence[Event]:
         """Read one message."""
-        if isinstance(data, str):
-            return self._text(data)
+        events = (
+            self._text(data, now_ms) if isinstance(data, str) else self._book(data, now_ms, take)
+        )
+        if self._complaint and now_ms - self._complained_ms >= _PATIENCE_MS:
+            return (*events, *self._refuse())
+        return events
+
+    def _book(self, data: bytes, now_ms: int, take: Take) -> Sequence[Event]:
         message = _Message()
         try:
             message.ParseFromString(data)
@@ -160,7 +171,7 @@ class TbtCodec:
             self.malformed += 1
             return ()
         if message.error:
-            return self._complaint(message.msg)
+            return self._complain(message.msg, now_ms)
         for feed in message.feeds.values():
             self._feed(feed, message.snapshot, now_ms, take)
         return ()
@@ -174,7 +185,7 @@ class TbtCodec:
         if sub.mode == 3:
             state.publish(sub, feed.sequence_no, now_ms, take)
 
-    def _text(self, data: str) -> Sequence[Event]:
+    def _text(self, data: str, now_ms: int) -> Sequence[Event]:
         if data == "pong":
             return ()
         try:
@@ -184,15 +195,26 @@ class TbtCodec:
         if not isinstance(said, dict):
             self.malformed += 1
             return ()
-        return self._complaint(str(said.get("msg", ""))) if said.get("error") else ()
+        return self._complain(str(said.get("msg", "")), now_ms) if said.get("error") else ()
 
-    def _complaint(self, words: str) -> Sequence[Event]:
-        text = f"Fyers says: {words[:200]}"
-        waiting = tuple(sub for sub in self._asked if sub.waits and sub.mode)
+    def _complain(self, words: str, now_ms: int) -> Sequence[Event]:
+        self._complaint, self._complained_ms = f"Fyers says: {words[:200]}", now_ms
+        return () if len(self._waiting()) > 1 else self._refuse()
+
+    def _waiting(self) -> tuple[Subscription, ...]:
+        return tuple(sub for sub in self._asked if sub.waits and sub.mode)
+
+    def _refuse(self) -> Sequence[Event]:
+        text, self._complaint = self._complaint, ""
+        waiting = self._waiting()
         if not waiting:
             return (Warned(text),)
-        full = any(word in words.lower() for word in _FULL)
-        return (Refused(waiting, Fault.CAPACITY if full else Fault.NETWORK, text),)
+        names = [sub.listing.broker_symbol for sub in waiting]
+        for name in names:
+            self._subs.pop(name, None)
+        full = any(word in text.lower() for word in _FULL)
+        refused = Refused(waiting, Fault.CAPACITY if full else Fault.NETWORK, text)
+        return (Say((_wish(-1, names),)), refused)
 
 
 def _socket_url(reply: Reply | None) -> str:

@@ -139,6 +139,21 @@ def test_the_plan_s_limit_is_the_capacity_of_those_who_wait() -> None:
     assert has not in event.subs
 
 
+def test_who_is_refused_is_none_of_this_connection_any_more() -> None:
+    desk = Desk()
+    sub = desk.want(RELIANCE, 3)
+    desk.data(wire.snapshot(1, SF, full(SF, 0)))
+    leave, event = desk.hear(wire.custom(51001, "too many symbols", 4))
+    assert isinstance(event, Refused)
+    assert isinstance(leave, Say)
+    assert SF.encode() in bytes(leave.frames[0])  # type: ignore[arg-type]
+    assert DP.encode() not in bytes(leave.frames[0])  # type: ignore[arg-type]
+    before = repr(sub.state)
+    desk.data(wire.snapshot(2, DP, full(DP, 0)), wire.lite(1, 5))
+    assert repr(sub.state) == before
+    assert desk.ticks == []
+
+
 def test_the_plan_s_limit_is_told_when_nobody_waits() -> None:
     (event,) = Desk().hear(wire.custom(51001, "too many symbols", 4))
     assert event == Warned("Fyers says 51001: too many symbols")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.brokers.base import Addresses, Change, Listing, Refused, Reply, Subscription, Warned
+from hub.brokers.base import Addresses, Change, Listing, Refused, Reply, Say, Subscription, Warned
 from hub.brokers.fyers import BROKER
 from hub.brokers.fyers.books import epoch_ms
 from hub.brokers.fyers.tbt import TbtCodec
@@ -23,6 +23,7 @@ from tests.brokers.fyers_tbt import whole
 NOW_MS = 1_795_000_000_001
 TICKER = "NSE:RELIANCE-EQ"
 LISTING = Listing("NSE", "RELIANCE", "nse_cm", "2885", TICKER)
+SBIN = Listing("NSE", "SBIN", "nse_cm", "3045", "NSE:SBIN-EQ")
 ADDRESSES = Addresses("ws://127.0.0.1:1/versova", "http://127.0.0.1:2/")
 WHO = f"{CREDENTIALS['api_key']}:{CREDENTIALS['access_token']}"
 
@@ -201,11 +202,30 @@ def test_a_complaint_is_of_those_who_wait(text: str, fault: Fault, *, as_text: b
     desk = Desk()
     sub = desk.want()
     said = json.dumps({"error": True, "msg": text}) if as_text else wire.complaint(text)
-    (event,) = desk.codec.receive(said, NOW_MS, desk.take)
+    leave, event = desk.codec.receive(said, NOW_MS, desk.take)
     assert isinstance(event, Refused)
+    assert isinstance(leave, Say)
+    assert json.loads(leave.frames[0])["data"]["subs"] == -1
+    desk.hear(whole(TICKER), snapshot=True)
+    assert desk.payloads == []
     assert (event.subs, event.fault) == ((sub,), fault)
     sub.waits = False
     assert desk.codec.receive(said, NOW_MS, desk.take) == (Warned(f"Fyers says: {text}"),)
+
+
+def test_a_complaint_waits_for_those_who_are_not_meant() -> None:
+    desk = Desk()
+    subs = [Subscription(LISTING, "RELIANCE:50"), Subscription(SBIN, "SBIN:50")]
+    for sub in subs:
+        sub.mode = 3
+    desk.codec.change([Change(sub, 0, 3) for sub in subs])
+    assert desk.codec.receive(wire.complaint("invalid symbol"), NOW_MS, desk.take) == ()
+    desk.hear(whole(TICKER), snapshot=True)
+    assert desk.codec.receive("pong", NOW_MS + 1999, desk.take) == ()
+    _, event = desk.codec.receive("pong", NOW_MS + 2000, desk.take)
+    assert isinstance(event, Refused)
+    assert event.subs == (subs[1],)
+    assert desk.codec.receive("pong", NOW_MS + 9000, desk.take) == ()
 
 
 def test_texts_that_mean_nothing() -> None:
