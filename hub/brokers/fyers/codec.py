@@ -37,7 +37,7 @@ from hub.brokers.base import (
 )
 from hub.brokers.fyers import frames, token
 from hub.brokers.fyers.faults import why_ended
-from hub.brokers.fyers.topics import Topic, topics_of
+from hub.brokers.fyers.topics import Topics, topics_of
 from hub.brokers.fyers.values import State
 from hub.core.model import Fault
 
@@ -64,8 +64,7 @@ class FyersCodec:
         self._addresses = addresses
         self._ready = False
         self._ack_every = self._unacknowledged = 0
-        self._topics: dict[bytes, Topic] = {}
-        self._numbers: dict[int, Topic] = {}
+        self._topics = Topics()
         self._asked: deque[tuple[Subscription, ...]] = deque()
         self._raised: dict[Subscription, None] = {}
         self._answered: tuple[Subscription, ...] = ()
@@ -82,7 +81,7 @@ class FyersCodec:
 
     def __repr__(self) -> str:
         state = "ready" if self._ready else "not ready"
-        return f"<FyersCodec {state}, {len(self._topics)} topics, {self.malformed} malformed>"
+        return f"<FyersCodec {state}, {len(self._topics.names)} topics, {self.malformed} malformed>"
 
     def ask(self) -> Request | None:
         """Nothing has to be asked."""
@@ -119,14 +118,14 @@ class FyersCodec:
                 topics_of(change.sub.listing, mode) for mode in (change.was, change.to)
             )
             for name in before:
-                if name not in after and self._release(name, change.sub):
+                if name not in after and self._topics.release(name, change.sub):
                     dropped[name] = None
             new = [name for name in after if name not in before]
             added.update((name, change.sub) for name in new)
             if change.to > change.was and not new:
                 self._raised[change.sub] = None
         for name, sub in added.items():
-            self._want(name, sub)
+            self._topics.want(name, sub)
         asking = [*frames.requests(frames.UNSUBSCRIBE, dropped)]
         for some in frames.portions(added):
             self._asked.append(tuple(dict.fromkeys(added[name] for name in some)))
@@ -157,28 +156,6 @@ class FyersCodec:
 
     # What is wanted.
 
-    def _want(self, name: bytes, sub: Subscription) -> None:
-        if sub.state is None:
-            sub.state = State(index=name.startswith(b"if"))
-        topic = self._topics.get(name)
-        if topic is None:
-            topic = self._topics[name] = Topic(name)
-        topic.sub, topic.live = sub, False
-        if topic.book:
-            sub.state.booked = False
-        else:
-            sub.state.quoted = False
-
-    def _release(self, name: bytes, sub: Subscription) -> bool:
-        """Forget who wants that topic; False when it is not this one."""
-        topic = self._topics.get(name)
-        if topic is None or topic.sub is not sub:
-            return False
-        if topic.book:
-            sub.state.booked = False
-        topic.sub, topic.live = None, False
-        return True
-
     def _confirm_raised(self, now_ms: int, take: Take) -> Sequence[Event]:
         """Those whose higher mode stands on topics that are there already have all they need."""
         done = [sub for sub in self._raised if sub.waits or not sub.mode]
@@ -196,7 +173,7 @@ class FyersCodec:
     def _data(self, data: bytes, now_ms: int, take: Take) -> Sequence[Event]:
         events: list[Event] = []
         offset, size = 9, len(data)
-        numbers = self._numbers
+        numbers = self._topics.numbers
         try:
             number, count = _DATA_HEAD(data, 3)
             self._acknowledge(number, events)
@@ -255,9 +232,9 @@ class FyersCodec:
             offset += 1 + data[offset]
         if offset > size or not multiplier:
             raise IndexError
-        topic = self._topics.get(name)
+        topic = self._topics.names.get(name)
         if topic is not None and topic.sub is not None:
-            self._begin(topic, number)
+            self._topics.begin(topic, number)
             state: State = topic.sub.state
             put = state.reset_book if topic.book else state.reset_quote
             put(values, 10**precision * multiplier)
@@ -265,18 +242,6 @@ class FyersCodec:
             if topic.sub.waits and topic.sub.mode and state.complete(topic.sub.mode):
                 events.append(Confirmed(topic.sub))
         return offset
-
-    def _begin(self, topic: Topic, number: int) -> None:
-        """From now on that number means this topic."""
-        topic.live = True
-        if topic.number == number:
-            return
-        self._numbers.pop(topic.number, None)
-        other = self._numbers.get(number)
-        if other is not None:
-            other.number, other.live = -1, False
-        topic.number = number
-        self._numbers[number] = topic
 
     # What is replied.
 
@@ -324,12 +289,10 @@ class FyersCodec:
         waiting = {sub: None for sub in subs if sub.waits and sub.mode}
         if not waiting:
             return (Warned(text),)
-        live = [
-            topic.name for topic in self._topics.values() if topic.live and topic.sub in waiting
-        ]
-        for topic in self._topics.values():
-            if topic.sub in waiting:
-                topic.sub, topic.live = None, False
+        theirs = [topic for topic in self._topics.names.values() if topic.sub in waiting]
+        live = [topic.name for topic in theirs if topic.live]
+        for topic in theirs:
+            topic.sub, topic.live = None, False
         leave = tuple(frames.requests(frames.UNSUBSCRIBE, live))
         refused = Refused(tuple(waiting), fault, text)
         return (Say(leave), refused) if leave else (refused,)
