@@ -52,7 +52,7 @@ class Client:
         self.ticks.append((sub.symbol, mode, json.loads(payload)))
 
     def connect(self) -> connect:
-        return connect(self.codec.endpoint(None).url, compression=None)
+        return connect(self.codec.endpoint(None).url, compression=None, max_queue=None)
 
     async def change(self, line: ClientConnection, *changes: Change) -> None:
         for change in changes:
