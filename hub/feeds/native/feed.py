@@ -313,6 +313,7 @@ class NativeFeed:
             if not wish.subs:
                 self._find(wish, results)
         self._answer(results)
+        self._make_up()
 
     async def _tend(self) -> None:
         while True:
@@ -333,9 +334,14 @@ class NativeFeed:
         if states == self._shut or len(states) < 2:
             return
         self._shut = states
-        for wish in self._wishes.values():
-            if wish.subs:
-                self._spread(wish, self._universes.ways(wish.want))
+        self._make_up()
+
+    def _make_up(self) -> None:
+        """Have what is wanted of others, where that is due: this walks over all of it."""
+        if len(self._accounts) > 1:
+            for wish in self._wishes.values():
+                if wish.subs:
+                    self._spread(wish, self._universes.ways(wish.want))
 
     def _judge(self, wish: _Wish, now_s: float, results: list[Result]) -> None:
         """Whether a want that is not answered yet can still be hoped for."""

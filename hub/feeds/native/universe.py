@@ -123,8 +123,9 @@ class Universe:
             await child.work(command, _LONGEST_S, self._progress)
         except HubError as error:
             log.warning("the list of instruments of %s: %s", self.broker.title, error)
-            what = "there is none" if self._store is None else "the last one counts"
-            self.problem = f"{error}; {what}, and it is tried again in {_AGAIN_S / 60:.0f} min"
+            what = "there is none yet" if self._store is None else "the last one counts"
+            again = f"the list of instruments is tried again in {_AGAIN_S / 60:.0f} min"
+            self.problem = f"{error}; {what}, {again}"
         self._open()
 
     def _progress(self, line: bytes) -> None:
