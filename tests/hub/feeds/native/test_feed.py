@@ -189,6 +189,8 @@ def test_modes_follow_what_is_wanted(world: Make) -> None:
         assert [said["sub"] for said in w.server.said] == [
             [["1", 1]], [["1", 3]], [["1", 1]], [["1", 0]],
         ]  # fmt: skip
+        assert len(w.server.tries) == 1
+        assert w.feed.health().accounts[0]["sockets"] == 1  # it stays, with nothing on it
 
     play(body, world())
 
