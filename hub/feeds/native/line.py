@@ -91,7 +91,8 @@ class Line:
             wait_s = 0.0  # of credentials that are refused the account takes care
             if error.fault is not Fault.AUTH:
                 wait_s = self._retry.wait_s(error.fault, random.random(), least_s)  # noqa: S311
-                self._seldom.warning("ended", "%s: %s; again in %.1f s", self.name, error, wait_s)
+                kind = error.fault.name  # an eviction is told, whatever was lost just before it
+                self._seldom.warning(kind, "%s: %s; again in %.1f s", self.name, error, wait_s)
             self._again.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

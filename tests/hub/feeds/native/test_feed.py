@@ -282,6 +282,23 @@ def test_another_login_of_the_account_is_not_fought(world: Make) -> None:
     play(body, world())
 
 
+def test_an_eviction_is_logged_though_the_connection_was_lost_just_before(
+    world: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(w: World) -> None:
+        await w.up()
+        await until(lambda: w.server.sockets)
+        w.server.sockets[0].transport.abort()
+        await until(lambda: len(w.server.tries) == 2 and w.server.sockets)
+        await w.up()
+        await w.server.sockets[-1].close(1000)
+        await until(lambda: "another login" in w.feed.health().problem)
+        assert any("another login" in record.getMessage() for record in caplog.records)
+
+    with caplog.at_level("WARNING", "hub"):
+        play(body, world())
+
+
 def test_after_a_close_in_order_the_broker_is_left_alone_for_a_while(world: Make) -> None:
     async def body(w: World) -> None:
         await w.up()
