@@ -4,6 +4,7 @@
 2. Those that the broker refuses are tried three times, and no more until they are others (gate.py).
 3. Where a login needs no browser it is done when the session is missing, has expired or was
    refused: three times, and no more until a session was taken, or what it is made of is another.
+4. Where a login does not help against a refusal, both are told: what the broker said, and why not.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Admission:
     ) -> None:
         self.source = provider.name
         self.problem = ""
+        self._refusal = ""  # what the broker said to the last credentials
         self.blocked = False
         self.expires: float | None = None
         self._name = name
@@ -72,9 +74,10 @@ class Admission:
         self._turn.release()
         if error is None:
             self._gate.accepted()
-            self.problem, self._logins = "", 0
+            self.problem, self._refusal, self._logins = "", "", 0
         elif error.fault is Fault.AUTH:
             self._gate.refused(self._credentials, self._now_s())
+            self._refusal = str(error)
             self._note(error)
 
     async def watch(self, changed: Callable[[], None]) -> None:
@@ -131,7 +134,12 @@ class Admission:
                 told = f"{self.problem}; {self._logins} logins were of no use"
                 raise BrokerError(Fault.AUTH, told)
             self._logins += 1
-            await provider.login()
+            try:
+                await provider.login()
+            except BrokerError as error:
+                if error.fault is Fault.AUTH and self._gate.knows(found.credentials):
+                    raise BrokerError(Fault.AUTH, f"{self._refusal}; {error}") from None
+                raise
             log.info("%s: logged in", self._name)
         credentials = await provider.get()
         if self._expired(credentials):

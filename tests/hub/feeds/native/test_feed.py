@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from hub.brokers import catalogue
-from hub.core.model import FULL, Instrument, Mode, Result, Want
+from hub.core.errors import BrokerError
+from hub.core.model import FULL, Fault, Instrument, Mode, Result, Want
 from hub.core.settings import Account, Hub, Instruments, Settings, Upstream
+from hub.credentials.provider import Provider
 from hub.feeds.base import FeedState
 from hub.feeds.native.feed import NativeFeed
 from hub.instruments import store
@@ -265,6 +267,26 @@ def test_an_upgrade_that_is_refused_for_the_token_counts_as_that(
         await until(lambda: w.feed.health().accounts[0]["state"] == "blocked")
         assert len(w.server.tries) == 3
         assert "it refuses the token" in w.feed.health().problem
+
+    play(body, world(tokens=("dead",)))
+
+
+def test_what_a_broker_says_to_a_token_is_told_where_a_login_is_not_possible(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def login(_: Provider) -> None:
+        raise BrokerError(Fault.AUTH, "toy0.env has no PIN")
+
+    monkeypatch.setattr(Provider, "logs_in", True)
+    monkeypatch.setattr(Provider, "login", login)
+
+    async def body(w: World) -> None:
+        await until(lambda: w.feed.health().accounts[0]["state"] == "blocked")
+        problem = w.feed.health().problem
+        assert "it does not know the token; toy0.env has no PIN" in problem
+        credentials_file(w.room / "toy0.env", "good")
+        await w.up()
+        assert w.feed.health().problem == ""
 
     play(body, world(tokens=("dead",)))
 
