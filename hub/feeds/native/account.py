@@ -144,6 +144,10 @@ class Account:
         """See `line.Owner`."""
         self._admission.told(error)
 
+    def expelled(self, credentials: Credentials, error: BrokerError) -> None:
+        """See `line.Owner`."""
+        self._admission.expelled(credentials, error)
+
     async def fetch(self, request: Request) -> Reply:
         """See `line.Owner`."""
         return await http.fetch(request, _FETCH_S)

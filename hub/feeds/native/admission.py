@@ -3,7 +3,8 @@
 1. Credentials are asked for anew each time.
 2. Those that the broker refuses are tried three times, and no more until they are others (gate.py).
 3. Where a login needs no browser it is done when the session is missing, has expired or was
-   refused: three times, and no more until a session was taken, or what it is made of is another.
+   refused: three times, and no more until a session has held for a minute, or what it is made of is
+   another.
 4. Where a login does not help against a refusal, both are told: what the broker said, and why not.
 """
 
@@ -18,7 +19,7 @@ from hub.brokers.base import Broker, Credentials
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 from hub.credentials.provider import Provider
-from hub.feeds.native.gate import Gate
+from hub.feeds.native.gate import SURE_S, Gate
 from hub.runtime.log import log
 
 _LOGINS = 3
@@ -53,6 +54,7 @@ class Admission:
         self._other = asyncio.Event()  # there may be other credentials
         self._credentials: Credentials = {}
         self._logins = 0
+        self._let_in_s: float | None = None  # None: refused since
         self._reading = False
 
     def __repr__(self) -> str:
@@ -73,12 +75,20 @@ class Admission:
         """What the broker says to the last ones; None: it has let us in."""
         self._turn.release()
         if error is None:
-            self._gate.accepted()
-            self.problem, self._refusal, self._logins = "", "", 0
+            now_s = self._now_s()
+            self._gate.accepted(now_s)
+            self.problem = self._refusal = ""
+            if self._held(now_s):
+                self._logins = 0
+            if self._let_in_s is None or not self._logins:
+                self._let_in_s = now_s
         elif error.fault is Fault.AUTH:
-            self._gate.refused(self._credentials, self._now_s())
-            self._refusal = str(error)
-            self._note(error)
+            self._refused(error)
+
+    def expelled(self, credentials: Credentials, error: BrokerError) -> None:
+        """The broker refuses these after it had let us in with them."""
+        if credentials == self._credentials:
+            self._refused(error)
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Look whether there are other credentials, until cancelled."""
@@ -101,6 +111,19 @@ class Admission:
             return self.problem
         when = time.strftime("%H:%M", time.localtime(self.expires))
         return f"its credentials {'have expired' if left_s <= 0 else 'expire'} at {when}"
+
+    def _refused(self, error: BrokerError) -> None:
+        now_s = self._now_s()
+        self._gate.refused(self._credentials, now_s)
+        if self._held(now_s):
+            self._logins = 0
+        self._let_in_s = None
+        self._refusal = str(error)
+        self._note(error)
+
+    def _held(self, now_s: float) -> bool:
+        """Whether we have been in for a minute."""
+        return self._let_in_s is not None and now_s - self._let_in_s >= SURE_S
 
     async def _acceptable(self) -> Credentials:
         while True:

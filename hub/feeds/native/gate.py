@@ -2,7 +2,9 @@
 
 1. Credentials that were refused are tried again twice, and then no more until they are others: a
    broker bans who storms it with a dead token.
-2. What has been let in once begins anew.
+2. What has been let in begins anew, unless it is refused within a minute: where the key stands in
+   the address, a broker may open the connection first and refuse the key on it.
+3. Several connections that end for the same key are one refusal.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from hashlib import blake2b
 from hub.brokers.base import Credentials
 
 _WAITS_S = (5.0, 60.0)
+SURE_S = 60.0
+"""Who is refused so soon after being let in was not let in."""
 
 
 class Gate:
@@ -21,6 +25,8 @@ class Gate:
         self._mark = b""
         self._refusals = 0
         self._last_s = 0.0
+        self._before = 0  # refusals before it was let in
+        self._let_in_s = -SURE_S
 
     def __repr__(self) -> str:
         return f"<Gate {self._refusals} refusals>"
@@ -45,12 +51,18 @@ class Gate:
 
     def refused(self, credentials: Credentials, now_s: float) -> None:
         """The broker does not take these."""
+        if self.knows(credentials) and self.wait_s(credentials, now_s) != 0.0:
+            return  # by a connection that was made before the last refusal
         mark = _mark(credentials)
+        if now_s - self._let_in_s < SURE_S:
+            self._refusals = self._before
         self._refusals = self._refusals + 1 if mark == self._mark else 1
-        self._mark, self._last_s = mark, now_s
+        self._mark, self._last_s, self._let_in_s = mark, now_s, now_s - SURE_S
 
-    def accepted(self) -> None:
+    def accepted(self, now_s: float) -> None:
         """It has let us in."""
+        if self._refusals or now_s - self._let_in_s >= SURE_S:
+            self._before, self._let_in_s = self._refusals, now_s
         self._refusals = 0
 
 

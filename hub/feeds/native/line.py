@@ -127,7 +127,8 @@ class Line:
             log.error("%s", self.name, exc_info=error)
             ended = BrokerError(Fault.NETWORK, f"{type(error).__name__} in its codec")
         finally:
-            self._trial.tell(ended)
+            if not self._trial.tell(ended) and ended.fault is Fault.AUTH:
+                self._owner.expelled(credentials, ended)
             up_s = self._owner.now_s() - self._up_s if self._up_s else 0.0
             self._retry.lasted(up_s, delivered=self.ticks > before)
             self._session = None

@@ -31,6 +31,9 @@ class Owner(Protocol):
         """What has become of that, once for each `admit` that returned: the broker has let us in,
         or why not."""
 
+    def expelled(self, credentials: Credentials, error: BrokerError) -> None:
+        """The broker refuses the credentials of a connection that it had let in."""
+
     async def fetch(self, request: Request) -> Reply:
         """Ask the broker by HTTP. Raises BrokerError."""
 
@@ -56,8 +59,10 @@ class Once:
     def __init__(self, owner: Owner) -> None:
         self._owner: Owner | None = owner
 
-    def tell(self, error: BrokerError | None) -> None:
-        """This has become of it; None: the broker has let us in."""
-        if self._owner is not None:
-            owner, self._owner = self._owner, None
-            owner.admitted(error)
+    def tell(self, error: BrokerError | None) -> bool:
+        """This has become of it; None: the broker has let us in. False when it was told before."""
+        if self._owner is None:
+            return False
+        owner, self._owner = self._owner, None
+        owner.admitted(error)
+        return True

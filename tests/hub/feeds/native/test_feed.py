@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from hub.instruments import store
 from tests.hub.feeds.native.toy import (
     LISTINGS,
     Sink,
+    ToyCodec,
     ToyServer,
     credentials_file,
     serving,
@@ -255,6 +256,30 @@ def test_a_token_that_is_refused_is_tried_three_times_and_a_new_one_at_once(
         assert not (await w.answer(w.want(1), 2)).error
 
     play(body, world(tokens=("dead",)))
+
+
+def test_a_token_that_is_refused_on_an_open_connection_is_tried_three_times_too(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.feeds.native.gate._WAITS_S", (0.05, 0.05))
+    monkeypatch.setattr(ToyCodec, "opened", _let_in)
+
+    async def body(w: World) -> None:
+        await until(lambda: w.feed.health().accounts[0]["state"] == "blocked")
+        await asyncio.sleep(0.3)
+        assert w.server.tries == ["dead"] * 3
+        assert "it does not know the token" in w.feed.health().problem
+        credentials_file(w.room / "toy0.env", "good")
+        await w.up()
+        assert w.server.tries == [*["dead"] * 3, "good"]
+
+    play(body, world(tokens=("dead",)))
+
+
+def _let_in(codec: ToyCodec) -> Sequence[str]:
+    """As where the token stands in the address: there is no answer to wait for."""
+    codec.ready = True
+    return ['{"hello": 1}']
 
 
 def test_an_upgrade_that_is_refused_for_the_token_counts_as_that(

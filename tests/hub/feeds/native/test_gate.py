@@ -41,10 +41,30 @@ def test_what_was_let_in_begins_anew() -> None:
     gate = Gate()
     gate.refused(DEAD, 0)
     gate.refused(DEAD, 5)
-    gate.accepted()
-    assert gate.wait_s(DEAD, 5) == 0
-    gate.refused(DEAD, 5)
-    assert gate.wait_s(DEAD, 5) == 5
+    gate.accepted(10)
+    assert gate.wait_s(DEAD, 10) == 0
+    gate.refused(DEAD, 70)
+    assert gate.wait_s(DEAD, 70) == 5
+
+
+def test_who_is_refused_soon_after_being_let_in_was_not_let_in() -> None:
+    gate, tries, now_s = Gate(), 0, 0.0
+    while (wait_s := gate.wait_s(DEAD, now_s)) is not None:
+        now_s += wait_s
+        tries += 1
+        gate.accepted(now_s)
+        gate.accepted(now_s + 0.1)  # another connection of the account
+        gate.refused(DEAD, now_s + 0.2)
+    assert tries == 3
+
+
+def test_connections_that_end_together_are_refused_once() -> None:
+    gate = Gate()
+    gate.accepted(0)
+    for now_s in (3600.0, 3600.1, 3600.2):
+        gate.refused(DEAD, now_s)
+    assert not gate.shut
+    assert gate.wait_s(DEAD, 3600) == 5
 
 
 def test_nothing_of_the_credentials_is_shown() -> None:
