@@ -30,7 +30,7 @@ async def work(arguments: Sequence[str], within_s: float, line: Callable[[bytes]
     assert process.stderr is not None  # noqa: S101
     try:
         async with asyncio.timeout(within_s), asyncio.TaskGroup() as tasks:
-            said = tasks.create_task(process.stderr.read(_MOST_BYTES))
+            said = tasks.create_task(_end_of(process.stderr))
             async for printed in process.stdout:
                 line(printed)
             code = await process.wait()
@@ -39,7 +39,15 @@ async def work(arguments: Sequence[str], within_s: float, line: Callable[[bytes]
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # it is not over before its pipes are empty
     if code:
         told = said.result().decode(errors="replace").strip()
         raise HubError(told.rpartition("\n")[2] or f"it ended with status {code}")
+
+
+async def _end_of(stream: asyncio.StreamReader) -> bytes:
+    """The last of what comes there; all of it is taken, or who writes would wait."""
+    last = b""
+    while part := await stream.read(_MOST_BYTES):
+        last = (last + part)[-_MOST_BYTES:]
+    return last
