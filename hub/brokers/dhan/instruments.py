@@ -28,6 +28,9 @@ _SHARES = {"NSE": ("NSE", "NSE_EQ"), "BSE": ("BSE", "BSE_EQ")}
 _CONTRACTS = {
     "NSE": ("NFO", "NSE_FNO"), "BSE": ("BFO", "BSE_FNO"), "MCX": ("MCX", "MCX_COMM"),
 }  # fmt: skip
+_OF_SHARES = ("FUTIDX", "FUTSTK", "OPTIDX", "OPTSTK")
+"""What is in those segments of NSE and BSE; they have commodities and interest rates, too, which
+the stream has no place for: there their tokens would be other contracts'."""
 _CURRENCIES = {"NSE": ("CDS", "NSE_CURRENCY"), "BSE": ("BCD", "BSE_CURRENCY")}
 _NSE_INDICES = {
     "NIFTYNEXT50": "NIFTYNXT50", "NIFTYMCAP50": "NIFTYMIDCAP50",
@@ -128,6 +131,8 @@ def _share(exchange: str, symbol: str, token: str, row: Mapping[str, str]) -> Li
 def _contract(exchange: str, what: str, token: str, row: Mapping[str, str]) -> Listing | None:
     currency = what.endswith("CUR")
     place = (_CURRENCIES if currency else _CONTRACTS).get(exchange)
+    if not currency and exchange != "MCX" and what not in _OF_SHARES:
+        return None
     expiry = day(row["SEM_EXPIRY_DATE"])
     base = _base(row)
     if place is None or expiry is None or not base:

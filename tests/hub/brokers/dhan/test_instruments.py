@@ -101,3 +101,15 @@ def test_no_bytes_raise_but_malformed(junk: bytes) -> None:
             list(read("master", io.BytesIO(text)))
         except Malformed:
             assert text == junk or b"\r" in junk or b'"' in junk
+
+
+@pytest.mark.parametrize(
+    ("exchange", "what"),
+    [("NSE", "FUTCOM"), ("NSE", "OPTFUT"), ("NSE", "FUTIRC"), ("BSE", "FUTCOM"), ("BSE", "OPTFUT")],
+)
+def test_what_the_stream_has_no_segment_for_is_left_out(exchange: str, what: str) -> None:
+    """In the segment of shares its token is another contract's."""
+    row = next(line for line in MASTER.splitlines() if "CRUDEOIL" in line)
+    asked = row.replace("MCX", exchange, 1).replace("OPTFUT", what, 1)
+    assert not listed(f"{HEADER}\n{asked}\n")
+    assert listed(f"{HEADER}\n{row}\n")
