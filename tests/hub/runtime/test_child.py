@@ -30,12 +30,12 @@ def test_what_it_prints_comes_by_lines() -> None:
 
 def test_it_is_the_last_thing_said_that_is_told() -> None:
     """A warning may have come long before."""
-    with pytest.raises(HubError, match="^the reason$"):
+    with pytest.raises(HubError, match=r"^the reason$"):
         _work(_LATER + 'sys.exit("the reason")')
 
 
 def test_who_says_nothing_has_a_status() -> None:
-    with pytest.raises(HubError, match="^it ended with status 3$"):
+    with pytest.raises(HubError, match=r"^it ended with status 3$"):
         _work("raise SystemExit(3)")
 
 
@@ -46,6 +46,6 @@ def test_who_says_much_is_not_held_up() -> None:
 def test_who_takes_too_long_is_killed_whatever_is_in_its_pipes() -> None:
     program = _LATER + 'sys.stderr.write("x" * 500_000)\nprint("x\\n" * 300_000)\ntime.sleep(60)'
     began = time.monotonic()
-    with pytest.raises(HubError, match="^it was not done after 1 s$"):
+    with pytest.raises(HubError, match=r"^it was not done after 1 s$"):
         _work(program, 1.0)
     assert time.monotonic() - began < 30
