@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import IO
 
+from hub.brokers import packed
 from hub.brokers.base import Listing
 from hub.brokers.names import day, future, option, strike_text
 from hub.core.errors import Malformed
@@ -97,7 +98,7 @@ def contracts(exchange: str, found: Iterable[Row], bases: Mapping[str, str]) -> 
 
 def text(file: IO[bytes]) -> Iterator[str]:
     """The lines of a file, which may begin with a mark of its encoding."""
-    for number, line in enumerate(file):
+    for number, line in enumerate(packed.lines(file)):
         yield (line.removeprefix(b"\xef\xbb\xbf") if not number else line).decode("utf-8")
 
 

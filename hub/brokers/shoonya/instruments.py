@@ -9,11 +9,13 @@ Source of the format: the columns that OpenAlgo reads.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from hub.brokers import packed
 from hub.brokers.base import Listing, Reader, Source
 from hub.brokers.noren import instruments as noren
 from hub.core.errors import Malformed
@@ -22,7 +24,10 @@ _EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "MCX")
 _CASH = ("token", "tradingsymbol", "instrument")
 _CONTRACTS = ("token", "symbol", "tradingsymbol", "expiry", "optiontype", "strikeprice")
 _BASES = {"BSXOPT": "SENSEX", "BSXFUT": "SENSEX", "BKXOPT": "BANKEX", "BKXFUT": "BANKEX"}
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, IndexError, OSError, RuntimeError)
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, IndexError, OSError, RuntimeError,
+    ValueError,
+)  # fmt: skip
 _FIXED = (
     Listing("BSE_INDEX", "SENSEX", "BSE", "1", "SENSEX", "SENSEX", "INDEX"),
     Listing("BSE_INDEX", "BANKEX", "BSE", "12", "BANKEX", "BANKEX", "INDEX"),
@@ -32,8 +37,8 @@ _FIXED = (
 def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
     """What one of the files lists; raises Malformed."""
     try:
-        with zipfile.ZipFile(file) as packed, packed.open(packed.namelist()[0]) as inner:
-            yield from _read(name, inner)
+        with zipfile.ZipFile(file) as folder, folder.open(folder.namelist()[0]) as inner:
+            yield from _read(name, packed.bounded(inner))
     except _DAMAGED as error:
         raise Malformed(f"Shoonya's list of {name} is no ZIP file: {error}") from error
 

@@ -13,7 +13,7 @@ from typing import IO, Annotated
 
 import msgspec
 
-from hub.brokers import names
+from hub.brokers import names, packed
 from hub.brokers.base import Listing, Reader, Source
 from hub.brokers.indices import index_name
 from hub.core.errors import Malformed
@@ -57,8 +57,7 @@ _row = msgspec.json.Decoder(_Row)
 def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
     """The instruments of that file. Raises Malformed when it is another kind of file."""
     try:
-        data = file.read()
-        rows = _rows.decode(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
+        rows = _rows.decode(packed.opened(file).read())
     except (
         EOFError,
         zlib.error,

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import IO
 
-from hub.brokers import names
+from hub.brokers import names, packed
 from hub.brokers.base import Listing, Reader, Source
 from hub.brokers.indices import index_name
 from hub.core.errors import Malformed
@@ -27,8 +27,8 @@ _PRECISE = ("CDS", "BCD")
 def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
     """The instruments of that file. Raises Malformed when it is another kind of file."""
     try:
-        with io.TextIOWrapper(_unpacked(file), encoding="utf-8", errors="replace") as text:
-            rows = csv.DictReader(text)
+        with io.TextIOWrapper(packed.opened(file), encoding="utf-8", errors="replace") as text:
+            rows = csv.DictReader(packed.lines(text))
             if not _COLUMNS.issubset(rows.fieldnames or ()):
                 raise Malformed(f"{name} has not the columns of Zerodha's list of instruments")
             for row in rows:
@@ -40,11 +40,6 @@ def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
                     yield listing
     except (EOFError, zlib.error, gzip.BadGzipFile, csv.Error) as error:
         raise Malformed(f"{name} is not a whole list of instruments: {error}") from error
-
-
-def _unpacked(file: IO[bytes]) -> io.BytesIO:
-    raw = file.read()
-    return io.BytesIO(gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw)
 
 
 def _listing(row: Mapping[str, str]) -> Listing | None:

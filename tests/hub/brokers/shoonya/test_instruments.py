@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import pytest
 
@@ -56,3 +57,25 @@ def test_a_damaged_zip_is_said_to_be_none() -> None:
         damaged = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
         with pytest.raises(Malformed, match="NFO"):
             list(READER.read("NFO", io.BytesIO(damaged)))
+
+
+def test_wherever_a_zip_is_damaged_nothing_else_is_raised() -> None:
+    whole = noren_files.packed("NFO_symbols.txt.zip")
+    refused = 0
+    for place in range(len(whole)):
+        damaged = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        try:
+            list(READER.read("NFO", io.BytesIO(damaged)))
+        except Malformed:
+            refused += 1
+    assert refused > len(whole) // 2
+
+
+def test_so_it_is_with_a_zip_of_another_method() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as folder:
+        folder.writestr("NFO_symbols.txt", noren_files.plain("NFO_symbols.txt.zip"))
+    damaged = file.getvalue()
+    place = damaged.index(b"NFO_symbols.txt") + 40
+    with pytest.raises(Malformed, match="is no ZIP file"):
+        list(READER.read("NFO", io.BytesIO(damaged[:place] + b"\xff" * 9 + damaged[place + 9 :])))
