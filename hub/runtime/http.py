@@ -19,7 +19,7 @@ import httpx
 
 import hub
 from hub.brokers.base import Reply, Request
-from hub.core.errors import BrokerError
+from hub.core.errors import BrokerError, HubError
 from hub.core.model import Fault
 
 MOST_BYTES = 4 << 20
@@ -51,7 +51,8 @@ async def download(
 ) -> None:
     """Put what is at this address in `file`: one whose name says that it is packed stays so,
     whatever the server calls that. `progress` is told how many bytes have come, and of
-    how many (0: unknown). Raises BrokerError: RATE for status 429, NETWORK for all else."""
+    how many (0: unknown). Raises BrokerError: RATE for status 429, NETWORK for all else; and
+    HubError when `file` does not take it, as on a full disk."""
     request = Request("GET", url)
     async with _asked(request, timeout_s, silence_s, far=True) as response:
         if response.status_code != httpx.codes.OK:
@@ -66,8 +67,17 @@ async def download(
             had += len(part)
             if max(had, whole) > most_bytes:
                 raise _failed(url, f"it is longer than {most_bytes >> 20} MiB")
-            file.write(part)
+            _put(file, part, url)
             progress(had, whole)
+
+
+def _put(file: IO[bytes], part: bytes, url: str) -> None:
+    try:
+        file.write(part)
+    except OSError as error:  # none of the network's
+        raise HubError(
+            f"what {shown(url)} sends cannot be kept: {error.strerror}; see that there is room"
+        ) from None
 
 
 def is_safe(url: str) -> bool:

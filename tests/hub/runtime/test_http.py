@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import io
 import socket
@@ -13,7 +14,7 @@ from typing import cast
 import pytest
 
 from hub.brokers.base import Reply, Request
-from hub.core.errors import BrokerError
+from hub.core.errors import BrokerError, HubError
 from hub.core.model import Fault
 from hub.runtime import http
 
@@ -175,3 +176,17 @@ def test_a_file_that_cannot_be_had_says_why(answer: bytes, fault: Fault, sentenc
     with pytest.raises(BrokerError, match=sentence) as raised:
         load(Server(answer), 3 << 20)
     assert raised.value.fault is fault
+
+
+def test_a_full_disk_is_no_fault_of_the_network() -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object, /) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def put(url: str) -> Awaitable[None]:
+        return http.download(f"{url}/list?key=sesame", Full(), 1000, lambda *_: None)
+
+    with pytest.raises(HubError, match="/list sends cannot be kept: No space left on") as raised:
+        Server(ANSWER).run(put)
+    assert not isinstance(raised.value, BrokerError)
+    assert "sesame" not in str(raised.value)
