@@ -6,7 +6,7 @@
    are read.
 4. Only one process at a time changes a list; who comes meanwhile waits.
 5. Where a file does not come the list that is kept is better; where there is none, what does come
-   is better than nothing.
+   is better than nothing. It is then called a day old, so that a whole one is due at once.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ MOST_BYTES = 512 << 20
 """Longest file that is downloaded."""
 PAUSES_S = (1.0, 4.0)
 """How long to wait before a file is tried again."""
+_DAY_S = 86_400.0
 _STEP = 1000
 """After how many rows they are told."""
 
@@ -75,9 +76,8 @@ async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
             _see(missed, files, path)
             rows = _rows(broker, files, tell)
             least = 1 if where else max(broker.instruments.least, _had(path) // 2)
-            return await asyncio.to_thread(
-                store.write, path, broker.title, rows, time.time(), least
-            )
+            built_at = time.time() - (_DAY_S if missed else 0.0)
+            return await asyncio.to_thread(store.write, path, broker.title, rows, built_at, least)
         except OSError as error:
             at = error.filename or path.parent
             raise HubError(

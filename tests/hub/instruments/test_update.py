@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -98,6 +99,25 @@ def test_files_are_downloaded_by_their_names_and_again_when_the_network_fails(
         with pytest.raises(BrokerError, match=r"cash\.csv: it broke off"):
             run(url, path)
     assert symbols(path) == ["EQ0", "F0", "4"]
+
+
+def test_where_there_is_no_list_a_part_is_taken_and_a_whole_one_is_due_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(updating, "PAUSES_S", ())
+    path, day_s = tmp_path / "angel.sqlite", 86_400
+    with served(lay(tmp_path / "files")) as (url, handler):
+        handler.failing["/nfo%20list.csv"] = 2
+        assert run(url, path)[0] == 3
+        assert "list.csv: it broke off" in caplog.text
+        with Store(path) as kept:
+            assert kept.built == pytest.approx(time.time() - day_s, abs=60)
+        with pytest.raises(BrokerError, match="it broke off"):
+            run(url, path)
+        assert symbols(path) == ["EQ0", "3"], "no worse"
+        assert run(url, path)[0] == 4
+        with Store(path) as kept:
+            assert kept.built == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize(
