@@ -108,7 +108,8 @@ def write(
 
 
 class Store:
-    """The list at `path`, for reading. Any thread may use it. Raises Unusable."""
+    """The list at `path`, for reading. Any thread may use it. Raises Unusable, also later: a file
+    may be damaged behind its begin."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -149,19 +150,21 @@ class Store:
     def find(self, exchange: str, symbol: str) -> Listing | None:
         """The instrument of that name."""
         try:
-            row = self._base.execute(_FIND, (exchange, symbol)).fetchone()
+            rows = self._rows(_FIND, exchange, symbol)
         except UnicodeEncodeError:  # half a character: rule 4
             return None
-        return None if row is None else Listing(*row)
+        return Listing(*rows[0]) if rows else None
 
     def near(self, exchange: str, symbol: str, most: int = 3) -> list[str]:
         """The symbols of that exchange that look most like this one, the nearest first. It takes
         a time that a loop has not: tens of milliseconds."""
-        if self._symbols[0] != exchange:
+        whose, symbols = self._symbols
+        if whose != exchange:
             query = "SELECT symbol FROM listing WHERE exchange = ?"
-            self._symbols = exchange, [name for (name,) in self._rows(query, exchange)]
+            symbols = [name for (name,) in self._rows(query, exchange)]
+            self._symbols = exchange, symbols  # at once: another thread may ask for another one
         found = process.extract(
-            symbol.upper(), self._symbols[1], scorer=fuzz.ratio, limit=most, score_cutoff=50
+            symbol.upper(), symbols, scorer=fuzz.ratio, limit=most, score_cutoff=50
         )
         return [name for name, _, _ in found]
 
@@ -203,7 +206,10 @@ class Store:
         self._base.close()
 
     def _rows(self, query: str, *values: str) -> list[Any]:
-        return self._base.execute(query, values).fetchall()
+        try:
+            return self._base.execute(query, values).fetchall()
+        except sqlite3.DatabaseError:
+            raise Unusable(_unusable(self.path)) from None
 
 
 def _write(path: Path, title: str, listings: Iterable[Listing], built_at: float) -> int:

@@ -189,3 +189,18 @@ def test_a_store_is_what_a_table_of_the_first_of_each_name_is(listings: list[Lis
 )
 def test_where_lists_are(environ: dict[str, str], expected: str) -> None:
     assert store.path_of("fyers", environ) == Path(expected, "fyers.sqlite")
+
+
+def test_a_list_that_is_damaged_in_the_middle_is_unusable(tmp_path: Path) -> None:
+    path = tmp_path / "angel.sqlite"
+    store.write(path, "X", (Listing("NSE", f"S{one}", "1", str(one)) for one in range(5000)), 0.0)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:16384] + b"\xa5" * (len(whole) - 3 * 8192) + whole[-8192:])
+    with Store(path) as kept:
+        for ask in (
+            lambda: kept.find("NSE", "S4321"),
+            lambda: kept.search("S4321"),
+            lambda: kept.unknown("NSE", "S9999", date(2026, 1, 1)),
+        ):
+            with pytest.raises(Unusable, match="cannot be read; type `hub instruments update ang"):
+                ask()
