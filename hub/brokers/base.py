@@ -140,6 +140,9 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}  # it is a tuple's default, and never changed
     body: bytes = b""
 
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url.partition('?')[0]}>"
+
 
 class Reply(NamedTuple):
     """What HTTP answered. Names of headers are in lower case."""
@@ -148,12 +151,18 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}, {len(self.body)} bytes>"
+
 
 class Endpoint(NamedTuple):
     """Where to connect: a WebSocket address and the headers of its upgrade."""
 
     url: str
     headers: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.url.partition('?')[0]}>"
 
 
 class Ended(NamedTuple):

@@ -39,6 +39,9 @@ class Found(NamedTuple):
     session: Session | None
     missing: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"<Found {', '.join(self.credentials)}>"
+
 
 class Provider:
     """The credentials of one account. All of it belongs to one event loop."""

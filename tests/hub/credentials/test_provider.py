@@ -14,7 +14,7 @@ from hub.brokers.base import Broker, Reply, Request
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 from hub.core.settings import Account, Keys, OpenAlgo, Settings
-from hub.credentials.provider import Provider, code_of, providers
+from hub.credentials.provider import Found, Provider, code_of, providers
 from hub.runtime import http
 from tests.hub.credentials.kit import HERE, IN_BROWSER, SECRET, broker
 from tests.hub.credentials.test_openalgo import Checkout
@@ -239,3 +239,7 @@ def test_addresses_are_the_settings_or_the_brokers_own(tmp_path: Path) -> None:
     (one,) = providers(broker(IN_BROWSER), Settings(), {"ANGEL_API_KEY": "k", "ANGEL_PIN": "1"})
     assert isinstance(one, Provider)
     assert asyncio.run(one.visit()) == "https://a.invalid/ask?key=k"
+
+
+def test_what_is_found_is_shown_by_its_names() -> None:
+    assert repr(Found({"api_key": "sesame"}, None, ())) == "<Found api_key>"
