@@ -41,7 +41,7 @@ def named(said: Iterable[tuple[str, str]], broker: str, *, alone: bool = False) 
 def _json(text: str) -> list[tuple[str, str]]:
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise Malformed(f"it is no JSON object: see line {line}") from None
     return [(name, _value(name, value)) for name, value in said.items()]

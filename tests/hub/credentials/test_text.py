@@ -39,6 +39,7 @@ def test_values_stay_as_they_are() -> None:
         (b'{"a": "sesame"', "no JSON object: see line 1"),
         (b'{"pin": ["sesame"]}', "pin is neither"),
         (b'{"pin": true}', "pin is neither"),
+        (b'{"pin": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON object: see line 1"),
         (b"A=\xff", "not UTF-8"),
     ],
 )
