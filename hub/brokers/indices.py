@@ -15,7 +15,7 @@ _NSE = {
     "NIFTY NEXT 50": "NIFTYNXT50",
 }
 
-_BSE = {
+BSE = {
     "AUTO": "BSEAUTO", "BSE CD": "BSECONSUMERDURABLES", "BSE CG": "BSECAPITALGOODS",
     "BSE HC": "BSEHEALTHCARE", "BSE IT": "BSEINFORMATIONTECHNOLOGY",
     "BSEFMC": "BSEFASTMOVINGCONSUMERGOODS", "CARBON": "BSECARBONEX", "CPSE": "BSECPSE",
@@ -29,11 +29,12 @@ _BSE = {
     "SMLSEL": "BSESMALLCAPSELECTINDEX", "SNSX50": "SENSEX50", "SNXT50": "BSESENSEXNEXT50",
     "TECK": "BSETECK", "TELCOM": "BSETELECOM",
 }  # fmt: skip
+"""OpenAlgo's names of indices of BSE by BSE's own; others keep theirs."""
 
 
 def index_name(exchange: str, name: str) -> str:
     """The name of an index of `NSE_INDEX`, `BSE_INDEX` or another: what has no name of its own is
     written without blanks."""
-    known = {"NSE_INDEX": _NSE, "BSE_INDEX": _BSE}.get(exchange, {})
+    known = {"NSE_INDEX": _NSE, "BSE_INDEX": BSE}.get(exchange, {})
     word = name.strip().upper()
     return known.get(word) or word.replace(" ", "")

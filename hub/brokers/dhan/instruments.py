@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import IO
 
+from hub.brokers import indices
 from hub.brokers.base import Listing, Reader, Source
 from hub.brokers.names import day, future, option
 from hub.core.errors import Malformed
@@ -40,24 +41,6 @@ _NSE_INDICES = {
     "NIFTY100LOWVOLATILITY30": "NIFTY100LOWVOL30",
 }  # fmt: skip
 """OpenAlgo's names of those that are more than Dhan's without blanks and dashes."""
-_BSE_INDICES = {
-    "SNSX50": "SENSEX50", "SNXT50": "BSESENSEXNEXT50", "MID150": "BSE150MIDCAPINDEX",
-    "LMI250": "BSE250LARGEMIDCAPINDEX", "MSL400": "BSE400MIDSMALLCAPINDEX",
-    "BSE CG": "BSECAPITALGOODS", "BSE CD": "BSECONSUMERDURABLES", "BSE HC": "BSEHEALTHCARE",
-    "BSE IT": "BSEINFORMATIONTECHNOLOGY", "CARBON": "BSECARBONEX", "DOL30": "BSEDOLLEX30",
-    "DOL100": "BSEDOLLEX100", "DOL200": "BSEDOLLEX200", "BSEFMC": "BSEFASTMOVINGCONSUMERGOODS",
-    "FINSER": "BSEFINANCIALSERVICES", "INFRA": "BSEINDIAINFRASTRUCTUREINDEX",
-    "INDSTR": "BSEINDUSTRIALS", "LRGCAP": "BSELARGECAP", "MIDSEL": "BSEMIDCAPSELECTINDEX",
-    "OILGAS": "BSEOIL&GAS", "SMLCAP": "BSESMALLCAP", "SMLSEL": "BSESMALLCAPSELECTINDEX",
-    "TELCOM": "BSETELECOM",
-    **{
-        name: f"BSE{name}"
-        for name in (
-            "AUTO", "CPSE", "ENERGY", "GREENX", "METAL", "MIDCAP", "POWER", "REALTY", "SMEIPO",
-            "TECK",
-        )
-    },
-}  # fmt: skip
 _BASE = re.compile(r"(.+?)-(?:[A-Za-z]{3}\d{4}|\d{1,2}[A-Za-z]{3}\d{4})(?:-|$)")
 """What a contract's trading symbol begins with: `NIFTY-Nov2026-25000-CE`, `M&M-Nov2026-FUT`."""
 
@@ -109,7 +92,7 @@ def _index(exchange: str, symbol: str, token: str, row: Mapping[str, str]) -> Li
         plain = re.sub(r"[ -]", "", symbol.upper())
         name = _NSE_INDICES.get(plain, plain)
     elif exchange == "BSE":
-        name = _BSE_INDICES.get(symbol, symbol)
+        name = indices.BSE.get(symbol, symbol)
     else:
         return None
     called = row.get("SEM_CUSTOM_SYMBOL", "")

@@ -34,6 +34,20 @@ def test_shares_and_indices() -> None:
 
 
 @pytest.mark.parametrize(
+    ("called", "symbol"),
+    [
+        ("GREENX", "BSEGREENEX"),
+        ("BSE CG", "BSECAPITALGOODS"),
+        ("AUTO", "BSEAUTO"),
+        ("BSE 1", "BSE 1"),
+    ],
+)
+def test_indices_of_bse_have_openalgo_s_names(called: str, symbol: str) -> None:
+    row = next(line for line in MASTER.splitlines() if ",SNSX50," in line)
+    assert ("BSE_INDEX", symbol) in listed(f"{HEADER}\n{row.replace('SNSX50', called, 1)}\n")
+
+
+@pytest.mark.parametrize(
     ("exchange", "symbol", "segment", "kind", "strike", "tick"),
     [
         ("NFO", "NIFTY29DEC26FUT", "NSE_FNO", "FUT", 0, 0.1),
