@@ -181,7 +181,8 @@ class Provider:
             self._own_stamp, said = await self._source.read()
         except HubError as error:
             self._stamps = await self._source.stamp(), await self._session_stamp()
-            needed = [field.name for field in self.broker.fields if field.needed and not field.kept]
+            own = [field.name for field in self.broker.fields if field.needed and not field.kept]
+            needed = own or (self.broker.login.needs if self.broker.login else ())
             raise BrokerError(
                 Fault.AUTH,
                 f"the credentials of {self.broker.title} cannot be read: {error}; it has to say "
@@ -255,5 +256,5 @@ def _session_path(
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:
-    upper = [name.upper() for name in names] or ["what the page tells"]
+    upper = [name.upper() for name in names]
     return " and ".join(upper) if len(upper) < 3 else f"{', '.join(upper[:-1])} and {upper[-1]}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hub.brokers.base import Broker, Reply, Request
+from hub.brokers.base import Broker, Field, Reply, Request
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 from hub.core.settings import Account, Keys, OpenAlgo, Settings
@@ -83,6 +83,14 @@ def test_what_is_not_there_is_told_with_the_place_and_the_way(tmp_path: Path) ->
     with pytest.raises(
         BrokerError, match=r"angel\.env is not there; it has to say API_KEY, as docs"
     ):
+        home.get()
+
+
+def test_where_a_login_brings_all_that_is_needed_it_is_what_the_login_needs(tmp_path: Path) -> None:
+    fields = (Field("pin", "the PIN", needed=False), Field("access_token", "of today", kept=True))
+    home = Home(tmp_path, broker(fields=fields))
+    home.file.unlink(missing_ok=True)
+    with pytest.raises(BrokerError, match="is not there; it has to say PIN, as docs/feeds/angel"):
         home.get()
 
 
