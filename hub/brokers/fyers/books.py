@@ -2,7 +2,7 @@
 
 The first packet after a subscription, and each that calls itself a snapshot, is the whole book;
 the others name the levels that have changed, and of those only what has. A level without a price
-is none.
+is none. Neither is a time that is more than a day ahead.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from hub.brokers.base import Subscription, Take
 from hub.brokers.fyers.payloads import Book, DeepBook, Level, encode
+from hub.brokers.fyers.values import DAY_MS
 
 LEVELS = 50
 
@@ -53,6 +54,8 @@ class Deep:
         """Hand out one tick."""
         book = Book(_levels(self._bids), _levels(self._asks))
         at_ms = epoch_ms(self._feed_time)
+        if at_ms >= now_ms + DAY_MS:
+            at_ms = 0
         listing = sub.listing
         tick = DeepBook(
             sub.symbol,

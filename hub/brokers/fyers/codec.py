@@ -275,7 +275,7 @@ class FyersCodec:
         code = int.from_bytes(found.get(1, b"")[:4], "big", signed=True)
         about = found.get(3, b"\0")[:1]
         said = found.get(2, b"").decode("utf-8", "replace")
-        text = f"Fyers says {code}: {said}"
+        text = f"Fyers says {code}: {said[:200]}"
         if about == bytes([frames.AUTH]):
             return (Failed(Fault.AUTH, text),)
         if code == SYMBOL_LIMIT:

@@ -4,6 +4,7 @@
 2. A price is its figure divided by 10^precision x multiplier, as the topic's snapshot has them.
 3. Quantities are 32 bits wide and wrap into the negative: they are read without a sign.
 4. One tick for each entry that has come, in the highest mode that is wanted and there is all of.
+5. A time of the exchange that is more than a day ahead is none: nothing later would pass for newer.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ this, sizes of bid and ask, bid, ask, last quantity, totals to buy and to sell, 
 interest, low, high, high and low of the year, circuits (lower, upper), open, previous close."""
 _INDEX: Final = (True, True, False, True, True, True)
 """Of an index: last value, previous close, time, high, low, open."""
+DAY_MS: Final = 86_400_000
 _BOOK: Final = 30
 """A book has five of each: bids, asks, sizes of bids and of asks, their orders."""
 
@@ -88,7 +90,10 @@ class State:
         at = 0
         for value in update:
             if value != -2147483648:  # NONE; a constant is read faster
-                figures[at] = value / scale if prices[at] else value & 0xFFFFFFFF
+                if prices[at]:
+                    figures[at] = value / scale
+                else:
+                    figures[at] = value if value >= 0 else value & 0xFFFFFFFF
             at += 1  # noqa: SIM113 - enumerate makes an update dearer
         if update and update[0] != NONE:
             self._ltp = update[0]
@@ -132,8 +137,9 @@ class State:
             if sub.waits:
                 return
             mode = 2
-        at_ms = self._figures[2 if self.index else 3] * 1000
-        timestamp = at_ms or now_ms
+        timestamp = at_ms = self._figures[2 if self.index else 3] * 1000
+        if not 0 < at_ms < now_ms + DAY_MS:
+            at_ms, timestamp = 0, now_ms
         if mode > 1 and not self._compared:
             self._compare()
         if mode == 1:

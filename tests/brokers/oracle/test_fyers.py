@@ -31,6 +31,7 @@ TRANSPORT = (
 SHARE = Listing("NSE", "RELIANCE", "nse_cm", "2885", "NSE:RELIANCE-EQ")
 NIFTY = Listing("NSE_INDEX", "NIFTY", "nse_cm", "Nifty 50", kind="INDEX")
 SF, DP, IF = "sf|nse_cm|2885", "dp|nse_cm|2885", "if|nse_cm|Nifty 50"
+NOW_MS = 1_795_000_000_000
 TICKER = SHARE.broker_symbol
 QUOTE = {
     "ltp": "ltp", "vol_traded_today": "volume", "last_traded_time": "last_traded_time",
@@ -105,7 +106,7 @@ class Ours:
         self.codec.change([Change(sub, 0, mode) for sub in subs])
 
     def hear(self, data: bytes) -> None:
-        self.codec.receive(data, 1, self._take)
+        self.codec.receive(data, NOW_MS, self._take)
 
     def _take(self, sub: Subscription, mode: int, payload: bytes, at_ms: int, seq: int) -> None:
         sub.waits = False
@@ -244,7 +245,7 @@ def test_deep_books(
         (wire.feed(TICKER, bids=bids, asks=asks, buying=buying, sequence=5), False),
     ):
         data = wire.message({"2885": feed}, snapshot=snapshot)
-        codec.receive(data, 1, lambda *tick: said.append(tick))
+        codec.receive(data, NOW_MS, lambda *tick: said.append(tick))
         message = sdk[1].protomsg.SocketMessage()
         message.ParseFromString(data)
         depth._addDepth(message.feeds["2885"], message.snapshot)

@@ -165,6 +165,8 @@ def test_other_messages_are_told() -> None:
     (event,) = desk.hear(wire.custom(51002, "token expired", 1))
     assert isinstance(event, Failed)
     assert event.fault is Fault.AUTH
+    (event,) = desk.hear(wire.custom(-7, "x" * 60_000, 0))
+    assert event == Warned(f"Fyers says -7: {'x' * 200}")
 
 
 def test_requests_that_are_not_taken_are_told() -> None:

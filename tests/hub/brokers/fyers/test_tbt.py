@@ -164,6 +164,14 @@ def test_a_snapshot_forgets_the_levels_that_it_does_not_name() -> None:
     assert desk.payloads[1]["ltp"] == 1.01
 
 
+def test_a_time_more_than_a_day_ahead_is_none() -> None:
+    desk = Desk()
+    desk.want()
+    desk.hear(wire.feed(TICKER, time_s=NOW_MS + 86_400_000, sequence=3))
+    assert desk.marks == [(0, 3)]
+    assert desk.payloads[0]["timestamp"] == NOW_MS
+
+
 def test_the_first_packet_of_a_connection_is_a_whole_book() -> None:
     desk, next_desk = Desk(), Desk()
     sub = desk.want()

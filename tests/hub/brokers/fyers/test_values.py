@@ -108,6 +108,15 @@ def test_quantities_have_no_sign_and_prices_do() -> None:
     assert payload["bid_size"] == 2**31 + 1
 
 
+@pytest.mark.parametrize("time_s", [-1, NOW_MS // 1000 + 86_401])
+def test_a_time_more_than_a_day_ahead_is_none(time_s: int) -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 2)
+    desk.data(wire.snapshot(1, SF, [7, None, None, time_s]), wire.update(1, [8, None, None, 9]))
+    assert [at_ms for _, _, _, at_ms in desk.ticks] == [0, 9_000]
+    assert [payload["timestamp"] for _, _, payload, _ in desk.ticks] == [NOW_MS, 9_000]
+
+
 def test_entries_after_an_index_are_read_in_their_places() -> None:
     desk = Desk()
     index, share = desk.want(NIFTY, 2), desk.want(RELIANCE, 2)
