@@ -40,7 +40,8 @@ class Level(msgspec.Struct, gc=False):
 class State:
     """The merged values. `prices` are open, high, low, close and average; `ltp` is None until it
     was told. `has_book` tells whether the levels are those of now, `of_depth` whether the depth
-    stream is the one that counts. Of an index there is no volume by which to know of a trade."""
+    stream is the one that counts. Of an index there is no volume by which to know of a trade. There
+    are no levels before the first message that has some: who is read for prices alone has less."""
 
     __slots__ = (
         "_day_ends_ms", "_index", "_kept", "_moved", "_old", "_raw", "_traded",
@@ -60,12 +61,12 @@ class State:
         self.feed_s = 0
         self.total_buy = self.total_sell = 0
         self.upper = self.lower = self.year_high = self.year_low = 0.0
-        self.buy = [Level() for _ in range(5)]
-        self.sell = [Level() for _ in range(5)]
+        self.buy: list[Level] = []
+        self.sell: list[Level] = []
         self.has_book = False
         self.of_depth = False
         self._index = index
-        self._raw: list[float] = [0] * len(messages.LEVELS)
+        self._raw: list[float] = []
         self._kept = [0.0] * 5
         self._old = _EVERY  # those that were not told today
         self._zeros = 0  # those whose last word is a zero that needs no trade to be true
@@ -78,8 +79,8 @@ class State:
     def renew_book(self) -> None:
         """A full message follows: the levels are those that it has."""
         self._raw = [0] * len(messages.LEVELS)
-        for number in range(10):
-            self._show(number)
+        self.buy = [Level() for _ in range(5)]
+        self.sell = [Level() for _ in range(5)]
 
     def take(self, told: Touch, now_ms: int, *, full: bool) -> None:
         """Merge a touchline's fields, of a `full` message or of one with changes alone."""
@@ -121,6 +122,8 @@ class State:
             self.year_low = told.year_low
         levels = _levels(told)
         if levels != _UNCHANGED:
+            if not self._raw:
+                self.renew_book()
             self._take_levels(levels)
 
     def _take_levels(self, told: tuple[float | None, ...]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.brokers.noren.messages import LEVELS, Book
-from hub.brokers.noren.state import AVERAGE, CLOSE, HIGH, LOW, OPEN, State
+from hub.brokers.noren.state import AVERAGE, CLOSE, HIGH, LOW, OPEN, Level, State
 
 MORNING_MS = 1_795_665_600_000  # 26 Nov 2026, 09:30 in India
 DAY_MS = 86_400_000
@@ -113,6 +113,15 @@ def test_a_level_without_price_or_quantity_is_not_there(gone: dict[str, Any]) ->
     assert shown == [(10.0, 5, 1), (0.0, 0, 0), (0.0, 0, 0)]
     tell(state, bp2=9.4, bq2=3)
     assert (state.buy[1].price, state.buy[1].quantity, state.buy[1].orders) == (9.4, 3, 2)
+
+
+def test_there_are_no_levels_before_the_first_message_that_has_some() -> None:
+    state = State()
+    tell(state, lp=10.0, uc=11.0)
+    assert (state.buy, state.sell) == ([], [])
+    tell(state, sp2=10.5, sq2=7)
+    assert state.buy == [Level()] * 5
+    assert state.sell == [Level(), Level(10.5, 7), *[Level()] * 3]
 
 
 def test_a_full_message_replaces_the_book() -> None:
