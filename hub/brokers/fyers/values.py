@@ -58,7 +58,7 @@ class State:
         self.quoted = self.booked = False
         self._prices = _INDEX if index else _CONTRACT
         self._figures: list[Any] = [0] * len(self._prices)
-        self._book_figures = [0] * _BOOK
+        self._book_figures: list[int] = []
         self._scale = self._book_scale = 1
         self._ltp, self._close, self._compared = NONE, 0, False
         self._change = self._percent = 0.0
@@ -95,8 +95,8 @@ class State:
                 else:
                     figures[at] = value if value >= 0 else value & 0xFFFFFFFF
             at += 1  # noqa: SIM113 - enumerate makes an update dearer
-        if update and update[0] != NONE:
-            self._ltp = update[0]
+        if update and (ltp := update[0]) != -2147483648 and ltp != self._ltp:
+            self._ltp = ltp
             self._compared = False
         close_at = 1 if self.index else 20
         if len(update) > close_at and update[close_at] != NONE:
@@ -147,8 +147,10 @@ class State:
             ltp = Ltp(sub.symbol, listing.exchange, listing.token, self._figures[0], timestamp)
             take(sub, 1, encode(ltp), at_ms, 0)
         elif mode == 2:
-            make = self._of_index if self.index else self._of_contract
-            take(sub, 2, encode(make(sub, Quote, timestamp)), at_ms, 0)
+            if self.index:
+                take(sub, 2, encode(self._of_index(sub, Quote, timestamp)), at_ms, 0)
+            else:
+                take(sub, 2, encode(self._of_contract(sub, Quote, timestamp)), at_ms, 0)
         else:
             deep = (self._of_index if self.index else self._of_contract)(sub, Depth, timestamp)
             if self._book is None:
