@@ -286,17 +286,23 @@ def _refused(status: int, code: str, text: str) -> Answer:
 
 
 def sample(symbols: int, mode: int, ticks: int) -> Sample:
-    """A snapshot of so many instruments, and then updates of them, fifty to a message."""
+    """A snapshot of so many instruments, and then updates of them, fifty to a message. Each is a
+    trade: all of it changes but the day's open, high and low, and what was known before it."""
     draw = random.Random(11)
     keys = [f"NSE_EQ|INE{number:09}" for number in range(symbols)]
     listings = [Listing("NSE", f"S{number}", "NSE_EQ", key) for number, key in enumerate(keys)]
     name = ("", "ltpc", "full", "full")[mode]
 
+    def trade(number: int) -> Values:
+        ltp = draw.randrange(20_000, 900_000) / 20
+        return Values(
+            ltp=ltp, close=ltp, ltt=1_795_000_001_000 + number, ltq=1 + number % 97,
+            traded=3_000_000 + number, vtt=3_000_000 + number, atp=2499 + number % 100 / 100,
+            tbq=120_000.0 + number, tsq=95_000.0 - number,
+        )  # fmt: skip
+
     def feeds(first: int, last: int) -> list[bytes]:
-        return [
-            feed(keys[i % symbols], Values(ltp=draw.randrange(20_000, 900_000) / 20), name)
-            for i in range(first, last)
-        ]
+        return [feed(keys[i % symbols], trade(i), name) for i in range(first, last)]
 
     snapshot: list[Data] = [message(INITIAL, feeds(0, symbols))]
     return listings, snapshot + [

@@ -132,8 +132,12 @@ class Codec:
             except DecodeError:
                 self.malformed += 1
             if state.priced:
-                state.quote.timestamp = time_ms
-                self._tell(sub, state, at_ms, take)
+                quote = state.quote
+                quote.timestamp = time_ms
+                if sub.mode == 2 and state.full:  # most are
+                    take(sub, 2, _encode(quote), at_ms, 0)
+                else:
+                    self._tell(sub, state, at_ms, take)
             elif snapshot and sub.waits:
                 events.append(Confirmed(sub))
         return events

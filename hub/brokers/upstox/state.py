@@ -18,6 +18,7 @@ from hub.brokers.upstox.payloads import Book, Level, Quote
 _MOST = 1e15
 """No quantity is as large."""
 _EMPTY = Level()
+_DAY_AT = slice(*wire.DAY_AT)
 
 
 class State:
@@ -25,11 +26,12 @@ class State:
 
     `priced` tells whether a price is known, `full` whether a full feed has come since it was asked
     for, `counted` whether the day's volume has come by itself (else it is that of the day's
-    candle). `book` is the last book: as it is told, or packed while nobody wants it. `candles`
-    are those last read, packed: they change less often than the rest.
+    candle). `book` is the last book: as it is told, or packed while nobody wants it. `day` is
+    what candles begin with while the day's open, high and low stay as they are; None while
+    candles have to be read, however they begin.
     """
 
-    __slots__ = ("book", "candles", "counted", "full", "index", "priced", "quote")
+    __slots__ = ("book", "counted", "day", "full", "index", "priced", "quote")
 
     def __init__(self, sub: Subscription) -> None:
         listing = sub.listing
@@ -37,7 +39,7 @@ class State:
         self.quote = Quote(sub.symbol, listing.exchange, listing.token)
         self.priced = self.full = self.counted = False
         self.book: Book | bytes | None = None
-        self.candles = b""
+        self.day: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<State ltp {self.quote.ltp} volume {self.quote.volume}>"
@@ -60,10 +62,12 @@ class State:
             self.book = self.book or Book([_EMPTY] * levels, [_EMPTY] * levels)
         else:
             inner = full.marketFF
-            self._take_market(inner, snapshot=snapshot)
+            if snapshot:
+                self._clear()
+            self._take_market(inner)
         self._take_ltpc(inner.ltpc)
         candles = inner.marketOHLC
-        if candles and candles != self.candles:
+        if candles and candles[_DAY_AT] != self.day:
             self._take_day(candles)
 
     def _take_ltpc(self, ltpc: Any) -> None:
@@ -71,7 +75,7 @@ class State:
         if price and price - price == 0:  # neither infinite nor no number
             quote.ltp = price
             self.priced = True
-        if close and close - close == 0:
+        if close != quote.cp and close and close - close == 0:
             quote.cp = quote.close = close
         if time_ms := ltpc.ltt:
             quote.ltt = time_ms
@@ -81,31 +85,31 @@ class State:
     def _take_day(self, candles: bytes) -> None:
         """Those of minutes are passed over."""
         quote = self.quote
+        self.day = None
         for candle in wire.MarketOHLC.FromString(candles).ohlc:
             if candle.interval == "1d":
                 prices = candle.open, candle.high, candle.low
                 total = sum(prices)
                 if total - total == 0:
                     quote.open, quote.high, quote.low = prices
-                if not self.counted and (volume := candle.vol):
+                if self.counted:
+                    self.day = wire.day_begins(*prices)
+                elif volume := candle.vol:
                     quote.volume = volume
                 break
-        self.candles = candles
 
-    def _take_market(self, market: Any, *, snapshot: bool) -> None:
+    def _take_market(self, market: Any) -> None:
+        quote, average, interest = self.quote, market.atp, market.oi
+        buys, sells = market.tbq, market.tsq
         if level := market.marketLevel:
             self.book = level
-        if snapshot:
-            self._clear()
-        quote = self.quote
-        if (average := market.atp) and average - average == 0:
+        if average and average - average == 0:
             quote.average_price = average
         if volume := market.vtt:
             quote.volume = volume
             self.counted = True
-        if (interest := market.oi) and 0 < interest < _MOST:
+        if interest != quote.oi and 0 < interest < _MOST:
             quote.oi = int(interest)
-        buys, sells = market.tbq, market.tsq
         if 0 < buys + sells < _MOST and buys >= 0 <= sells:
             quote.total_buy_quantity = int(buys)
             quote.total_sell_quantity = int(sells)
@@ -116,7 +120,7 @@ class State:
         quote.average_price = 0.0
         quote.volume = quote.oi = quote.total_buy_quantity = quote.total_sell_quantity = 0
         self.counted = False
-        self.candles = b""
+        self.day = None
 
     def unpacked(self, levels: int) -> Book | None:
         """The book, with that many levels; None while it is not known. One that cannot be read

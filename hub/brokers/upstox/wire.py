@@ -8,6 +8,8 @@ as bytes too, to be read when somebody wants that book, or there is something ne
 
 from __future__ import annotations
 
+from struct import Struct
+
 from hub.brokers.protobuf import messages
 
 INITIAL, LIVE, MARKET_INFO = 0, 1, 2
@@ -63,3 +65,13 @@ _CLASSES = messages(
 FeedResponse = _CLASSES["FeedResponse"]
 MarketLevel = _CLASSES["MarketLevel"]
 MarketOHLC = _CLASSES["MarketOHLC"]
+
+_DAY_BEGINS = Struct("<4sBdBdBd")
+DAY_AT = 2, 2 + _DAY_BEGINS.size
+"""Where `day_begins` stands in packed candles: behind the tag and the length of the first."""
+
+
+def day_begins(opened: float, high: float, low: float) -> bytes:
+    """What the day's candle begins with when it has these prices, as protobuf writes it: fields in
+    the order of their numbers. Each trade changes what is behind it."""
+    return _DAY_BEGINS.pack(b"\n\x021d", 0x11, opened, 0x19, high, 0x21, low)

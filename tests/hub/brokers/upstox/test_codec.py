@@ -30,6 +30,7 @@ from hub.brokers.base import (
 )
 from hub.brokers.upstox import BROKER
 from hub.brokers.upstox.codec import PER_MESSAGE, Codec
+from hub.brokers.upstox.state import State
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 from tests.brokers.upstox_server import (
@@ -207,6 +208,32 @@ def test_the_days_volume_is_the_candles_where_it_does_not_come_by_itself() -> No
     assert fed(one, feed(INFY, Values(vtt=0), "full"))[0][2]["volume"] == 999
     assert fed(one, feed(INFY, Values(vtt=5), "full"))[0][2]["volume"] == 5
     assert fed(one, feed(INFY, Values(vtt=0, traded=1000), "full"))[0][2]["volume"] == 5
+
+
+@pytest.mark.parametrize("price", ["open", "high", "low"])
+def test_the_days_prices_are_read_again_when_one_has_changed_and_only_then(
+    price: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = codec()
+    read: list[bytes] = []
+    wanted(one, sub(2))
+    take_day = State._take_day
+
+    def counted(state: State, day: bytes) -> None:
+        read.append(day)
+        take_day(state, day)
+
+    monkeypatch.setattr(State, "_take_day", counted)
+    values = Values()
+    changed: Values = values._replace(**{price: 2333.0})  # type: ignore[arg-type]  # prices
+    for traded in range(3):
+        fed(one, feed(INFY, values._replace(traded=traded, close=2400.0 + traded), "full"))
+    assert len(read) == 1
+    ((_, _, payload, _),) = fed(one, feed(INFY, changed, "full"))
+    assert payload[price] == 2333.0
+    ((_, _, payload, _),) = fed(one, feed(INFY, values, "full"))
+    assert payload[price] == getattr(values, price)
+    assert len(read) == 3
 
 
 def test_the_days_candle_is_found_behind_others() -> None:
