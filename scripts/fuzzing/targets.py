@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from hub.brokers import catalogue
 from hub.core import _pure, zmtp
-from scripts.fuzzing import clients, parsers
+from scripts.fuzzing import clients, feeds, parsers
 from tests.shards.frames import CLOSE, CONT, HANDSHAKE, PING, TEXT, frame
 
 _SYMBOLS = [{"symbol": "SBIN", "exchange": "NSE"}, {"symbol": "A_B", "exchange": "NSE_INDEX"}]
@@ -109,6 +111,15 @@ TARGETS = {
             "a client's requests, line by line, as a user of the hub or a stranger",
             clients.talk_requests,
             [b"\3" + b"\n".join(_REQUESTS), b"\0" + b"\n".join(_REQUESTS[2:])],
+        ),
+        *(
+            Target(
+                name,
+                f"messages of {catalogue.get(name).title}, and what its codec makes of them",
+                partial(feeds.read, name),
+                feeds.seeds(name),
+            )
+            for name in catalogue.NAMES
         ),
     )
 }  # fmt: skip

@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from hub.brokers.binance import streams
+from hub.brokers.dhan.codec import Codec as Dhan
+from hub.brokers.upstox.state import State
+from hub.brokers.zerodha import codec as zerodha
 from hub.core import topics, zmtp
 from scripts.fuzzing import parsers
 from scripts.fuzzing.targets import TARGETS
@@ -75,6 +79,11 @@ def broken_decoder() -> Any:
         ("frames", Session, "_subscribe", broken),
         ("requests", protocol, "broker_info", broken),
         ("requests", Session, "gone", lambda _: None),
+        ("zerodha", zerodha, "_divisor", broken),
+        ("zerodha", zerodha, "_encode", lambda _: b"{}"),
+        ("dhan", Dhan, "_read", broken),
+        ("upstox", State, "take", broken),
+        ("binance", streams, "encode", lambda _: b"{}"),
     ],
 )
 def test_a_target_fails_when_something_is_broken(
