@@ -170,6 +170,7 @@ class Account:
             lost = [sub for sub in subs if sub in self._tried or not self._move(sub, line.channel)]
         for sub in lost:
             self._tried.discard(sub)
+            sub.mode = 0
         if lost:
             self._desk.refused(lost, fault, text)
 

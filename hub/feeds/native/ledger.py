@@ -66,6 +66,8 @@ class Ledger:
             if not sub.mode:
                 return
             entry = self._entries[sub] = _Entry()
+        if not sub.mode:
+            self._unconfirmed.pop(sub, None)
         if entry.asked != sub.mode:
             self._open[sub] = None
             return

@@ -72,9 +72,7 @@ class Line:
             for sub in due:
                 self.confirm(sub)
         elif due:
-            wait_s = self.limits.confirm_s
-            text = f"it has not confirmed it within {wait_s:g} s: it may know no such symbol"
-            self.refuse(due, Fault.NETWORK, text)
+            self._give_up(due)
 
     def hurry(self) -> None:
         """Wait no longer for the next try."""
@@ -173,6 +171,17 @@ class Line:
             self.load.remove(sub.mode)
         if mine:
             self._owner.refused(self, mine, fault, text)
+
+    def _give_up(self, subs: Sequence[Subscription]) -> None:
+        """Nothing has come of these. They are released: what comes late is of no use any more, and
+        would count against the limit."""
+        for sub in subs:
+            self.load.remove(sub.mode)
+            sub.mode = 0
+            self.want(sub)
+        wait_s = self.limits.confirm_s
+        text = f"it has not confirmed it within {wait_s:g} s: it may know no such symbol"
+        self._owner.refused(self, subs, Fault.NETWORK, text)
 
     def in_session(self) -> bool:
         """See `session.Side`."""

@@ -90,7 +90,7 @@ class Session:
         self._owner = owner
         self._codec = codec
         self._socket: ClientConnection | None = None
-        self._heard_s = 0.0
+        self._heard = False
         self._failed: Failed | None = None
         self._ready = asyncio.Event()
         self._asides: set[asyncio.Task[None]] = set()
@@ -143,7 +143,6 @@ class Session:
 
     async def _talk(self, socket: ClientConnection) -> None:
         """Read until the end, and speak beside it. Raises BrokerError."""
-        self._heard_s = self._owner.now_s()
         jobs: list[Coroutine[Any, Any, None]] = [self._ask(socket), self._watch()]
         if self._side.limits.beat_s:
             jobs.append(self._beat(socket))
@@ -168,6 +167,12 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._count()
+
+    def _count(self) -> None:
+        """Take over what the codec has counted."""
+        self._side.malformed += self._codec.malformed
+        self._codec.malformed = 0
 
     async def _read(self, socket: ClientConnection) -> None:
         """Raises ConnectionClosed at the end."""
@@ -176,9 +181,7 @@ class Session:
             data = await socket.recv()
             for event in receive(data, time.time_ns() // 1_000_000, take):
                 self._follow(event)
-            self._heard_s = self._owner.now_s()
-            self._side.malformed += self._codec.malformed
-            self._codec.malformed = 0
+            self._heard = True
 
     def _follow(self, event: Event) -> None:
         if isinstance(event, Ready):
@@ -236,12 +239,15 @@ class Session:
                     await socket.send(frame)
 
     async def _watch(self) -> None:
-        """Close a connection on which nothing has come for too long."""
-        idle_s = self._side.limits.idle_s
-        while idle_s:
-            await asyncio.sleep(min(_LOOK_S, idle_s))
-            silent_s = self._owner.now_s() - self._heard_s
-            if silent_s >= idle_s and self._side.in_session():
+        """Close a connection on which nothing has come for too long; tell what was unreadable."""
+        idle_s, heard_s = self._side.limits.idle_s, self._owner.now_s()
+        while True:
+            await asyncio.sleep(min(_LOOK_S, idle_s or _LOOK_S))
+            self._count()
+            silent_s = self._owner.now_s() - heard_s
+            if self._heard:
+                self._heard, heard_s = False, self._owner.now_s()
+            elif idle_s and silent_s >= idle_s and self._side.in_session():
                 self._fail(Fault.NETWORK, f"it was silent for {silent_s:.0f} s in a session")
 
     def _look_at(self, task: asyncio.Task[None]) -> None:

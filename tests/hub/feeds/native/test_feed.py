@@ -128,6 +128,7 @@ def test_one_that_is_not_confirmed_or_refused_is_told_so(world: Make) -> None:
         assert "not confirmed it within 0.3 s" in (await w.answer(one)).error
         assert (await w.answer(two)).error == "angel: no such thing"
         assert not (await w.answer(three)).error
+        await until(lambda: w.server.held[w.server.sockets[0]].keys() == {"3"})
         health = w.feed.health()
         assert health.subscribed == 1
         assert [key for key, _ in health.refused] == ["NSE_S2", "NSE_S1"]

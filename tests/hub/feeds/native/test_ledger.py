@@ -64,6 +64,16 @@ def test_one_that_is_not_confirmed_in_its_time_is_due() -> None:
     assert ledger.due(105) == [two]
 
 
+def test_one_that_is_released_is_waited_for_no_more() -> None:
+    ledger, one = Ledger(5), sub()
+    ledger.want(one)
+    ledger.said(ledger.changes(10), 0)
+    one.mode = 0
+    ledger.want(one)
+    assert ledger.due(1e9) == []
+    assert ledger.changes(10) == [Change(one, 2, 0)]
+
+
 def test_a_connection_that_is_lost_takes_all_that_was_asked_with_it() -> None:
     ledger, kept, released = Ledger(5), sub("KEPT"), sub("RELEASED")
     for each in (kept, released):
