@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Sequence
 
 from hub.brokers.base import Addresses, Channel, Limits, Subscription
@@ -21,6 +22,8 @@ from hub.feeds.native.retry import Retry
 from hub.feeds.native.session import Session
 from hub.feeds.native.spread import Load
 from hub.runtime.log import Seldom, log
+
+_DAY_S = 86_400.0
 
 
 class Line:
@@ -148,8 +151,11 @@ class Line:
         if sub.waits:
             self.confirm(sub)
         arbiter = self._owner.arbiter
-        if arbiter and not arbiter.passes(sub, at_ms, number, self._owner.now_s()):
-            return
+        if arbiter:
+            if at_ms > (time.time() + _DAY_S) * 1000:
+                at_ms = 0  # it would keep out all that is to come
+            if not arbiter.passes(sub, at_ms, number, self._owner.now_s()):
+                return
         pairs = self._pairs
         if not pairs:
             self._loop.call_soon(self._publish)

@@ -417,6 +417,9 @@ def test_of_two_copies_the_first_is_published_and_one_account_is_enough(world: M
         w.server.drop(0)
         await w.server.tick("1", 30, 1)
         await until(lambda: len(w.sink.ticks) == 3)
+        await w.server.tick("1", 1 << 48, 1)  # of a day that has not come
+        await w.server.tick("1", 40, 1)
+        await until(lambda: len(w.sink.ticks) == 5)
 
     play(body, world(tokens=("good", "good"), copies=2))
 
