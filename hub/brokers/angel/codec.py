@@ -47,11 +47,11 @@ _MAKE = {1: packets.ltp, 2: packets.quote, 3: packets.depth}
 
 
 class Said(msgspec.Struct):
-    """A message in text: an error, since everything else is binary."""
+    """A message in text: an error, since everything else is binary. What is null is not told."""
 
-    correlation: str = msgspec.field(name="correlationID", default="")
-    code: str = msgspec.field(name="errorCode", default="")
-    message: str = msgspec.field(name="errorMessage", default="")
+    correlation: str | None = msgspec.field(name="correlationID", default=None)
+    code: str | None = msgspec.field(name="errorCode", default=None)
+    message: str | None = msgspec.field(name="errorMessage", default=None)
 
 
 _said = msgspec.json.Decoder(Said).decode
@@ -202,8 +202,8 @@ class Codec:
         if not (said.code or said.message):
             self.malformed += 1
             return ()
-        why = f"{said.message[:200]} ({said.code[:20]})"
-        asked = self._requests.pop(said.correlation, ())
+        why = f"{(said.message or 'it does not say why')[:200]} ({(said.code or 'no code')[:20]})"
+        asked = self._requests.pop(said.correlation or "", ())
         subs = tuple(sub for sub in asked if self._subs.get(_key(sub)) is sub)
         if not subs:
             return (Warned(f"Angel says: {why}"),)

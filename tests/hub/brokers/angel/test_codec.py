@@ -375,6 +375,18 @@ def test_an_error_of_no_request_is_told() -> None:
     assert heard(a_codec(), error("", "E1001"))[1] == [Warned("Angel says: no (E1001)")]
 
 
+def test_an_error_with_nothing_but_a_code_refuses_too() -> None:
+    codec, sub = a_codec(), wanted(RELIANCE, 2)
+    (frame,) = asked(codec, sub)
+    text = {"correlationID": frame["correlationID"], "errorCode": "E1002", "errorMessage": None}
+    (event,) = heard(codec, json.dumps(text))[1]
+    words = "Angel does not take it: it does not say why (E1002)"
+    assert event == Refused((sub,), Fault.CAPACITY, words)
+    (event,) = heard(codec, '{"correlationID":null,"errorCode":null,"errorMessage":"no"}')[1]
+    assert event == Warned("Angel says: no (no code)")
+    assert not codec.malformed
+
+
 def test_a_pong_is_nothing() -> None:
     codec = a_codec()
     assert codec.beat() == ("ping",)
