@@ -77,6 +77,19 @@ def test_an_update_leaves_what_it_does_not_name() -> None:
     assert lite["bid_price"] == 199.95
 
 
+@pytest.mark.parametrize("place", range(21))
+def test_an_update_of_one_field_is_a_snapshot_with_it(place: int) -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 2)
+    whole = full(SF, 0)
+    changed = [*whole[:place], 17, *whole[place + 1 :]]
+    desk.data(wire.snapshot(1, SF, whole))
+    desk.data(wire.update(1, [*HOLES[:place], 17, *HOLES[place + 1 :]]))
+    desk.data(wire.snapshot(1, SF, changed))
+    _, updated, anew = (payload for _, _, payload, _ in desk.ticks)
+    assert updated == anew
+
+
 def test_an_update_that_is_cut_in_its_holes_is_counted() -> None:
     desk = Desk()
     desk.want(RELIANCE, 2)
