@@ -177,6 +177,11 @@ class Ended(NamedTuple):
     body: bytes = b""
     ready: bool = False
 
+    @property
+    def why(self) -> str:
+        """The close code, and the reason if one came."""
+        return f"{self.code} {self.reason}".rstrip()
+
 
 class Codec(Protocol):
     """The language of one broker's stream, for one connection."""

@@ -172,7 +172,7 @@ class Codec:
             return Fault.NETWORK, f"Binance refused the connection with HTTP {end.status}"
         if end.code == 1008:
             return Fault.RATE, f"Binance ended the connection: {end.reason or 'too many messages'}"
-        return Fault.NETWORK, f"the connection to Binance ended ({end.code} {end.reason})".rstrip()
+        return Fault.NETWORK, f"the connection to Binance ended ({end.why})"
 
 
 _LEAVING = Failed(Fault.NETWORK, "Binance's server is about to shut down, and asks to connect anew")

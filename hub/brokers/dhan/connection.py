@@ -37,7 +37,10 @@ DISCONNECT = 50
 _KEY = struct.Struct("<Bi")
 _REASON = struct.Struct("<H")
 _REASONS = {
-    805: (Fault.EVICTED, "the account has opened more sockets than the 5 that Dhan allows"),
+    805: (
+        Fault.EVICTED,
+        "something else opens sockets of this account, and Dhan allows 5: stop it",
+    ),
     806: (Fault.AUTH, "the account has no Data API plan: subscribe to one in Dhan's web console"),
     807: (Fault.AUTH, "the access token has expired: make a new one"),
     808: (Fault.AUTH, "the client id is not one that Dhan knows: correct client_id"),
@@ -100,7 +103,7 @@ class Connection:
             return _STATUSES.get(
                 end.status, (Fault.NETWORK, f"Dhan refused the connection with HTTP {end.status}")
             )
-        return Fault.NETWORK, f"the connection to Dhan ended ({end.code} {end.reason})".rstrip()
+        return Fault.NETWORK, f"the connection to Dhan ended ({end.why})"
 
 
 def key_of(listing: Listing) -> bytes:

@@ -174,4 +174,4 @@ class Codec:
         """Why the connection ended, or was refused."""
         if end.status:
             return why(end.status, end.body)
-        return Fault.NETWORK, f"Upstox' stream ended ({end.code} {end.reason})".replace(" )", ")")
+        return Fault.NETWORK, f"Upstox' stream ended ({end.why})"

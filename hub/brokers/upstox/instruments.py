@@ -125,4 +125,5 @@ READER = Reader(
         ),
     ),
     read,
+    least=10_000,
 )

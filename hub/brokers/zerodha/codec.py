@@ -191,10 +191,13 @@ class Codec:
                 text = f"Zerodha refuses api_key or access_token (HTTP {end.status}): log in"
                 return Fault.AUTH, text
             case HTTPStatus.TOO_MANY_REQUESTS:
-                text = "Zerodha was asked too often, or has 3 connections of this api_key already"
+                text = (
+                    "Zerodha was asked too often, or has 3 connections of this api_key already: "
+                    "stop what else uses the key"
+                )
                 return Fault.RATE, text
             case 0:
-                return Fault.NETWORK, f"Zerodha's stream ended ({end.code} {end.reason})".rstrip()
+                return Fault.NETWORK, f"Zerodha's stream ended ({end.why})"
             case status:
                 return Fault.NETWORK, f"Zerodha does not take the connection (HTTP {status})"
 

@@ -77,4 +77,6 @@ def _listing(row: Mapping[str, str]) -> Listing | None:
     )
 
 
-READER = Reader((Source("instruments.csv", "https://api.kite.trade/instruments"),), read)
+READER = Reader(
+    (Source("instruments.csv", "https://api.kite.trade/instruments"),), read, least=10_000
+)
