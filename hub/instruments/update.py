@@ -17,7 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -35,13 +35,16 @@ MOST_BYTES = 512 << 20
 PAUSES_S = (1.0, 4.0)
 """How long to wait before a file is tried again."""
 _DAY_S = 86_400.0
+_LOOK_S = 0.2
+"""How often it is tried whether another update is over."""
 _STEP = 1000
 """After how many rows they are told."""
 
 
 class Progress(NamedTuple):
     """How far an update is: the source that it is at, how many bytes of it have come and of how
-    many (0: unknown), and how many rows have been read in all."""
+    many (0: unknown), and how many rows have been read in all. Before the first source it may be
+    that it waits."""
 
     source: str
     bytes: int
@@ -63,7 +66,7 @@ async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            await asyncio.to_thread(stack.enter_context, _alone(path))
+            stack.callback(os.close, await _lock(path, tell))
             files: list[tuple[str, IO[bytes]]] = []
             missed: list[BrokerError] = []
             for source, place in _places(broker, where):
@@ -186,11 +189,23 @@ def _name(source: Source) -> str:
     return unquote(urlsplit(source.url).path).rpartition("/")[2]
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
+async def _lock(path: Path, tell: Tell) -> int:
+    """The file that is locked as long as it is open. A thread that waits for it could not be
+    given up."""
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
+        while not _is_locked(lock):
+            tell(Progress("waits for another update", 0, 0, 0))
+            await asyncio.sleep(_LOOK_S)
+    except BaseException:
         os.close(lock)
+        raise
+    return lock
+
+
+def _is_locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import threading
 import time
 from collections.abc import Iterator
@@ -188,6 +189,22 @@ def test_who_comes_meanwhile_waits(tmp_path: Path) -> None:
 
     assert asyncio.run(both()) == [5002] * 3
     assert symbols(path)[-1] == "5002"
+
+
+def test_who_waits_says_so_and_can_be_given_up(tmp_path: Path) -> None:
+    files, path = lay(tmp_path / "files"), tmp_path / "angel.sqlite"
+    seen: list[str] = []
+
+    async def wait() -> None:
+        async with asyncio.timeout(0.5):
+            await updating.update(broker(), str(files), path, lambda one: seen.append(one.source))
+
+    with Path(f"{path}.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError):
+            asyncio.run(wait())
+    assert set(seen) == {"waits for another update"}
+    assert run(files, path)[0] == 4
 
 
 def test_where_the_settings_say() -> None:
