@@ -23,7 +23,7 @@ CURRENCY = 13
 
 _LTP = Struct("<27xqqq").unpack_from
 _QUOTE = Struct("<27xqqqqqqddqqqq").unpack_from
-_SNAPSHOT = Struct("<27xqqqq8xq16xqqqq8xq8x" + "HqqH" * 10 + "qq").unpack_from
+_SNAPSHOT = Struct("<27xqqqqqqddqqqq8xq8x" + "HqqH" * 10 + "qq").unpack_from
 _DEEP = Struct("<43x" + "iiH" * 40).unpack_from
 _TIME = Struct("<35xq").unpack_from
 _SCALES = tuple(1e7 if segment == CURRENCY else 100.0 for segment in range(256))
@@ -63,6 +63,9 @@ class Snapshot(NamedTuple):
     low: float
     close: float
     last_quantity: int
+    average: float
+    total_buy: float
+    total_sell: float
     oi: int
     upper: float
     lower: float
@@ -104,6 +107,10 @@ class _Depth(msgspec.Struct, gc=False):
     low: float
     close: float
     last_quantity: int
+    last_trade_quantity: int
+    average_price: float
+    total_buy_quantity: float
+    total_sell_quantity: float
     oi: int
     upper_circuit: float
     lower_circuit: float
@@ -160,7 +167,9 @@ def depth(sub: Subscription, data: bytes, now_ms: int) -> Tick:
 def snapshot(data: bytes, now_ms: int) -> tuple[Snapshot, Book]:
     """What a packet of mode 3 says."""
     values = _SNAPSHOT(data)
-    sequence, at_ms, price, last, volume, opened, high, low, close, oi = values[:10]
+    (
+        sequence, at_ms, price, last, average, volume, buy, sell, opened, high, low, close, oi,
+    ) = values[:13]  # fmt: skip
     scale = _SCALES[data[1]]
     said = Snapshot(
         sequence,
@@ -172,9 +181,12 @@ def snapshot(data: bytes, now_ms: int) -> tuple[Snapshot, Book]:
         low / scale,
         close / scale,
         last,
+        average / scale,
+        buy,
+        sell,
         oi,
-        values[50] / scale,
-        values[51] / scale,
+        values[-2] / scale,
+        values[-1] / scale,
     )
     return said, _book(values, scale)
 
@@ -198,6 +210,10 @@ def combined(sub: Subscription, said: Snapshot, book: Book, shown_ms: int) -> by
             said.low,
             said.close,
             said.last_quantity,
+            said.last_quantity,
+            said.average,
+            said.total_buy,
+            said.total_sell,
             said.oi,
             said.upper,
             said.lower,
@@ -218,9 +234,9 @@ def _times(at_ms: int, now_ms: int) -> tuple[int, int]:
 def _book(values: tuple[int, ...], scale: float) -> Book:
     """Five levels of each side: buys stand first and are flagged 1, sells 0."""
     levels = [
-        Level(values[at + 2] / scale, values[at + 1], values[at + 3]) for at in range(10, 50, 4)
+        Level(values[at + 2] / scale, values[at + 1], values[at + 3]) for at in range(13, 53, 4)
     ]
-    flags = values[10:50:4]
+    flags = values[13:53:4]
     if flags == _FLAGS:
         return Book(levels[:5], levels[5:])
     there = [

@@ -186,14 +186,17 @@ def test_a_snapshot_has_prices_of_the_day_and_five_levels_best_first() -> None:
     asked(codec, sub)
     buy = [(172_500 - 5 * n, 10 + n, 1 + n) for n in range(5)]
     sell = [(172_600 + 5 * n, 20 + n, 2 + n) for n in range(5)]
-    took, _ = heard(codec, of(3, buy=buy, sell=sell))
+    took, _ = heard(codec, of(3, buy=buy, sell=sell, total_buy=12.0, total_sell=7.5))
     ((_, mode, payload, _, _),) = took
     assert mode == 3
     assert list(payload) == [
-        "ltp", "ltt", "volume", "open", "high", "low", "close", "last_quantity", "oi",
-        "upper_circuit", "lower_circuit", "depth", "symbol", "exchange", "mode", "timestamp",
+        "ltp", "ltt", "volume", "open", "high", "low", "close", "last_quantity",
+        "last_trade_quantity", "average_price", "total_buy_quantity", "total_sell_quantity",
+        "oi", "upper_circuit", "lower_circuit", "depth", "symbol", "exchange", "mode", "timestamp",
     ]  # fmt: skip
     assert (payload["open"], payload["close"], payload["oi"]) == (1724.4, 1724.95, 88_000)
+    assert (payload["last_trade_quantity"], payload["average_price"]) == (607, 1725.63)
+    assert (payload["total_buy_quantity"], payload["total_sell_quantity"]) == (12.0, 7.5)
     assert (payload["upper_circuit"], payload["lower_circuit"]) == (1898.16, 1553.04)
     assert payload["depth"] == {
         "buy": [{"price": p / 100, "quantity": q, "orders": o} for p, q, o in buy],
