@@ -76,14 +76,20 @@ class Codec:
         return ()
 
     def change(self, changes: Sequence[Change]) -> Sequence[Frame]:
-        """What is released goes first. Quote and Depth are one mode to the broker."""
+        """What is released goes first. Quote and Depth are one mode to the broker; who moves up
+        from Quote to Depth is subscribed once more, for the snapshot that answers it: an instrument
+        that is not traded sends nothing by itself."""
         modes = self._modes
+
+        def same(one: Change) -> bool:
+            return one.was > 0 and modes[one.was] == modes[one.to]
+
         gone = [one for one in changes if not one.to]
         frames = [*self._frames("unsub", "", gone)]
         for mode in dict.fromkeys(modes[1:]):
             here = [one for one in changes if one.to and modes[one.to] == mode]
-            new = (one for one in here if not one.was)
-            other = (one for one in here if one.was and modes[one.was] != mode)
+            new = (one for one in here if not one.was or (one.was < one.to and same(one)))
+            other = (one for one in here if one.was and not same(one))
             frames += [*self._frames("sub", mode, new), *self._frames("change_mode", mode, other)]
         for one in changes:
             self._note(one)
