@@ -116,6 +116,7 @@ class Line:
             return 0.0, error
         self._trial = Once(self._owner)
         ended = BrokerError(Fault.NETWORK, "it was left")
+        session = None
         try:
             codec = self.channel.codec(credentials, self._addresses)
             session = self._session = Session(self, self._owner, codec)
@@ -133,6 +134,8 @@ class Line:
             up_s = self._owner.now_s() - self._up_s if self._up_s else 0.0
             self._retry.lasted(up_s, delivered=self.ticks > before)
             self._session = None
+        if session is None:
+            return 0.0, ended
         rest_s = self.limits.rest_s if up_s and session.in_order else 0.0
         return max(rest_s, session.retry_after_s), ended
 

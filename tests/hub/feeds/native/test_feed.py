@@ -458,6 +458,26 @@ def test_a_silent_connection_is_left_in_a_session_and_kept_outside_of_one(
     play(body, world(idle_s=0.3))
 
 
+def test_a_codec_that_cannot_be_made_ends_no_connection(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, tries = ToyCodec.__init__, []
+
+    def fail_once(self: ToyCodec, *given: Any) -> None:
+        tries.append(given)
+        if len(tries) == 1:
+            raise ValueError
+        make(self, *given)
+
+    monkeypatch.setattr(ToyCodec, "__init__", fail_once)
+
+    async def body(w: World) -> None:
+        await w.up()
+        assert len(tries) == 2
+
+    play(body, world())
+
+
 def test_figures_hold_no_secret(world: Make) -> None:
     async def body(w: World) -> None:
         await w.answer(w.want(1))
