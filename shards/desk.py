@@ -29,6 +29,8 @@ from shards.snapshots import Snapshots
 from shards.tickets import Client, Row, Stage, SubscribeTicket, UnsubscribeTicket
 from shards.wanted import Wanted, Word
 
+_FLOW_S = 1.0
+"""Answers that are no further apart than this are still coming in."""
 _MOST_PREPARED = 100
 """Topics whose way is made ready in one turn, when nothing else is to be done."""
 
@@ -228,8 +230,16 @@ class Desk:
         self.logins.paused(seconds)
 
     def expire(self, now_s: float) -> None:
-        """Tickets whose feed has not answered in time get an error that says so."""
-        late = [ticket for ticket in self._tickets if ticket.deadline_s <= now_s]
+        """Tickets whose feed has not answered in time get an error that says so; not while its
+        answers to them still come in, for brokers are asked at their own pace."""
+        for ticket in self._tickets:
+            if ticket.answered:
+                ticket.answered, ticket.heard_s = False, now_s
+        late = [
+            ticket
+            for ticket in self._tickets
+            if ticket.deadline_s <= now_s and now_s - ticket.heard_s >= _FLOW_S
+        ]
         for ticket in late:
             self.slices.begin(self._answer(self._silence(ticket)))
         self._tell_clients(self.accounts.expire(now_s))
@@ -303,6 +313,7 @@ class Desk:
         for piece in pieces(answers):
             for ticket, row, result in piece:
                 if row.waiting and result.modes & ticket.mode.bit:
+                    ticket.answered = True
                     self._stop_waiting(ticket, row)
                     if result.error:
                         row.problem = result.error

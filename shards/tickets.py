@@ -3,6 +3,7 @@ until every symbol is dropped, an interest in order updates until the router kno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Protocol
@@ -139,9 +140,11 @@ class SubscribeTicket:
         "_failed",
         "_keeper",
         "_written",
+        "answered",
         "broker",
         "client",
         "deadline_s",
+        "heard_s",
         "later",
         "max_rate",
         "missing",
@@ -170,6 +173,8 @@ class SubscribeTicket:
         self.snapshot = asked.snapshot
         self.max_rate = asked.max_rate
         self.deadline_s = deadline_s
+        self.answered = False
+        self.heard_s = -math.inf
         self.stage = Stage.ENTERING
         self.missing = 0
         self.later = False

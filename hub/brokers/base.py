@@ -55,13 +55,14 @@ class Listing(NamedTuple):
 class Subscription:
     """One instrument on one connection.
 
-    `mode` is the highest wanted, 0 when none is. `waits` until the broker has confirmed it, or its
-    first tick has come. `state` is the codec's: what partial updates are merged into; it is None
-    before the first, and outlives the connection. `topics` are by mode, the first is none.
-    `symbol` is as the client wrote it: `listing.symbol`, or that with a suffix such as `:50`.
+    `mode` is the highest wanted, 0 when none is. `waits` until the broker has confirmed it, or a
+    tick has come in a higher mode than it `held` before. `state` is the codec's: what partial
+    updates are merged into; it is None before the first, and outlives the connection. `topics` are
+    by mode, the first is none. `symbol` is as the client wrote it: `listing.symbol`, or that with a
+    suffix such as `:50`.
     """
 
-    __slots__ = ("account", "key", "listing", "mode", "state", "symbol", "topics", "waits")
+    __slots__ = ("account", "held", "key", "listing", "mode", "state", "symbol", "topics", "waits")
 
     def __init__(self, listing: Listing, symbol: str = "", account: int = 0) -> None:
         self.listing = listing
@@ -70,6 +71,7 @@ class Subscription:
         self.topics = (b"", *(topics.of(self.key, mode) for mode in (1, 2, 3)))
         self.account = account
         self.mode = 0
+        self.held = 0
         self.waits = True
         self.state: Any = None
 
@@ -293,10 +295,12 @@ class Login(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file of a broker's list of instruments: a name for it, and where it is had."""
+    """A file of a broker's list of instruments: a name for it, where it is had, and where another
+    one of the same is had, which may say less."""
 
     name: str
     url: str
+    other: str = ""
 
 
 class Reader(NamedTuple):

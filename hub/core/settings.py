@@ -374,7 +374,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             gt=0,
             le=_DAY_S,
-            description="Time a feed may take to answer a subscribe.",
+            description="Time a feed may take to answer a subscribe; longer while answers come in.",
             extra={"unit": "s"},
         ),
     ] = 8.0

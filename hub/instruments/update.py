@@ -5,8 +5,8 @@
 3. Nothing is held in memory: files are downloaded to the disk, and rows go to the new list as they
    are read.
 4. Only one process at a time changes a list; who comes meanwhile waits.
-5. Where a file does not come the list that is kept is better; where there is none, what does come
-   is better than nothing. It is then called a day old, so that a whole one is due at once.
+5. Where a file does not come the list that is kept is better, for some days; else what does come is
+   better than nothing. It is then called a day old, so that a whole one is due at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -37,6 +37,8 @@ PAUSES_S = (1.0, 4.0)
 _DAY_S = 86_400.0
 _LOOK_S = 0.2
 """How often it is tried whether another update is over."""
+_BETTER_S = 4 * 86_400.0
+"""For how long a whole list is better than a newer one without one of its files."""
 _STEP = 1000
 """After how many rows they are told."""
 
@@ -69,9 +71,9 @@ async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
             stack.callback(os.close, await _lock(path, tell))
             files: list[tuple[str, IO[bytes]]] = []
             missed: list[BrokerError] = []
-            for source, place in _places(broker, where):
+            for source, places in _places(broker, where):
                 try:
-                    file = await _file(place, source, path.parent, tell)
+                    file = await _first(places, source, path.parent, tell)
                 except BrokerError as error:
                     missed.append(error)
                     continue
@@ -94,12 +96,17 @@ def where_of(broker: str, settings: Settings) -> str:
     return account.instruments_url
 
 
-def _places(broker: Broker, where: str) -> Iterator[tuple[Source, str]]:
-    """Each source with the address, or path, of its file."""
+def _places(broker: Broker, where: str) -> Iterator[tuple[Source, list[str]]]:
+    """Each source with the addresses, or paths, of its file."""
     sources = broker.instruments.sources
     for source in sources:
-        whole = not where or (len(sources) == 1 and _is_file(where))
-        yield source, (where or source.url) if whole else f"{where.rstrip('/')}/{_name(source)}"
+        urls = [url for url in (source.url, source.other) if url]
+        if not where:
+            yield source, urls
+        elif len(sources) == 1 and _is_file(where):
+            yield source, [where]
+        else:
+            yield source, [f"{where.rstrip('/')}/{_name(url)}" for url in urls]
 
 
 def _is_file(where: str) -> bool:
@@ -111,7 +118,7 @@ def _is_file(where: str) -> bool:
 
 def _see(missed: list[BrokerError], files: list[tuple[str, IO[bytes]]], path: Path) -> None:
     """Rule 5."""
-    if missed and (not files or _had(path)):
+    if missed and (not files or time.time() - _built(path) < _BETTER_S):
         raise missed[0]
     for error in missed:
         log.warning("%s; what is in it is not in the list", error)
@@ -124,6 +131,23 @@ def _had(path: Path) -> int:
             return there.count
     except store.Unusable:
         return 0
+
+
+def _built(path: Path) -> float:
+    """When the list was made that is there, in seconds since the epoch."""
+    try:
+        with store.Store(path) as there:
+            return float(there.built)
+    except store.Unusable:
+        return 0.0
+
+
+async def _first(places: list[str], source: Source, folder: Path, tell: Tell) -> IO[bytes]:
+    """The file from the first place that has it. Raises HubError."""
+    for place in places[:-1]:
+        with suppress(HubError):
+            return await _file(place, source, folder, tell)
+    return await _file(places[-1], source, folder, tell)
 
 
 async def _file(place: str, source: Source, folder: Path, tell: Tell) -> IO[bytes]:
@@ -146,7 +170,8 @@ async def _download(url: str, file: IO[bytes], progress: Callable[[int, int], No
         try:
             await http.download(url, file, MOST_BYTES, progress)
         except BrokerError as error:
-            if pause_s is None or error.fault is not Fault.NETWORK:
+            again = error.fault is Fault.NETWORK and not isinstance(error, http.NotThere)
+            if pause_s is None or not again:
                 raise
             await asyncio.sleep(pause_s)
             file.seek(0)
@@ -184,9 +209,9 @@ def _open(place: str) -> IO[bytes]:
         ) from None
 
 
-def _name(source: Source) -> str:
-    """The name of a source's file: the last part of its address."""
-    return unquote(urlsplit(source.url).path).rpartition("/")[2]
+def _name(url: str) -> str:
+    """The name of a file: the last part of its address."""
+    return unquote(urlsplit(url).path).rpartition("/")[2]
 
 
 async def _lock(path: Path, tell: Tell) -> int:

@@ -29,6 +29,13 @@ _HOPS = 4
 _PACKED = (".gz", ".zip")
 
 
+class NotThere(BrokerError):
+    """A file is not there, or not for us: asking again would change nothing."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Fault.NETWORK, text)
+
+
 async def fetch(request: Request, timeout_s: float) -> Reply:
     """Make this request, once. Raises BrokerError (NETWORK) when there is no answer to it within
     `timeout_s`, or one longer than MOST_BYTES. Any HTTP status is an answer."""
@@ -57,8 +64,10 @@ async def download(
     async with _asked(request, timeout_s, silence_s, far=True) as response:
         if response.status_code != httpx.codes.OK:
             rate = response.status_code == httpx.codes.TOO_MANY_REQUESTS
-            fault = Fault.RATE if rate else Fault.NETWORK
-            raise _failed(url, f"it answers with HTTP status {response.status_code}", fault)
+            error = _failed(url, f"it answers with HTTP status {response.status_code}")
+            if rate:
+                error.fault = Fault.RATE
+            raise NotThere(str(error)) if response.is_client_error and not rate else error
         packed = urlsplit(url).path.endswith(_PACKED)
         length = response.headers.get("content-length", "")
         known = length.isdecimal() and (packed or "content-encoding" not in response.headers)

@@ -490,6 +490,7 @@ def test_a_feed_that_is_silent_is_named_in_the_error() -> None:
     ticket = ask(desk, client, 1, A, B, now_s=10.0)
     desk.tell()
     desk.take_results("zerodha", [Result(A.key, 1)])
+    desk.expire(10.2)
     desk.expire(13.9)
     assert not ticket.complete
     desk.expire(14.0)
@@ -499,6 +500,23 @@ def test_a_feed_that_is_silent_is_named_in_the_error() -> None:
     ticket.confirm()
     assert list(desk.index.held(client)) == [A.key]
     assert wants(desk)["zerodha"] == [Want(B.key, 0, 5, B.exchange, B.symbol)]
+
+
+def test_while_answers_come_in_the_others_are_waited_for() -> None:
+    """A broker that takes 50 symbols in a message has thousands of them after some time."""
+    desk, client = make(upstream={"answer_s": 4.0}), Client()
+    ticket = ask(desk, client, 1, A, B, C, now_s=10.0)
+    desk.tell()
+    desk.take_results("zerodha", [Result(A.key, 1)])
+    desk.expire(13.8)
+    desk.expire(14.7)
+    assert not ticket.complete
+    desk.take_results("zerodha", [Result(B.key, 1)])
+    desk.expire(14.9)
+    desk.expire(15.8)
+    assert not ticket.complete
+    desk.expire(15.9)
+    assert problems(ticket) == ["", "", "feed zerodha did not answer within 4 s"]
 
 
 def test_an_interest_in_orders_is_not_refused_for_a_silent_router() -> None:

@@ -71,7 +71,7 @@ def read(source: str, file: IO[bytes]) -> Iterator[Listing]:
     yield from (one for one in others if (one.exchange, one.symbol) not in taken)
 
 
-READER = Reader((SOURCE,), read)
+READER = Reader((SOURCE,), read, least=10_000)
 
 
 def _rows(file: IO[bytes]) -> Iterator[Row]:

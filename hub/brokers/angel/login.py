@@ -6,11 +6,9 @@ for are not checked; none are told.
 
 from __future__ import annotations
 
-import binascii
-
 import msgspec
-import pyotp
 
+from hub.brokers import totp
 from hub.brokers.base import Addresses, Credentials, Login, Reply, Request
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
@@ -18,12 +16,6 @@ from hub.core.model import Fault
 NEEDS = ("api_key", "client_code", "pin", "totp_secret")
 _PATH = "/rest/auth/angelbroking/user/v1/loginByPassword"
 _TOO_OFTEN = b"access rate"
-
-
-class _Totp(pyotp.TOTP):
-    """A secret is as long as the broker has made it."""
-
-    min_secret_length_bits = 0
 
 
 class _Session(msgspec.Struct, rename="camel"):
@@ -48,7 +40,7 @@ def request(credentials: Credentials, addresses: Addresses, code: str, now_s: fl
     body = {
         "clientcode": credentials["client_code"],
         "password": credentials["pin"],
-        "totp": _one_time(credentials["totp_secret"], now_s),
+        "totp": totp.password(credentials["totp_secret"], now_s, "Angel"),
     }
     headers = {
         "Content-Type": "application/json",
@@ -82,18 +74,6 @@ def take(reply: Reply, credentials: Credentials) -> dict[str, str]:
 
 
 LOGIN = Login(NEEDS, request, take)
-
-
-def _one_time(secret: str, now_s: float) -> str:
-    word = "".join(secret.split()).upper()
-    try:
-        return _Totp(word).at(int(now_s))
-    except (binascii.Error, ValueError):
-        raise BrokerError(
-            Fault.AUTH,
-            "totp_secret of Angel is no secret in base32; copy it again from the page on which "
-            "Angel shows it as text beside the QR code",
-        ) from None
 
 
 def _without_secrets(text: str, credentials: Credentials) -> str:

@@ -62,13 +62,21 @@ def read(name: str, file: IO[bytes]) -> Iterable[Listing]:  # noqa: ARG001 - the
 
 
 def _listings(rows: Iterable[Mapping[str | None, str]]) -> Iterator[Listing]:
+    """Of a share in several series that of EQ goes before the others: the first one counts."""
+    others: list[Listing] = []
     for row in rows:
         try:
-            listing = _listing({str(k).strip(): (v or "").strip() for k, v in row.items() if k})
+            named = {str(k).strip(): (v or "").strip() for k, v in row.items() if k}
+            listing = _listing(named)
         except (ValueError, AttributeError):
             continue
-        if listing is not None:
+        if listing is None:
+            continue
+        if listing.kind == "EQ" and named.get("SEM_SERIES", "EQ") not in {"EQ", "", "NA"}:
+            others.append(listing)
+        else:
             yield listing
+    yield from others
 
 
 def _listing(row: Mapping[str, str]) -> Listing | None:

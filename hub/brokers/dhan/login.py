@@ -7,12 +7,11 @@ for a refusal HTTP 200 with `{"status": "error", "message"}`. Dhan makes one tok
 
 from __future__ import annotations
 
-import binascii
 from urllib.parse import urlencode
 
 import msgspec
-import pyotp
 
+from hub.brokers import totp
 from hub.brokers.base import Addresses, Credentials, Login, Reply, Request
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
@@ -23,31 +22,21 @@ class _Answer(msgspec.Struct):
     message: str = ""
 
 
-class _Totp(pyotp.TOTP):
-    """One of whatever length Dhan has chosen: pyotp refuses less than 112 bits by itself."""
-
-    min_secret_length_bits = 8
-
-
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
 def request(credentials: Credentials, addresses: Addresses, code: str, now_s: float) -> Request:  # noqa: ARG001 - there is no browser, and no code of one
     """The request for a token. What it carries is in the address: it must not be logged."""
     try:
-        secret = credentials["totp_secret"].replace(" ", "")
         query = urlencode(
             {
                 "dhanClientId": credentials["client_id"],
                 "pin": credentials["pin"],
-                "totp": _Totp(secret).at(int(now_s)),
+                "totp": totp.password(credentials["totp_secret"], now_s, "Dhan"),
             }
         )
     except KeyError as error:
         raise BrokerError(Fault.AUTH, f"the credentials have no {error.args[0]}") from None
-    except (binascii.Error, ValueError):
-        text = "totp_secret is not the text that Dhan showed beside the QR code"
-        raise BrokerError(Fault.AUTH, text) from None
     url = f"{addresses.api}/app/generateAccessToken?{query}"
     return Request("POST", url, {"Accept": "application/json"})
 

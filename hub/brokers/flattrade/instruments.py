@@ -38,4 +38,9 @@ def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
     return noren.contracts(exchange, found, _BASES)
 
 
-READER = Reader(sources=tuple(Source(name, f"{_ADDRESS}{name}.csv") for name in _FILES), read=read)
+READER = Reader(
+    sources=tuple(Source(name, f"{_ADDRESS}{name}.csv") for name in _FILES),
+    read=read,
+    fixed=noren.INDICES,
+    least=5_000,
+)

@@ -1,9 +1,9 @@
 """Fyers' lists of instruments under OpenAlgo's symbols. Pure.
 
 Lists are by exchange and segment. Most are CSV without a header, of 21 columns; currencies and
-commodities are read of JSON twins, since only these have the size of a contract. The token of a
-stream stands in `fytoken`: four digits say the segment, six more the expiry, the rest is the
-exchange's own token. Indices go by names, which are in a file of their own: that is read first,
+commodities are read of JSON twins where there are such: only these have the size of a contract. The
+token of a stream stands in `fytoken`: four digits say the segment, six more the expiry, the rest is
+the exchange's own token. Indices go by names, which are in a file of their own: that is read first,
 and its names are kept until it is read again.
 """
 
@@ -37,7 +37,6 @@ SEGMENTS = {
 """The stream's segments by the first digits of a fytoken."""
 _CASH = {"NSE_CM": "NSE", "BSE_CM": "BSE"}
 _CONTRACTS = {"NSE_FO": "NFO", "BSE_FO": "BFO", "NSE_CD": "CDS", "MCX_COM": "MCX"}
-_JSON = ("NSE_CD", "MCX_COM")
 _SHARES = {"NSE": {"0", "9"}, "BSE": {"0", "4", "50"}}
 """The codes of what is traded like a share; of government bonds (2) NSE's own series is."""
 _INDEX = "10"
@@ -81,7 +80,9 @@ class _Lists:
             return ()
         if source in _CASH:
             return self._cash(_CASH[source], file)
-        rows = _of_json(file) if source in _JSON else _of_csv(file)
+        is_json = file.read(1) == b"{"
+        file.seek(0)
+        rows = _of_json(file) if is_json else _of_csv(file)
         return _contracts(_CONTRACTS[source], rows)
 
     def _cash(self, exchange: str, file: IO[bytes]) -> Iterator[Listing]:
@@ -238,10 +239,10 @@ READER = Reader(
         Source(INDICES, f"{_AT}/index_hsm_mapping.json"),
         Source("NSE_CM", f"{_AT}/NSE_CM.csv"),
         Source("NSE_FO", f"{_AT}/NSE_FO.csv"),
-        Source("NSE_CD", f"{_AT}/NSE_CD_sym_master.json"),
+        Source("NSE_CD", f"{_AT}/NSE_CD_sym_master.json", f"{_AT}/NSE_CD.csv"),
         Source("BSE_CM", f"{_AT}/BSE_CM.csv"),
         Source("BSE_FO", f"{_AT}/BSE_FO.csv"),
-        Source("MCX_COM", f"{_AT}/MCX_COM_sym_master.json"),
+        Source("MCX_COM", f"{_AT}/MCX_COM_sym_master.json", f"{_AT}/MCX_COM.csv"),
     ),
     _Lists().read,
     least=500,

@@ -39,6 +39,11 @@ _INDEX_NAMES = {
     },
 }
 """What OpenAlgo calls indices, by what brokers call them, in capitals and without blanks."""
+INDICES = (
+    Listing("BSE_INDEX", "SENSEX", "BSE", "1", "SENSEX", "SENSEX", "INDEX"),
+    Listing("BSE_INDEX", "BANKEX", "BSE", "12", "BANKEX", "BANKEX", "INDEX"),
+)
+"""Indices that some of the lists leave out."""
 _MARKS = {"EQ": "-EQ", "BE": "-BE"}
 _PRECISIONS = {"CDS": 4, "BCD": 4}
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

@@ -28,10 +28,6 @@ _DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, IndexError, OSError, RuntimeError,
     ValueError,
 )  # fmt: skip
-_FIXED = (
-    Listing("BSE_INDEX", "SENSEX", "BSE", "1", "SENSEX", "SENSEX", "INDEX"),
-    Listing("BSE_INDEX", "BANKEX", "BSE", "12", "BANKEX", "BANKEX", "INDEX"),
-)
 
 
 def read(name: str, file: IO[bytes]) -> Iterator[Listing]:
@@ -48,7 +44,7 @@ def _read(name: str, file: IO[bytes]) -> Iterator[Listing]:
     needed: Iterable[str] = _CASH if cash else _CONTRACTS
     found = noren.rows(noren.text(file), needed, f"Shoonya's list of {name}")
     if cash:
-        fixed = {one.token for one in _FIXED if one.segment == name}
+        fixed = {one.token for one in noren.INDICES if one.segment == name}
         return noren.cash(name, (row for row in found if row["token"] not in fixed), paise=True)
     if name == "CDS":
         found = (row for row in found if noren.number(row["token"]) > 100)
@@ -60,5 +56,6 @@ READER = Reader(
         Source(name, f"https://api.shoonya.com/{name}_symbols.txt.zip") for name in _EXCHANGES
     ),
     read=read,
-    fixed=_FIXED,
+    fixed=noren.INDICES,
+    least=5_000,
 )

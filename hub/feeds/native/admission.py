@@ -94,13 +94,18 @@ class Admission:
         """Look whether there are other credentials, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            if not self._reading and await self._provider.changed():
-                log.info("%s: %s has changed", self._name, self.source)
-                self._logins = 0
-                self._other.set()
-                changed()
-                with contextlib.suppress(BrokerError):
+            try:
+                if not self._reading and await self._provider.changed():
+                    log.info("%s: %s has changed", self._name, self.source)
+                    self._logins = 0
+                    self._other.set()
+                    changed()
                     await self._provider.find()
+            except BrokerError:  # whoever needs them will tell
+                continue
+            except Exception as error:  # noqa: BLE001  # what they are read from may be anything
+                log.error("%s: %s", self._name, self.source, exc_info=error)
+                await asyncio.sleep(_REST_S)
 
     def trouble(self) -> str:
         """What is wrong with the credentials, in words."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,19 +41,21 @@ _KEPT = 1000
 """Refusals that are remembered, to be told."""
 
 _NAMED = 20
+_A_TURN = 200
 _SHUT = "blocked"
 
 
 class _Wish:
     """What is wanted of a key, of whom it is had, and in which modes it is there."""
 
-    __slots__ = ("good", "since_s", "subs", "want")
+    __slots__ = ("full", "good", "since_s", "subs", "want")
 
     def __init__(self, want: Want, since_s: float) -> None:
         self.want = want
         self.since_s = since_s
         self.subs: list[Subscription] = []
         self.good = 0
+        self.full: set[int] = set()  # accounts whose broker has no room for it
 
 
 class NativeFeed:
@@ -77,6 +79,8 @@ class NativeFeed:
         self._universes = Universes(self._brokers, settings, self._listed)
         self._wishes: dict[bytes, _Wish] = {}
         self._pending: dict[bytes, None] = {}
+        self._unread: deque[Want] = deque()
+        self._reading = False
         self._refused: OrderedDict[bytes, str] = OrderedDict()
         self._shut: list[bool] = []
         self._ticks = 0
@@ -108,13 +112,24 @@ class NativeFeed:
 
     def apply(self, wants: Sequence[Want]) -> None:
         """Take changes of what is wanted."""
+        self._unread.extend(wants)
+        if not self._reading:
+            self._read()
+
+    def _read(self) -> None:
+        """Take some of what is wanted, and the rest in the next turn of the loop: ticks do not
+        wait for thousands of symbols."""
         results: list[Result] = []
-        for want in wants:
+        for _ in range(min(_A_TURN, len(self._unread))):
+            want = self._unread.popleft()
             if want.modes:
                 self._take(want, results)
             else:
                 self._release(want.key)
         self._answer(results)
+        self._reading = bool(self._unread) and not self._stopped
+        if self._reading:
+            asyncio.get_running_loop().call_soon(self._read)
 
     def health(self) -> FeedHealth:
         """Its figures, and those of its accounts."""
@@ -166,6 +181,9 @@ class NativeFeed:
             if wish is None or sub not in wish.subs:
                 continue
             wish.subs.remove(sub)
+            if fault is Fault.CAPACITY:
+                wish.full.add(sub.account)
+                self._spread(wish, self._universes.ways(wish.want))
             if not wish.subs:
                 self._refuse(wish, fault, f"{self._accounts[sub.account].name}: {text}", results)
         self._answer(results)
@@ -185,6 +203,7 @@ class NativeFeed:
         if wish is None:
             wish = self._wishes[want.key] = _Wish(want, self.now_s())
         wish.want = want
+        wish.full.clear()
         if not wish.subs:
             wish.since_s = self.now_s()
             self._find(wish, results)
@@ -192,7 +211,10 @@ class NativeFeed:
         mode = _highest(want)
         for sub in list(wish.subs):
             if sub.mode != mode and not self._accounts[sub.account].change(sub, mode):
-                self._elsewhere(wish, sub, mode)
+                self._accounts[sub.account].change(sub, 0)  # another connection is to have it
+                wish.subs.remove(sub)
+        if len(wish.subs) < self._copies:
+            self._spread(wish, self._universes.ways(want))
         wish.good &= want.modes
         if not wish.subs:
             self._refuse(wish, Fault.CAPACITY, f"{self.name} has no room for it", results)
@@ -234,28 +256,19 @@ class NativeFeed:
             if len(there) >= self._copies or (account.number in shut and wish.subs):
                 break
             way = ways[account.broker.name]
-            if way is not None and account.number not in have:
+            if way is not None and account.number not in have | wish.full:
                 sub = account.add(way.listing, wish.want.symbol, way.channel, _highest(wish.want))
                 wish.subs += [sub] if sub else []
         for sub in [sub for sub in wish.subs if sub.account in shut][: len(wish.subs) - 1]:
             self._accounts[sub.account].change(sub, 0)
             wish.subs.remove(sub)
 
-    def _elsewhere(self, wish: _Wish, sub: Subscription, mode: int) -> None:
-        """Its connection has no room for it in this mode: another one is to have it."""
-        account = self._accounts[sub.account]
-        way = self._universes.ways(wish.want)[account.broker.name]
-        account.change(sub, 0)
-        wish.subs.remove(sub)
-        new = account.add(way.listing, wish.want.symbol, way.channel, mode) if way else None
-        if new is not None:
-            wish.subs.append(new)
-
     # What is answered.
 
     def _good(self, wish: _Wish) -> None:
         want = wish.want
         wish.good = want.modes
+        wish.full.clear()
         self._pending.pop(want.key, None)
         self._refused.pop(want.key, None)
         depth = self._depth(want) if want.modes & Mode.DEPTH.bit else 0

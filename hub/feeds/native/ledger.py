@@ -1,8 +1,9 @@
 """What one connection is asked for, and what the broker has said to it. Pure; `now_s` in seconds.
 
 1. What is wanted is compared with what was asked: the difference is what there is to say.
-2. A subscription is confirmed by an acknowledgement or its first tick. Of a broker that confirms,
-   one that is neither within its time is late; of another it is taken to be confirmed then.
+2. A subscription is confirmed by an acknowledgement, or a tick in a higher mode than was there
+   before. Of a broker that confirms, one that is neither within its time is late; of another it is
+   taken to be confirmed then.
 3. A connection that is lost takes all that was asked with it; what is wanted stays.
 """
 
@@ -88,7 +89,7 @@ class Ledger:
                 continue
             entry.asked = to
             if to > was:
-                sub.waits = True
+                sub.waits, sub.held = True, was
                 entry.until_s = now_s + self._confirm_s
                 self._unconfirmed[sub] = None
             self.want(sub)
@@ -102,6 +103,17 @@ class Ledger:
         """Those whose time to be confirmed is over."""
         return [sub for sub in self._unconfirmed if self._entries[sub].until_s <= now_s]
 
+    def unsaid(self) -> list[Subscription]:
+        """Those of which nothing was asked yet."""
+        return [sub for sub in self._open if not self._entries[sub].asked]
+
+    def again(self, subs: Iterable[Subscription]) -> None:
+        """Nothing has come of asking for these: they are to be asked for once more."""
+        for sub in subs:
+            self._entries[sub].asked = 0
+            self._unconfirmed.pop(sub, None)
+            self.want(sub)
+
     def drop(self, sub: Subscription) -> None:
         """It was refused, or goes to another connection without a word: forget it."""
         self._forget(sub)
@@ -111,7 +123,7 @@ class Ledger:
         self._unconfirmed.clear()
         for sub, entry in list(self._entries.items()):
             entry.asked = 0
-            sub.waits = True
+            sub.waits, sub.held = True, 0
             self.want(sub)
 
     def _forget(self, sub: Subscription) -> None:

@@ -3,12 +3,15 @@
 1. It is made with credentials that are asked for anew each time: a token dies every morning.
 2. It stays when nothing is wanted of it any more.
 3. Ticks are published in one go for all that a turn of the loop has brought.
+4. A message that asks for more than there is room for is asked in halves, until it is known what
+   has room and what has none. That is believed for `_FULL_S`, or until the next connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -24,6 +27,9 @@ from hub.feeds.native.spread import Load
 from hub.runtime.log import Seldom, log
 
 _DAY_S = 86_400.0
+_FULL_S = 300.0
+_PATIENT = (Fault.EVICTED, Fault.RATE, Fault.CAPACITY)
+"""Faults after which nothing makes the next try come sooner."""
 
 
 class Line:
@@ -44,6 +50,10 @@ class Line:
         self._session: Session | None = None
         self._trial: Once | None = None
         self._up_s = 0.0
+        self._full_until_s = 0.0
+        self._patient = False
+        self.portion = channel.limits.per_message
+        self._now_s = self._latest_ms = 0.0
         self._pairs: list[bytes] = []
         self._leaving = False
         self._again = asyncio.Event()
@@ -70,6 +80,8 @@ class Line:
         """Judge those that the broker has had its time for."""
         if self.state != "up":
             return
+        if self._full_until_s <= now_s:
+            self._forget_full()
         due = self.ledger.due(now_s)
         if not self.limits.confirms:
             for sub in due:
@@ -78,8 +90,9 @@ class Line:
             self._give_up(due)
 
     def hurry(self) -> None:
-        """Wait no longer for the next try."""
-        self._again.set()
+        """Wait no longer for the next try, unless the broker wants to be left alone."""
+        if not self._patient:
+            self._again.set()
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled or left."""
@@ -95,6 +108,7 @@ class Line:
                 kind = error.fault.name  # an eviction is told, whatever was lost just before it
                 self._seldom.warning(kind, "%s: %s; again in %.1f s", self.name, error, wait_s)
             self._again.clear()
+            self._patient = error.fault in _PATIENT
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._again.wait()
@@ -114,6 +128,9 @@ class Line:
             credentials = await self._owner.admit()
         except BrokerError as error:
             return 0.0, error
+        except Exception as error:  # noqa: BLE001  # what it is read from may be anything
+            log.error("%s", self.name, exc_info=error)
+            return 0.0, BrokerError(Fault.NETWORK, f"its credentials: {type(error).__name__}")
         self._trial = Once(self._owner)
         ended = BrokerError(Fault.NETWORK, "it was left")
         session = None
@@ -146,20 +163,23 @@ class Line:
         if self._trial is not None:
             self._trial.tell(None)
         self.state, self.problem = "up", ""
+        self._forget_full()
         self._up_s = self._owner.now_s()
         log.info("%s is up", self.name)
 
     def take(self, sub: Subscription, mode: int, payload: bytes, at_ms: int, number: int) -> None:
         """See `session.Side`."""
-        if sub.waits:
+        if sub.waits and mode > sub.held:
             self.confirm(sub)
+        pairs = self._pairs
         arbiter = self._owner.arbiter
         if arbiter:
-            if at_ms > (time.time() + _DAY_S) * 1000:
+            if not pairs:
+                self._now_s, self._latest_ms = self._owner.now_s(), (time.time() + _DAY_S) * 1000
+            if at_ms > self._latest_ms:
                 at_ms = 0  # it would keep out all that is to come
-            if not arbiter.passes(sub, at_ms, number, self._owner.now_s()):
+            if not arbiter.passes(sub, at_ms, number, self._now_s):
                 return
-        pairs = self._pairs
         if not pairs:
             self._loop.call_soon(self._publish)
         pairs.append(sub.topics[mode])
@@ -173,13 +193,28 @@ class Line:
     def refuse(self, subs: Sequence[Subscription], fault: Fault, text: str) -> None:
         """See `session.Side`."""
         mine = [sub for sub in subs if sub in self.ledger]
-        if fault is Fault.CAPACITY:
-            self.load.full_at = min(self.load.full_at, max(1, self.load.count - len(mine)))
+        full = fault is Fault.CAPACITY and bool(mine)
+        if full and len(mine) > 1:
+            self.portion = len(mine) // 2
+            self.ledger.again(mine)
+            if self._session is not None:
+                self._session.wishes.set()
+            return
+        if full:
+            mine += [sub for sub in self.ledger.unsaid() if sub is not mine[0]]
         for sub in mine:
             self.ledger.drop(sub)
             self.load.remove(sub.mode)
+        if full:
+            self.load.full_at = self.load.count
+            self._full_until_s = self._owner.now_s() + _FULL_S
         if mine:
             self._owner.refused(self, mine, fault, text)
+
+    def _forget_full(self) -> None:
+        """There may be room again."""
+        self.load.full_at, self._full_until_s = math.inf, math.inf
+        self.portion = self.limits.per_message
 
     def _give_up(self, subs: Sequence[Subscription]) -> None:
         """Nothing has come of these. They are released: what comes late is of no use any more, and

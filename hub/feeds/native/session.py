@@ -58,6 +58,8 @@ class Side(Protocol):
     name: str
     ledger: Ledger
     malformed: int
+    portion: int
+    """How many changes are said at once."""
 
     @property
     def limits(self) -> Limits:
@@ -224,7 +226,7 @@ class Session:
                 await self.wishes.wait()
                 await asyncio.sleep(_COMPANY_S)
                 self.wishes.clear()
-                while changes := self._side.ledger.changes(limits.per_message):
+                while changes := self._side.ledger.changes(self._side.portion):
                     frames = self._codec.change(changes)
                     self._side.ledger.said(changes, self._owner.now_s())
                     for frame in frames:

@@ -19,7 +19,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from hub.brokers.base import Broker, Channel, Listing
-from hub.core.errors import HubError
 from hub.core.model import Want
 from hub.core.settings import Settings
 from hub.instruments.store import Store, Unusable, path_of
@@ -121,7 +120,7 @@ class Universe:
         try:
             command = ["-m", "hub.instruments", self.broker.name]
             await child.work(command, _LONGEST_S, self._progress)
-        except HubError as error:
+        except Exception as error:  # noqa: BLE001  # a list is what others have made
             log.warning("the list of instruments of %s: %s", self.broker.title, error)
             what = "there is none yet" if self._store is None else "the last one counts"
             again = f"the list of instruments is tried again in {_AGAIN_S / 60:.0f} min"

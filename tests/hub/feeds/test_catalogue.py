@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from hub.core.errors import ConfigError
-from hub.core.settings import NATS, Hub, OpenAlgo, Settings
+from hub.core.settings import BROKERS, NATS, Hub, OpenAlgo, Settings
 from hub.feeds import catalogue
 from tests.openalgo import Checkout
 
-THERE = "there are bus, sim, replay, openalgo, nats"
+THERE = f"there are bus, sim, replay, openalgo, nats, {', '.join(BROKERS)}"
 
 
 def settings(*feeds: str, path: str = "", python: str = "") -> Settings:
@@ -39,7 +39,7 @@ def test_adapters_that_cannot_be_run_are_told_before_anything_is_started(
             catalogue.check(settings("openalgo", **broken))
 
 
-@pytest.mark.parametrize("name", ["zerodha", "", "BUS", "sim "])
+@pytest.mark.parametrize("name", ["kotak", "", "BUS", "sim "])
 def test_an_unknown_name_is_a_config_error_that_names_those_there_are(name: str) -> None:
     with pytest.raises(ConfigError, match=THERE):
         catalogue.make(name, Settings())
@@ -60,9 +60,9 @@ def test_a_feed_that_is_named_twice_is_told() -> None:
 def test_all_unknown_names_are_told_at_once_each_with_the_nearest_there_is() -> None:
     catalogue.check(settings("sim", "bus"))
     with pytest.raises(ConfigError) as caught:
-        catalogue.check(settings("sim", "BUS", "simm", "zerodha"))
+        catalogue.check(settings("sim", "BUS", "simm", "kotak"))
     assert caught.value.problems == (
         f"hub.feeds: there is no feed 'BUS'; {THERE}; did you mean bus?",
         f"hub.feeds: there is no feed 'simm'; {THERE}; did you mean sim?",
-        f"hub.feeds: there is no feed 'zerodha'; {THERE}",
+        f"hub.feeds: there is no feed 'kotak'; {THERE}",
     )

@@ -149,7 +149,7 @@ def test_a_list_of_the_brokers_own_that_is_short_replaces_nothing(
     """As the reader says, or as the list that is there: half of that is too short."""
     path = tmp_path / "angel.sqlite"
     with served(lay(tmp_path / "files", 17, 2)) as (url, _):
-        sources = tuple(Source(one.name, f"{url}{quote(_name(one))}") for one in SOURCES)
+        sources = tuple(Source(one.name, f"{url}{quote(_name(one.url))}") for one in SOURCES)
         own = broker(least)
         own = own._replace(instruments=own.instruments._replace(sources=sources))
         assert asyncio.run(updating.update(own, "", path, lambda _: None)) == 20

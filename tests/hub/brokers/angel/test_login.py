@@ -51,7 +51,7 @@ def test_a_long_secret_is_as_good() -> None:
 
 
 def test_a_secret_that_is_none_is_said_to_be_none() -> None:
-    with pytest.raises(BrokerError, match="totp_secret") as failed:
+    with pytest.raises(BrokerError, match="TOTP_SECRET") as failed:
         request(CREDENTIALS | {"totp_secret": "not-base-32!"}, ADDRESSES, "", NOW_S)
     assert failed.value.fault is Fault.AUTH
     assert "not-base-32!" not in str(failed.value)

@@ -392,6 +392,88 @@ def test_what_a_broker_has_no_room_for_goes_to_another_connection_once(world: Ma
     play(body, world(sockets=2))
 
 
+@pytest.mark.parametrize("room", [1, 2, 5, 7, 24])
+def test_of_a_message_that_asks_for_too_much_all_is_had_that_there_is_room_for(
+    world: Make, room: int
+) -> None:
+    async def body(w: World) -> None:
+        w.server.room, w.server.whole = room, True
+        await w.up()
+        keys = [w.want(number) for number in range(25)]
+        await until(lambda: all(w.results(key) for key in keys))
+        assert len(w.server.held[w.server.sockets[0]]) == room
+        assert sum(not w.results(key)[0].error for key in keys) == room
+        assert len(w.server.said) < 25
+        w.server.room = 25
+        w.server.drop()
+        await until(lambda: len(w.server.sockets) == 2)
+        await until(lambda: len(w.server.held[w.server.sockets[1]]) == room)
+        for key in keys:
+            w.want(keys.index(key))
+        await until(lambda: len(w.server.held[w.server.sockets[1]]) == 25)
+
+    play(body, world(per_message=25))
+
+
+def test_what_the_broker_of_one_account_has_no_room_for_another_account_takes(
+    world: Make,
+) -> None:
+    async def body(w: World) -> None:
+        await until(lambda: len(w.server.sockets) == 2)
+        w.server.room = 2
+        keys = [w.want(number) for number in range(5)]
+        await until(lambda: all(w.results(key) for key in keys))
+        assert sorted(len(held) for held in w.server.held.values()) == [2, 2]
+        assert [w.results(key)[0].code for key in keys].count(FULL) == 1
+
+    play(body, world(tokens=("good", "one")))
+
+
+def test_a_higher_mode_goes_to_where_there_is_room_for_it(world: Make) -> None:
+    async def body(w: World) -> None:
+        await until(lambda: len(w.server.sockets) == 2)
+        keys = [w.want(number, LTP) for number in range(4)]
+        for key in keys:
+            await w.answer(key)
+        w.want(0, LTP | DEPTH)
+        assert not (await w.answer(keys[0], 2)).error
+        assert sorted(len(held) for held in w.server.held.values()) == [1, 3]
+
+    play(body, world(tokens=("good", "one"), per_socket=(4, 4, 2)))
+
+
+def test_a_higher_mode_that_nobody_has_room_for_is_refused_and_the_lower_one_stays(
+    world: Make,
+) -> None:
+    async def body(w: World) -> None:
+        keys = [w.want(number, LTP) for number in range(4)]
+        for key in keys:
+            await w.answer(key)
+        w.want(0, LTP | DEPTH)
+        told = await w.answer(keys[0], 2)
+        assert (told.modes, told.code) == (DEPTH, FULL)
+        await until(lambda: w.server.held[w.server.sockets[0]].get("0") == 1)
+        assert w.feed.health().subscribed == 4
+
+    play(body, world(per_socket=(4, 4, 2)))
+
+
+def test_a_tick_on_its_way_in_a_lower_mode_does_not_confirm_a_higher_one(world: Make) -> None:
+    async def body(w: World) -> None:
+        key = w.want(1, LTP)
+        await w.answer(key)
+        w.server.quiet.add("1")
+        w.want(1, LTP | DEPTH)
+        await until(lambda: w.server.held[w.server.sockets[0]]["1"] == 3)
+        await w.server.tick("1", mode=1)
+        await until(lambda: w.sink.ticks)
+        assert len(w.results(key)) == 1
+        await w.server.tick("1", mode=3)
+        assert await w.answer(key, 2) == Result(key, LTP | DEPTH, depth=5)
+
+    play(body, world(confirm_s=30.0))
+
+
 def test_past_the_room_of_one_account_another_one_takes_over(world: Make) -> None:
     async def body(w: World) -> None:
         for number in range(4):

@@ -76,13 +76,17 @@ class ToyCodec:
         if "auth" in said:
             self.ready = said["auth"]
             return [Ready() if said["auth"] else Failed(Fault.AUTH, "it does not know the token")]
+        mode = said.pop("mode", 3)
         ((word, token),) = [pair for pair in said.items() if pair[0] != "at"]
+        if word == "over":
+            subs = tuple(self._subs.pop(str(one)) for one in token)
+            return [Refused(subs, Fault.CAPACITY, "there is no room")]
         sub = self._subs.get(str(token))
         if sub is None:
             self.malformed += 1
             return []
         if word == "t":
-            take(sub, sub.mode, b'{"ltp": %s}' % token.encode(), said.get("at", 0), 0)
+            take(sub, min(mode, sub.mode), b'{"ltp": %s}' % token.encode(), said.get("at", 0), 0)
             return []
         if word == "ok":
             return [Confirmed(sub)]
@@ -115,7 +119,7 @@ def _read(_: str, __: IO[bytes]) -> Iterable[Listing]:
 
 class ToyServer:
     """What the broker does. `tokens` are let in; `quiet` are never confirmed, `bad` refused; of
-    more than `room` on one connection the rest is."""
+    more than `room` on one connection the rest is, or with `whole` all of the message."""
 
     def __init__(self) -> None:
         self.tokens = {"good", "one"}
@@ -123,6 +127,7 @@ class ToyServer:
         self.quiet: set[str] = set()
         self.bad: set[str] = set()
         self.room = 1000
+        self.whole = False
         self.sockets: list[ServerConnection] = []
         self.said: list[Any] = []
         self.tries: list[str] = []
@@ -149,7 +154,12 @@ class ToyServer:
         async for text in socket:
             said = json.loads(text)
             self.said.append(said)
-            for token, mode in said.get("sub", ()):
+            rows = said.get("sub", ())
+            new = [token for token, mode in rows if mode and str(token) not in self.held[socket]]
+            if self.whole and new and len(self.held[socket]) + len(new) > self.room:
+                await socket.send(json.dumps({"over": new}))
+                continue
+            for token, mode in rows:
                 await self._take(socket, str(token), mode)
 
     async def _take(self, socket: ServerConnection, token: str, mode: int) -> None:
@@ -165,8 +175,8 @@ class ToyServer:
             if token not in self.quiet:
                 await socket.send(json.dumps({"ok": token}))
 
-    async def tick(self, token: str, at_ms: int = 0, of: int = -1) -> None:
-        await self.sockets[of].send(json.dumps({"t": token, "at": at_ms}))
+    async def tick(self, token: str, at_ms: int = 0, of: int = -1, mode: int = 3) -> None:
+        await self.sockets[of].send(json.dumps({"t": token, "at": at_ms, "mode": mode}))
 
     def drop(self, of: int = -1) -> None:
         self.sockets[of].transport.abort()
