@@ -37,6 +37,7 @@ def test_a_killed_shard_costs_the_clients_of_the_others_nothing(make_hub: MakeHu
         symbol, beacon, readers = await audience(hub, stack, 12)
         victim = hub.kill("shard-2")
         await until(lambda: hub.is_back("shard-2", victim), "the shard is back", BACK_S)
+        await hub.all_serve()
         lost = [reader for reader in readers if reader.closed]
         assert len(lost) == 3, "its own clients, and nobody else's"
         again = [await stack.enter_async_context(hub.client(snapshot=False)) for _ in range(3)]

@@ -1,13 +1,13 @@
 """Brokers without OpenAlgo: a real hub, each broker's fake server, and clients that notice nothing.
 
 A hub is started with a file of credentials, as a user would, and has the list of instruments
-downloaded by itself.
+downloaded by itself. Here are a broker that confirms nothing, one that allows one connection, and
+one that is asked by HTTP first; tests/hub/feeds/native/test_brokers.py has the feeds of all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,18 +16,18 @@ from typing import NamedTuple
 
 import pytest
 
-from hub.brokers import catalogue
 from hub.brokers.base import Listing
 from hub.instruments.store import Store, path_of
-from tests.brokers import noren_server
+from tests.brokers import angel_server, noren_server, upstox_server, zerodha_server
 from tests.brokers.fake import Fake, running
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import WITHIN_S, Client, Hub, Message, until
 
-MODULES = {"flattrade": noren_server, "shoonya": noren_server} | {
-    name: importlib.import_module(f"tests.brokers.{name}_server")
-    for name in catalogue.NAMES
-    if name not in {"flattrade", "shoonya"}
+MODULES = {
+    "angel": angel_server,
+    "flattrade": noren_server,
+    "upstox": upstox_server,
+    "zerodha": zerodha_server,
 }
 RATE = 10.0
 
@@ -39,9 +39,7 @@ class World(NamedTuple):
 
 
 def make_server(name: str) -> Fake:
-    module = MODULES[name]
-    server = getattr(module, "ShoonyaServer" if name == "shoonya" else "Server")
-    made: Fake = server(rate=RATE)
+    made: Fake = MODULES[name].Server(rate=RATE)
     return made
 
 
@@ -113,7 +111,7 @@ async def drop(server: Fake) -> None:
     await server.until(lambda: any(peer.wants for peer in set(server.peers) - old))
 
 
-@pytest.mark.parametrize("name", catalogue.NAMES)
+@pytest.mark.parametrize("name", ["angel", "flattrade", "upstox"])
 def test_clients_get_a_brokers_ticks_and_are_told_what_they_cannot_have(
     name: str, make_hub: MakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

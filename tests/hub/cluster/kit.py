@@ -94,7 +94,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait_for(test, 40)
 
     asyncio.run(watched())
-    assert errors == []
+    assert errors == [], errors
 
 
 async def until(met: Callable[[], object]) -> None:

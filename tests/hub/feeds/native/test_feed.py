@@ -65,6 +65,7 @@ Make = Callable[..., AbstractAsyncContextManager[World]]
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr("hub.feeds.native.feed._PATIENCE_S", 1.0)
 
     @asynccontextmanager
     async def make(
