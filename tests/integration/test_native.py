@@ -1,8 +1,8 @@
 """Brokers without OpenAlgo: a real hub, each broker's fake server, and clients that notice nothing.
 
 A hub is started with a file of credentials, as a user would, and has the list of instruments
-downloaded by itself. Here are a broker that confirms nothing, one that allows one connection, and
-one that is asked by HTTP first; tests/hub/feeds/native/test_brokers.py has the feeds of all.
+downloaded by itself. Here are a broker that confirms nothing and one that allows one connection;
+tests/hub/feeds/native/test_brokers.py has the feeds of all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 from hub.brokers.base import Listing
 from hub.instruments.store import Store, path_of
-from tests.brokers import angel_server, noren_server, upstox_server, zerodha_server
+from tests.brokers import angel_server, noren_server, zerodha_server
 from tests.brokers.fake import Fake, running
 from tests.integration.conftest import MakeHub
 from tests.integration.harness import WITHIN_S, Client, Hub, Message, until
@@ -26,7 +26,6 @@ from tests.integration.harness import WITHIN_S, Client, Hub, Message, until
 MODULES = {
     "angel": angel_server,
     "flattrade": noren_server,
-    "upstox": upstox_server,
     "zerodha": zerodha_server,
 }
 RATE = 10.0
@@ -111,7 +110,7 @@ async def drop(server: Fake) -> None:
     await server.until(lambda: any(peer.wants for peer in set(server.peers) - old))
 
 
-@pytest.mark.parametrize("name", ["angel", "flattrade", "upstox"])
+@pytest.mark.parametrize("name", ["angel", "flattrade"])
 def test_clients_get_a_brokers_ticks_and_are_told_what_they_cannot_have(
     name: str, make_hub: MakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
