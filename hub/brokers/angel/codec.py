@@ -36,6 +36,7 @@ from hub.brokers.base import (
     Take,
     Warned,
 )
+from hub.brokers.book import Book
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 
@@ -66,7 +67,7 @@ class Deep:
 
     def __init__(self) -> None:
         self.snapshot: packets.Snapshot | None = None
-        self.book: packets.Book | None = None
+        self.book: Book | None = None
         self.at_ms = 0
 
 

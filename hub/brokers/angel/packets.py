@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from hub.brokers.base import Subscription
+from hub.brokers.book import Book, Level
 
 SIZES = {1: 51, 2: 123, 3: 379, 4: 443}
 """How long a packet is at least, by its mode: LTP, Quote, snapshot, and 20 levels."""
@@ -30,21 +31,6 @@ _SCALES = tuple(1e7 if segment == CURRENCY else 100.0 for segment in range(256))
 _FLAGS = (1, 1, 1, 1, 1, 0, 0, 0, 0, 0)
 _DAY_MS = 86_400_000
 _encode = msgspec.json.Encoder().encode
-
-
-class Level(msgspec.Struct, gc=False):
-    """One level of a book; the price in rupees."""
-
-    price: float
-    quantity: int
-    orders: int
-
-
-class Book(msgspec.Struct, gc=False):
-    """Both sides of a book, best first."""
-
-    buy: list[Level]
-    sell: list[Level]
 
 
 Tick: TypeAlias = tuple[bytes, int, int]

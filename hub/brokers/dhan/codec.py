@@ -31,8 +31,9 @@ from hub.brokers.base import (
     Subscription,
     Take,
 )
+from hub.brokers.book import Book, Level
 from hub.brokers.dhan.connection import DISCONNECT, Connection, disconnected, key_of, requests
-from hub.brokers.dhan.payloads import Book, Depth, Level, Ltp, Quote, encode
+from hub.brokers.dhan.payloads import Depth, Ltp, Quote, encode
 
 AT_ONCE = 100
 """Instruments that one message may name."""

@@ -25,8 +25,9 @@ from hub.brokers.base import (
     Subscription,
     Take,
 )
+from hub.brokers.book import Book, Level
 from hub.brokers.dhan.connection import DISCONNECT, Connection, disconnected, key_of, requests
-from hub.brokers.dhan.payloads import Book, DeepBook, Level, encode
+from hub.brokers.dhan.payloads import DeepBook, encode
 from hub.core.model import Fault
 
 AT_ONCE = 50

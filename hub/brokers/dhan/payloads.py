@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from hub.brokers.book import Book
+
 
 class Ltp(Struct, gc=False):
     """Mode 1."""
@@ -36,21 +38,6 @@ class Quote(Ltp, gc=False):
     total_sell_quantity: int
     oi: int | UnsetType = UNSET
     prev_close: float | UnsetType = UNSET
-
-
-class Level(Struct, gc=False):
-    """One price of a book."""
-
-    price: float
-    quantity: int
-    orders: int
-
-
-class Book(Struct, gc=False):
-    """Both sides, best first."""
-
-    buy: list[Level]
-    sell: list[Level]
 
 
 class Depth(Quote, kw_only=True, gc=False):

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from hub.brokers.base import Subscription
-from hub.brokers.noren.state import Level, State
+from hub.brokers.book import Level
+from hub.brokers.noren.state import State
 
 _encode = msgspec.json.Encoder().encode
 _Make = Callable[..., msgspec.Struct]

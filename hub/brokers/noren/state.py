@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-import msgspec
-
+from hub.brokers.book import Level
 from hub.brokers.noren import messages
 from hub.brokers.noren.messages import Book, Touch
 
@@ -27,14 +26,6 @@ _levels = attrgetter(*messages.LEVELS)
 _UNCHANGED = (None,) * len(messages.LEVELS)
 
 OPEN, HIGH, LOW, CLOSE, AVERAGE = range(5)
-
-
-class Level(msgspec.Struct, gc=False):
-    """One level of a book, as clients read it."""
-
-    price: float = 0.0
-    quantity: int = 0
-    orders: int = 0
 
 
 class State:

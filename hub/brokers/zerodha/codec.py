@@ -36,7 +36,8 @@ from hub.brokers.base import (
     Take,
     Warned,
 )
-from hub.brokers.zerodha.payloads import Book, Full, Index, Level, Ltp, Quote
+from hub.brokers.book import Book, Level
+from hub.brokers.zerodha.payloads import Full, Index, Ltp, Quote
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from hub.brokers.book import Book
+
 
 class Ltp(msgspec.Struct, gc=False):
     """A tick in mode LTP. In all of these `timestamp` is in epoch milliseconds, and `ltt`, which
@@ -41,21 +43,6 @@ class Quote(Ltp, gc=False):
     high: float
     low: float
     close: float
-
-
-class Level(msgspec.Struct, gc=False):
-    """One level of a book."""
-
-    price: float
-    quantity: int
-    orders: int
-
-
-class Book(msgspec.Struct, gc=False):
-    """Both sides of a book, best first."""
-
-    buy: list[Level]
-    sell: list[Level]
 
 
 class Full(Quote, gc=False):

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.brokers.book import Level
 from hub.brokers.noren.messages import LEVELS, Book
-from hub.brokers.noren.state import AVERAGE, CLOSE, HIGH, LOW, OPEN, Level, State
+from hub.brokers.noren.state import AVERAGE, CLOSE, HIGH, LOW, OPEN, State
 
 MORNING_MS = 1_795_665_600_000  # 26 Nov 2026, 09:30 in India
 DAY_MS = 86_400_000
