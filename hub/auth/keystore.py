@@ -27,6 +27,7 @@ from hub.auth.records import (
 )
 from hub.core.errors import KeyStoreError, Malformed
 from hub.runtime.ownfile import OwnFile, Stamp
+from hub.runtime.paths import place
 
 _SECRET_BYTES = 32
 _Records: TypeAlias = list[KeyRecord]
@@ -120,14 +121,8 @@ def default_path(environ: Mapping[str, str]) -> Path:
     systemd's directory for this service; else this user's configuration directory; else, for
     a user without a home, the machine's.
     """
-    given = environ.get("CONFIGURATION_DIRECTORY", "").partition(":")[0]
-    if given:
-        return Path(given, "keys.json")
-    base = Path(environ.get("XDG_CONFIG_HOME", ""))
-    if not base.is_absolute():  # the XDG specification: a relative one counts as none
-        home = environ.get("HOME")
-        base = Path(home, ".config") if home else Path("/etc")
-    return base / "shardhub" / "keys.json"
+    xdg = ("XDG_CONFIG_HOME", ".config")
+    return place(environ, "CONFIGURATION_DIRECTORY", xdg, "/etc") / "keys.json"
 
 
 def _check_text(what: str, text: str) -> None:

@@ -25,6 +25,7 @@ from hub.brokers import names
 from hub.brokers.base import Listing
 from hub.core.errors import HubError
 from hub.instruments import ranking
+from hub.runtime.paths import place
 
 _FORMAT = 1
 _COLUMNS = ", ".join(Listing._fields)
@@ -55,14 +56,8 @@ class Unusable(HubError):
 def folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Where the lists are: in systemd's directory of state for this service; else in this user's
     directory of data; else, for a user without a home, in the machine's."""
-    given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return Path(given, "instruments")
-    base = Path(environ.get("XDG_DATA_HOME", ""))
-    if not base.is_absolute():  # the XDG specification: a relative one counts as none
-        home = environ.get("HOME")
-        base = Path(home, ".local/share") if home else Path("/var/lib")
-    return base / "shardhub/instruments"
+    xdg = ("XDG_DATA_HOME", ".local/share")
+    return place(environ, "STATE_DIRECTORY", xdg, "/var/lib") / "instruments"
 
 
 def path_of(broker: str, environ: Mapping[str, str] = os.environ) -> Path:

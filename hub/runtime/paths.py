@@ -124,3 +124,20 @@ def _ours(path: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
+def place(environ: Mapping[str, str], systemd: str, xdg: tuple[str, str], machine: str) -> Path:
+    """The hub's directory for one kind of files.
+
+    systemd's directory for this service, by the variable `systemd`; else that of this user, by the
+    variable of `xdg` or its place below the home; else, for a user without a home, the machine's.
+    """
+    given = environ.get(systemd, "").partition(":")[0]
+    if given:
+        return Path(given)
+    variable, usual = xdg
+    base = Path(environ.get(variable, ""))
+    if not base.is_absolute():  # the XDG specification: a relative one counts as none
+        home = environ.get("HOME")
+        base = Path(home, usual) if home else Path(machine)
+    return base / "shardhub"
