@@ -70,7 +70,6 @@ class Follower:
         self._subscription: Subscription | None = None
         self._inbox = ""
         self._consumer = ""  # how NATS calls us, while we follow the stream
-        self._first = True  # whether nothing has come from it yet
         self._stuck = 0
         self._looked_at = 0
         self._behind = 0
@@ -162,7 +161,7 @@ class Follower:
             return
         self._check(state)
         self._leave()
-        self._first, self._stuck = True, 0
+        self._stuck = 0
         name = secrets.token_hex(8)
         inbox = self._inbox = f"_INBOX.{name}"
         self._subscription = self._door.subscribe(inbox, partial(self._heard, inbox))
@@ -223,15 +222,14 @@ class Follower:
         """A message of the stream: it counts if it follows what came before."""
         if inbox != self._inbox:
             return  # left over
-        number = _number(reply)
+        number, sent = _numbers(reply)
         expected = self._position.number + 1
-        if number > expected and self._first:
+        if number > expected and sent == 1:  # it begins behind what was asked for
             self._lose("NATS has forgotten account events that this machine waited for")
         elif number > expected:
             self._leave()
             self._begin_anew()
             return
-        self._first = False
         if number >= expected:
             self._position.set(self._position.created, number)
             self._hand_over(data)
@@ -266,10 +264,12 @@ class Follower:
             self._take(key, LOST)
 
 
-def _number(reply: str) -> int:
-    """The number of a message in its stream, by where it is acknowledged: with the domain and the
-    account there are two names more, and one at the end. 0 if it is none of a stream."""
+def _numbers(reply: str) -> tuple[int, int]:
+    """The number of a message in its stream, and how many NATS has sent us by then, lost ones too;
+    by where it is acknowledged: with the domain and the account there are two names more, and one
+    at the end. Zeros if it is none of a stream."""
     parts = reply.split(".")
     if reply.startswith("$JS.ACK.") and len(parts) >= 9:
-        return int(parts[5 if len(parts) == 9 else 7])
-    return 0
+        first = 5 if len(parts) == 9 else 7
+        return int(parts[first]), int(parts[first + 1])
+    return 0, 0

@@ -38,12 +38,14 @@ class JetStream:
         self.info: Any = stream()
         self.consumer: Any = {"delivered": {"stream_seq": 0}, "num_pending": 0}
         self.made: list[dict[str, Any]] = []
+        self.sent = 0  # by the newest consumer
         self.ended: list[str] = []
 
     def answer(self, subject: str, data: bytes, _: Mapping[str, str]) -> Mapping[str, Any]:
         match subject.split(".")[2:4]:
             case ["CONSUMER", "CREATE"]:
                 self.made.append(json.loads(data)["config"])
+                self.sent = 0
                 return {}
             case ["CONSUMER", "DELETE"]:
                 self.ended.append(subject.split(".")[5])
@@ -78,9 +80,10 @@ class Followed:
     def send(self, number: int, data: bytes = b"", domain: str = "") -> None:
         """A message of the stream, as the newest consumer sends it."""
         (hear,) = self.door.heard.values()
+        self.js.sent += 1
         account, random = (f"{domain}.hash.", ".random") if domain else ("", "")
         name = self.js.made[-1]["name"]
-        reply = f"$JS.ACK.{account}hub_EVENTS.{name}.1.{number}.9.123.0{random}"
+        reply = f"$JS.ACK.{account}hub_EVENTS.{name}.1.{number}.{self.js.sent}.123.0{random}"
         hear("hub.events.orders.a", data or message(number), reply)
 
 
@@ -161,6 +164,26 @@ def test_rule_2_where_a_server_that_is_dead_was_to_tell_us_another_is_asked_at_o
         await one.begun()
         assert len(set(asked)) == 4, "each by another name"
         await one.follower.stop()
+
+    run(test())
+
+
+def test_rule_2_what_was_sent_to_a_connection_that_was_lost_is_asked_for_again() -> None:
+    """NATS goes on to send for a while as before, to the connection that follows."""
+
+    async def test() -> None:
+        async with following() as one:
+            await one.begun()
+            one.js.sent, one.js.info = 1, stream(last=2)
+            one.follower.up()
+            one.send(2)
+            assert one.got == []
+            await one.begun(2)
+            assert one.js.made[1]["opt_start_seq"] == 1
+            one.send(1)
+            one.send(2)
+            assert one.got == [(A, b"1"), (A, b"2")]
+            assert counted(one, losses=0)
 
     run(test())
 
