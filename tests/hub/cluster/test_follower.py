@@ -210,6 +210,7 @@ def test_rule_2_while_nothing_comes_nothing_is_begun_anew() -> None:
         async with following() as one:
             await one.begun()
             one.send(1)
+            one.js.info = stream(last=1)
             one.js.consumer = {"delivered": {"stream_seq": 1}, "num_pending": 0}
             await asyncio.sleep(0.2)
             assert len(one.js.made) == 1

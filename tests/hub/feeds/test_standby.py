@@ -272,20 +272,21 @@ def test_a_server_that_is_soon_back_ends_nothing_and_one_that_stays_away_does(
 
 
 def test_a_node_of_three_dies_and_the_feed_goes_on(tmp_path: Path) -> None:
-    """The one that decides about the bucket, and that the holder is connected to."""
+    """The one that decides about the bucket, and that the holder is connected to. Servers on a busy
+    machine may vote twice, so the lease is twice as long as it has to be where there is one vote."""
 
     async def main(servers: list[natsserver.NatsServer]) -> None:
         urls = [server.url for server in servers]
-        async with host("one", "sim", *urls, lease_s=15) as one:
+        async with host("one", "sim", *urls, lease_s=30) as one:
             await until(lambda: not one.standby.problem and one.standby._bucket._there, 40)
             found = await one.door.js.stream_info("KV_hub-leases")
             assert found.config.num_replicas == 3
             # what is waited for where nobody has given the lease back is left out here
-            one.standby._lease._since_s -= 15
+            one.standby._lease._since_s -= 30
             await until(lambda: one.active)
             next(server for server in servers if server.log.stem == found.cluster.leader).kill()
             revision = one.standby.state["revision"]
-            await until(lambda: one.standby.state["revision"] > revision + 3, 30)
+            await until(lambda: one.standby.state["revision"] > revision + 1, 40)
             assert one.told[1:] == ["started"]
 
     with natsserver.cluster(tmp_path, jetstream=True) as servers:

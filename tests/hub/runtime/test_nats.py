@@ -322,6 +322,7 @@ def test_who_is_too_slow_for_the_server_is_told_so(
                 await until(lambda: slow.figures()["reconnects"] == 1)
                 assert slow.figures()["slow"] == 1
                 assert a.figures()["slow"] == 0
+                await settled(slow)
                 a.publish("flood", b"again")
                 await until(lambda: b"again" in got)
 
