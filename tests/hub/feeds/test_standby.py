@@ -273,7 +273,7 @@ def test_a_server_that_is_soon_back_ends_nothing_and_one_that_stays_away_does(
 
 def test_a_node_of_three_dies_and_the_feed_goes_on(tmp_path: Path) -> None:
     """The one that decides about the bucket, and that the holder is connected to. Servers on a busy
-    machine may vote twice, so the lease is twice as long as it has to be where there is one vote."""
+    machine may vote twice, so the lease is twice as long as one vote needs."""
 
     async def main(servers: list[natsserver.NatsServer]) -> None:
         urls = [server.url for server in servers]
