@@ -52,8 +52,9 @@ def take(reply: Reply, _credentials: Credentials) -> dict[str, str]:
         raise BrokerError(Fault.NETWORK, f"Fyers answered HTTP {reply.status}, and no JSON")
     found = said.get("access_token")
     if said.get("s") != "ok" or not isinstance(found, str) or not found:
+        own = Fault.NETWORK if reply.status >= 500 else Fault.AUTH
         raise BrokerError(
-            Fault.RATE if reply.status == 429 else Fault.AUTH,
+            Fault.RATE if reply.status == 429 else own,
             f"Fyers gives no access token (HTTP {reply.status}): {str(said.get('message'))[:200]}",
         )
     return {"access_token": found}

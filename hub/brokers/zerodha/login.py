@@ -43,7 +43,8 @@ def take(reply: Reply, _: Credentials) -> dict[str, str]:
     if reply.status == 200 and isinstance(token, str) and token:
         return {"access_token": token}
     said = answer.get("message") if isinstance(answer, dict) else None
-    fault = Fault.NETWORK if reply.status >= 500 else Fault.AUTH
+    own = Fault.NETWORK if reply.status >= 500 else Fault.AUTH
+    fault = Fault.RATE if reply.status == 429 else own
     reason = said[:200] if isinstance(said, str) else "no access token in the answer"
     raise BrokerError(fault, f"Zerodha refuses the login (HTTP {reply.status}): {reason}")
 

@@ -58,6 +58,7 @@ def test_the_token_is_kept() -> None:
         (200, b'{"s":"error","access_token":"T"}', Fault.AUTH),
         (429, b'{"s":"error"}', Fault.RATE),
         (502, b"<html>", Fault.NETWORK),
+        (503, b'{"s":"error","message":"try again later"}', Fault.NETWORK),
         (200, b"\xff", Fault.NETWORK),
     ],
 )

@@ -57,6 +57,7 @@ def test_the_checksum_by_hand() -> None:
         (Reply(200, {}, b'{"data":[]}'), Fault.AUTH),
         (Reply(200, {}, b"<html>"), Fault.AUTH),
         (Reply(502, {}, b"\xff"), Fault.NETWORK),
+        (Reply(429, {}, b'{"message":"Too many requests"}'), Fault.RATE),
     ],
 )
 def test_a_refusal_says_why(reply: Reply, fault: Fault) -> None:
