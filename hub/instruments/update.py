@@ -78,9 +78,10 @@ async def update(broker: Broker, where: str, path: Path, tell: Tell) -> int:
                     missed.append(error)
                     continue
                 files.append((source.name, stack.enter_context(file)))
-            _see(missed, files, path)
+            count, made_s = _kept(path)
+            _see(missed, files, made_s)
             rows = _rows(broker, files, tell)
-            least = 1 if where else max(broker.instruments.least, _had(path) // 2)
+            least = 1 if where else max(broker.instruments.least, count // 2)
             built_at = time.time() - (_DAY_S if missed else 0.0)
             return await asyncio.to_thread(store.write, path, broker.title, rows, built_at, least)
         except OSError as error:
@@ -116,30 +117,22 @@ def _is_file(where: str) -> bool:
     return Path(where).expanduser().is_file()
 
 
-def _see(missed: list[BrokerError], files: list[tuple[str, IO[bytes]]], path: Path) -> None:
+def _see(missed: list[BrokerError], files: list[tuple[str, IO[bytes]]], made_s: float) -> None:
     """Rule 5."""
-    if missed and (not files or time.time() - _built(path) < _BETTER_S):
+    if missed and (not files or time.time() - made_s < _BETTER_S):
         raise missed[0]
     for error in missed:
         log.warning("%s; what is in it is not in the list", error)
 
 
-def _had(path: Path) -> int:
-    """How many instruments the list has that is there."""
+def _kept(path: Path) -> tuple[int, float]:
+    """How many instruments are in the list that is there, and when it was made, in epoch seconds;
+    zeros when there is none."""
     try:
         with store.Store(path) as there:
-            return there.count
+            return there.count, float(there.built)
     except store.Unusable:
-        return 0
-
-
-def _built(path: Path) -> float:
-    """When the list was made that is there, in seconds since the epoch."""
-    try:
-        with store.Store(path) as there:
-            return float(there.built)
-    except store.Unusable:
-        return 0.0
+        return 0, 0.0
 
 
 async def _first(places: list[str], source: Source, folder: Path, tell: Tell) -> IO[bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hub.brokers.base import Addresses, Broker, Channel, Credentials, Field, Limits
+from hub.brokers import jwt
+from hub.brokers.base import Addresses, Broker, Channel, Field, Limits
 from hub.brokers.dhan.codec import AT_ONCE, Codec
 from hub.brokers.dhan.deep import AT_ONCE as DEEP_AT_ONCE
 from hub.brokers.dhan.deep import Deep, Deepest
 from hub.brokers.dhan.instruments import READER
 from hub.brokers.dhan.login import LOGIN
-from hub.brokers.jwt import expiry
 
 _API = "https://auth.dhan.co"
 _SOCKETS = 5
@@ -23,10 +23,6 @@ _LIMITS = Limits(
     rest_s=3.0,
 )
 _DEEP = ("NSE", "NFO")
-
-
-def _expires(credentials: Credentials) -> float | None:
-    return expiry(credentials.get("access_token", ""))
 
 
 BROKER = Broker(
@@ -59,6 +55,6 @@ BROKER = Broker(
         Field("totp_secret", "the text beside the QR code of TOTP, for hub login", needed=False),
     ),
     login=LOGIN,
-    expires=_expires,
+    expires=jwt.expires,
     sockets=_SOCKETS,
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hub.brokers import jwt
 from hub.brokers.base import Addresses, Broker, Channel, Credentials, Field, Login
 from hub.brokers.flattrade.instruments import READER
-from hub.brokers.jwt import expiry
 from hub.brokers.noren import login
 from hub.brokers.noren.codec import LIMITS, NorenCodec, Profile
 from hub.brokers.noren.payloads import Payloads
@@ -50,5 +50,5 @@ BROKER = Broker(
         visit=login.flattrade_visit,
         code="code",
     ),
-    expires=lambda credentials: expiry(credentials.get("access_token", "")),
+    expires=jwt.expires,
 )

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from hub.brokers import jwt
-from hub.brokers.base import Addresses, Broker, Channel, Credentials, Field, Limits
+from hub.brokers.base import Addresses, Broker, Channel, Field, Limits
 from hub.brokers.fyers.codec import FyersCodec
 from hub.brokers.fyers.instruments import READER
 from hub.brokers.fyers.login import LOGIN
 from hub.brokers.fyers.tbt import TbtCodec
 
 _API = "https://api-t1.fyers.in"
-
-
-def _expires(credentials: Credentials) -> float | None:
-    return jwt.expiry(credentials.get("access_token", ""))
 
 
 BROKER = Broker(
@@ -71,5 +67,5 @@ BROKER = Broker(
         Field("access_token", "the token of the day", kept=True),
     ),
     login=LOGIN,
-    expires=_expires,
+    expires=jwt.expires,
 )

@@ -6,11 +6,7 @@ wants nothing of it but the claim `hsm_key`.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from typing import Any
-
+from hub.brokers import jwt
 from hub.brokers.base import Credentials
 from hub.core.errors import BrokerError
 from hub.core.model import Fault
@@ -23,7 +19,7 @@ def bare(token: str) -> str:
 
 def hsm_key(token: str) -> str:
     """What lets us into the data socket. Raises BrokerError for what is no such token."""
-    key = _claims(token).get("hsm_key")
+    key = jwt.claims(token).get("hsm_key")
     if not isinstance(key, str) or not key or not key.isascii():
         raise BrokerError(
             Fault.AUTH,
@@ -43,15 +39,3 @@ def authorization(credentials: Credentials) -> str:
             "for deep books Fyers needs the application's id (api_key) and an access_token",
         )
     return f"{key}:{token}"
-
-
-def _claims(token: str) -> dict[str, Any]:
-    parts = bare(token).split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        body = parts[1].encode("ascii")
-        found = json.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))
-    except (ValueError, binascii.Error, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

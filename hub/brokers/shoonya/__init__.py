@@ -3,8 +3,8 @@ day."""
 
 from __future__ import annotations
 
+from hub.brokers import jwt
 from hub.brokers.base import Addresses, Broker, Channel, Credentials, Field, Login
-from hub.brokers.jwt import expiry
 from hub.brokers.noren import login
 from hub.brokers.noren.codec import LIMITS, NorenCodec, Profile
 from hub.brokers.noren.payloads import Payloads
@@ -55,5 +55,5 @@ BROKER = Broker(
         visit=login.shoonya_visit,
         code="code",
     ),
-    expires=lambda credentials: expiry(credentials.get("access_token", "")),
+    expires=jwt.expires,
 )

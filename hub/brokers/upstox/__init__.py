@@ -2,18 +2,14 @@
 
 from functools import partial
 
-from hub.brokers.base import Addresses, Broker, Channel, Credentials, Field, Limits
-from hub.brokers.jwt import expiry
+from hub.brokers import jwt
+from hub.brokers.base import Addresses, Broker, Channel, Field, Limits
 from hub.brokers.upstox.codec import PER_MESSAGE, Codec
 from hub.brokers.upstox.instruments import READER
 from hub.brokers.upstox.login import LOGIN
 
 _ADDRESSES = Addresses("wss://api.upstox.com/v3/feed/market-data-feed", "https://api.upstox.com")
 _DEEP = 30
-
-
-def _expires(credentials: Credentials) -> float | None:
-    return expiry(credentials.get("access_token", ""))
 
 
 BROKER = Broker(
@@ -65,6 +61,6 @@ BROKER = Broker(
         ),
     ),
     login=LOGIN,
-    expires=_expires,
+    expires=jwt.expires,
     sockets=2,
 )
