@@ -22,6 +22,7 @@ from hub.brokers import catalogue
 from hub.core.errors import BrokerError, HubError
 from hub.core.settings import Account, Settings
 from hub.credentials.provider import Found, Provider, providers
+from hub.credentials.sources import folder
 
 _COLUMNS = (
     Column("broker"),
@@ -141,7 +142,7 @@ def _show_all(settings: Settings, *, as_json: bool) -> None:
         click.echo(json.dumps([_told(look) for look in looks], indent=2))
         return
     if not looks:
-        click.echo("No broker is among the feeds, and none has credentials in the settings.")
+        click.echo("No broker is among the feeds of the settings, and none has credentials.")
         click.echo("See what one needs: hub login BROKER")
         return
     show(render.table(_COLUMNS, [_row(look) for look in looks]))
@@ -151,11 +152,14 @@ def _show_all(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _look_at_all(settings: Settings) -> list[_Look]:
-    """Every account of brokers that are feeds, or of which the settings say something."""
+    """Every account of brokers that are feeds, of which the settings say something, or whose usual
+    file is there."""
     looks = []
+    feeds = catalogue.among(settings.hub.feeds)
     for name in catalogue.NAMES:
         account: Account = getattr(settings, name)
-        if name in settings.hub.feeds or account.credentials:
+        usual = folder(settings, os.environ) / f"{name}.env"
+        if name in feeds or account.credentials or usual.exists():
             accounts = providers(catalogue.get(name), settings, os.environ)
             looks += [await _look(number, one) for number, one in enumerate(accounts, 1)]
     return looks

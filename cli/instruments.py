@@ -91,7 +91,7 @@ def update(*, brokers: tuple[str, ...], where: str | None, config_file: Path | N
     own address, unless --from or `instruments_url` of its settings names another, or a folder.
     """
     settings = load_settings(config_file)
-    wanted = brokers or tuple(name for name in settings.hub.feeds if name in catalogue.NAMES)
+    wanted = brokers or tuple(catalogue.among(settings.hub.feeds))
     if not wanted:
         raise click.UsageError(f"Name a BROKER: {', '.join(catalogue.NAMES)}.")
     failed = []

@@ -257,7 +257,8 @@ class Channel(NamedTuple):
     """One kind of connection of a broker: the usual one, or one of deeper books.
 
     `levels` is the number of levels of its books; a channel but the first serves symbols with
-    `:LEVELS` behind them, as OpenAlgo's clients write them, of `exchanges` (empty: of all)."""
+    `:LEVELS` behind them, as OpenAlgo's clients write them, of `exchanges` (empty: of all). Where
+    there are `books` alone, it has no LTP and no quotes."""
 
     name: str
     addresses: Addresses
@@ -265,6 +266,7 @@ class Channel(NamedTuple):
     codec: Callable[[Credentials, Addresses], Codec]
     levels: int = 5
     exchanges: tuple[str, ...] = ()
+    books: bool = False
 
 
 class Field(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 
 from hub.brokers.base import Broker
 from hub.core.settings import BROKERS
@@ -22,3 +23,8 @@ def of_feed(name: str) -> list[str]:
     parts = name.split("-")
     known = all(part in NAMES for part in parts)
     return parts if known and len(set(parts)) == len(parts) else []
+
+
+def among(feeds: Iterable[str]) -> list[str]:
+    """The brokers of those feeds."""
+    return list(dict.fromkeys(broker for feed in feeds for broker in of_feed(feed)))

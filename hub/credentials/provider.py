@@ -159,6 +159,8 @@ class Provider:
                 f"{elsewhere} logs in to {self.broker.title} for {self.name}; log in there, or "
                 "name another source of credentials in the settings",
             )
+        if not self.broker.fields:
+            raise BrokerError(Fault.AUTH, f"{self.broker.title} needs no login")
         if login is None:
             raise BrokerError(
                 Fault.AUTH,

@@ -19,12 +19,14 @@ NAMES = ("bus", "sim", replay.NAME, openalgo.NAME, NATS, *brokers.NAMES)
 """A feed may also be several brokers in one, as `angel-zerodha`."""
 
 _IST = timedelta(hours=5, minutes=30)
+_APART = "binance"
+"""The broker that has no exchange in common with another."""
 
 
 def check(settings: Settings) -> None:
     """Raises ConfigError when there is no feed of one of the names in the settings, one is named
-    twice, the calendar is none, there is nothing to replay, or OpenAlgo's adapters cannot be
-    run."""
+    twice, two have the same symbols, the calendar is none, there is nothing to replay, or
+    OpenAlgo's adapters cannot be run."""
     names = settings.hub.feeds
     native = [name for name in names if brokers.of_feed(name)]
     problems = [_unknown(name) for name in names if name not in NAMES and name not in native]
@@ -39,6 +41,12 @@ def check(settings: Settings) -> None:
         for broker, times in twice.items()
         if times > 1
     ]
+    alike = [name for name in dict.fromkeys(native) if name != _APART]
+    if len(alike) > 1 and not problems:
+        problems.append(
+            f"hub.feeds: {' and '.join(alike)} have the same symbols, and clients would get the "
+            f"ticks of both, mixed; make them one feed, {'-'.join(alike)}"
+        )
     problems += filter(None, [holidays.problem(settings.market.calendar)])
     if replay.NAME in names:
         problems += replay.problems(settings)

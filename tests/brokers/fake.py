@@ -361,7 +361,10 @@ def main(server: type[Fake], name: str) -> None:
 
     async def serve_on() -> None:
         async with server(rate=options.rate, port=options.port) as fake:
-            words = f"--{name}-url {fake.url} --{name}-api-url {fake.api}"
+            words = " ".join(
+                f"--{name}-{what}url {url}"
+                for what, url in (("", fake.url), ("api-", fake.api), ("instruments-", fake.api))
+            )
             if options.master:
                 print(f"hub instruments update {name} --from {fake.api}")
             print(f"hub start --feed {name} {words}")

@@ -125,6 +125,17 @@ def test_what_is_there_is_shown_without_a_secret(hub: Any, home: Path) -> None:
     assert SECRET not in str(told)
 
 
+def test_brokers_are_shown_whose_feed_is_in_the_settings_or_whose_usual_file_is_there(
+    hub: Any, home: Path, tmp_path: Path
+) -> None:
+    lay(home)
+    assert [row["broker"] for row in json.loads(hub("login", "--json").stdout)] == ["angel"]
+    config = tmp_path / "hub.toml"
+    config.write_text('[hub]\nfeeds = ["zerodha-dhan"]\n')
+    shown = json.loads(hub("login", "--json", "--config", config).stdout)
+    assert [row["broker"] for row in shown] == ["angel", "zerodha", "dhan"]
+
+
 def test_nothing_to_show_says_what_to_type(hub: Any) -> None:
     assert "hub login BROKER" in hub("login").stdout
     assert json.loads(hub("login", "--json").stdout) == []

@@ -37,6 +37,7 @@ BROKER = Broker(
             Deep,
             20,
             _DEEP,
+            books=True,
         ),
         Channel(
             "depth200",
@@ -45,6 +46,7 @@ BROKER = Broker(
             Deepest,
             200,
             _DEEP,
+            books=True,
         ),
     ),
     instruments=READER,

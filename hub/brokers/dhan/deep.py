@@ -15,20 +15,15 @@ import struct
 from collections.abc import Iterable, Sequence
 
 from hub.brokers.base import (
-    Addresses,
     Change,
-    Credentials,
     Event,
     Frame,
     Listing,
-    Refused,
-    Subscription,
     Take,
 )
 from hub.brokers.book import Book, Level
 from hub.brokers.dhan.connection import DISCONNECT, Connection, disconnected, key_of, requests
 from hub.brokers.dhan.payloads import DeepBook, encode
-from hub.core.model import Fault
 
 AT_ONCE = 50
 """Instruments that one message may name, and a socket of 20 levels carry."""
@@ -67,17 +62,12 @@ class Deep(Connection):
 
     levels = 20
 
-    def __init__(self, credentials: Credentials, addresses: Addresses) -> None:
-        super().__init__(credentials, addresses)
-        self._refused: set[bytes] = set()
-
     def change(self, changes: Sequence[Change]) -> Sequence[Frame]:
         """A change of mode asks for nothing: there is one kind of packets."""
         wanted: list[Listing] = []
         released: list[Listing] = []
         for sub, was, to in changes:
             key = key_of(sub.listing)
-            self._refused.discard(key)
             if not to:
                 released.append(sub.listing)
                 if self._subs.get(key) is sub:
@@ -114,7 +104,7 @@ class Deep(Connection):
                 events.append(_disconnected(data[at + 8 : end]))
             elif code in {_BID, _ASK}:
                 key = data[at + 3 : at + 8]
-                self._read(code, key, number, data[at + _HEADER : end], now_ms, take, events)
+                self._read(code, key, number, data[at + _HEADER : end], now_ms, take)
             elif code:
                 self.malformed += 1
             at = end
@@ -128,15 +118,9 @@ class Deep(Connection):
         body: bytes,
         now_ms: int,
         take: Take,
-        events: list[Event],
     ) -> None:
         sub = self._subs.get(key)
-        if sub is None or not sub.mode:
-            return
-        if sub.mode < 3:
-            if key not in self._refused:
-                self._refused.add(key)
-                events.append(_refused(sub))
+        if sub is None or sub.mode < 3:
             return
         side = _side(body, self.rows(number))
         if side is None:
@@ -181,11 +165,6 @@ def _side(body: bytes, rows: int) -> list[Level] | None:
     side = [Level(*row) for row in _rows.iter_unpack(body[:size])]
     total = sum(level.price for level in side)
     return side if total - total == 0.0 else None
-
-
-def _refused(sub: Subscription) -> Refused:
-    text = f"{sub.symbol} has no LTP and no quote: subscribe it in mode Depth (3)"
-    return Refused((sub,), Fault.CAPACITY, text)
 
 
 def _disconnected(rest: bytes) -> Event:

@@ -47,6 +47,7 @@ BROKER = Broker(
             TbtCodec,
             levels=50,
             exchanges=("NSE", "NFO"),
+            books=True,
         ),
     ),
     instruments=READER,

@@ -33,6 +33,7 @@ from hub.runtime import http
 from hub.runtime.tasks import end
 
 _FETCH_S = 10.0
+_AWAY_S = 10.0
 
 
 class Desk(Protocol):
@@ -72,6 +73,7 @@ class Account:
         self._places: dict[Subscription, Line] = {}
         self._tried: set[Subscription] = set()
         self._tasks: list[asyncio.Task[None]] = []
+        self._down_s: float | None = None  # since when it is down
 
     def __repr__(self) -> str:
         return f"<Account {self.name} {self.state}, {len(self._places)} subscriptions>"
@@ -107,6 +109,13 @@ class Account:
         return "down" if any(line.problem for line in first) else "connecting"
 
     @property
+    def out(self) -> bool:
+        """Whether others are to have what it has: its credentials are refused, or it has been away
+        for a while."""
+        away = self._down_s is not None and self._desk.now_s() - self._down_s >= _AWAY_S
+        return away or self.state == "blocked"
+
+    @property
     def most(self) -> int:
         """How many symbols it may have on its usual connections; 0 for no limit."""
         return spread.most(self.broker.channels[0].limits, self._given.sockets)
@@ -131,8 +140,13 @@ class Account:
 
     def settle(self) -> None:
         """Judge what brokers have had their time for."""
+        now_s = self._desk.now_s()
+        if self.state != "down":
+            self._down_s = None
+        elif self._down_s is None:
+            self._down_s = now_s
         for line in self.lines:
-            line.settle(self._desk.now_s())
+            line.settle(now_s)
 
     # What its lines ask and tell.
 
@@ -208,7 +222,7 @@ class Account:
 
     def trouble(self) -> str:
         """What is wrong with it, in words."""
-        found = [line.problem for line in self.lines if line.problem and line.state != "up"]
+        found = [line.trouble() for line in self.lines if line.problem and line.state != "up"]
         if self._admission.blocked or not found:
             return self._admission.trouble()
         return found[0]

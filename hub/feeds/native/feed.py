@@ -42,7 +42,6 @@ _KEPT = 1000
 
 _NAMED = 20
 _A_TURN = 200
-_SHUT = "blocked"
 
 
 class _Wish:
@@ -204,9 +203,12 @@ class NativeFeed:
             wish = self._wishes[want.key] = _Wish(want, self.now_s())
         wish.want = want
         wish.full.clear()
+        ways = self._universes.ways(want)
+        if not any(ways.values()):  # it may be there in other modes
+            self._leave(wish)
         if not wish.subs:
             wish.since_s = self.now_s()
-            self._find(wish, results)
+            self._find(wish, ways, results)
             return
         mode = _highest(want)
         for sub in list(wish.subs):
@@ -214,7 +216,7 @@ class NativeFeed:
                 self._accounts[sub.account].change(sub, 0)  # another connection is to have it
                 wish.subs.remove(sub)
         if len(wish.subs) < self._copies:
-            self._spread(wish, self._universes.ways(want))
+            self._spread(wish, ways)
         wish.good &= want.modes
         if not wish.subs:
             self._refuse(wish, Fault.CAPACITY, f"{self.name} has no room for it", results)
@@ -230,14 +232,19 @@ class NativeFeed:
         self._refused.pop(key, None)
         if self.arbiter is not None:
             self.arbiter.forget(key)
-        for sub in wish.subs if wish else ():
-            self._accounts[sub.account].change(sub, 0)
+        if wish is not None:
+            self._leave(wish)
 
-    def _find(self, wish: _Wish, results: list[Result]) -> None:
+    def _leave(self, wish: _Wish) -> None:
+        """Have it of nobody any more."""
+        for sub in wish.subs:
+            self._accounts[sub.account].change(sub, 0)
+        wish.subs.clear()
+
+    def _find(self, wish: _Wish, ways: Ways, results: list[Result]) -> None:
         """Have it of as many accounts as there are to be copies."""
         want = wish.want
         self._pending[want.key] = None
-        ways = self._universes.ways(want)
         if not any(ways.values()):
             if self._universes.ready:
                 self._background(self._tell_unknown(want))
@@ -247,11 +254,13 @@ class NativeFeed:
             self._refuse(wish, Fault.CAPACITY, f"{self.name} has no room for it", results)
 
     def _spread(self, wish: _Wish, ways: Ways) -> None:
-        """Have it of as many accounts as there are to be copies. One that is shut out gives it up
-        where another one has room."""
-        shut = {account.number for account in self._accounts if account.state == _SHUT}
+        """Have it of as many accounts as there are to be copies. One that is out gives it up where
+        another one has room."""
+        shut = {account.number for account in self._accounts if account.out}
         have = {sub.account for sub in wish.subs}
-        for account in sorted(self._accounts, key=lambda one: one.number in shut):
+        for account in sorted(
+            self._accounts, key=lambda one: (one.number in shut, one.state == "down")
+        ):
             there = [sub for sub in wish.subs if sub.account not in shut]
             if len(there) >= self._copies or (account.number in shut and wish.subs):
                 break
@@ -324,7 +333,7 @@ class NativeFeed:
         for key in list(self._pending):
             wish = self._wishes[key]
             if not wish.subs:
-                self._find(wish, results)
+                self._find(wish, self._universes.ways(wish.want), results)
         self._answer(results)
         self._make_up()
 
@@ -341,9 +350,9 @@ class NativeFeed:
             self._answer(results)
 
     def _even_out(self) -> None:
-        """When an account is shut out, or let in again: what it had goes to others, and copies are
-        made up for."""
-        states = [account.state == _SHUT for account in self._accounts]
+        """When an account is out, or in again: what it had goes to others, and copies are made up
+        for."""
+        states = [account.out for account in self._accounts]
         if states == self._shut or len(states) < 2:
             return
         self._shut = states
@@ -363,11 +372,13 @@ class NativeFeed:
         accounts = [self._accounts[sub.account] for sub in wish.subs]
         if not accounts:
             text = self._problem() or f"{self.name} has no list of instruments yet"
-            self._lost(wish, Fault.NETWORK, text, results)
-        elif not any(account.state == "up" for account in accounts):
+        elif any(account.state == "up" for account in accounts):
+            return
+        else:
             account = accounts[0]
             text = f"{account.name} is not connected: {account.trouble() or account.state}"
-            self._lost(wish, Fault.NETWORK, text, results)
+        self._lost(wish, Fault.NETWORK, text, results)
+        del self._refused[wish.want.key]  # it is no fault of the symbol, and told by itself
 
     def _problem(self) -> str:
         told = [

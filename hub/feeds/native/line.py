@@ -49,7 +49,7 @@ class Line:
         self._retry = Retry()
         self._session: Session | None = None
         self._trial: Once | None = None
-        self._up_s = 0.0
+        self._up_s = self._next_s = 0.0
         self._full_until_s = 0.0
         self._patient = False
         self.portion = channel.limits.per_message
@@ -94,6 +94,11 @@ class Line:
         if not self._patient:
             self._again.set()
 
+    def trouble(self) -> str:
+        """Why it is not connected, and when it tries again."""
+        wait_s = self._next_s - self._owner.now_s()
+        return f"{self.problem}; again in {wait_s:.0f} s" if wait_s >= 1 else self.problem
+
     async def run(self) -> None:
         """Connect, and connect again, until cancelled or left."""
         while True:
@@ -107,6 +112,7 @@ class Line:
                 wait_s = self._retry.wait_s(error.fault, random.random(), least_s)  # noqa: S311
                 kind = error.fault.name  # an eviction is told, whatever was lost just before it
                 self._seldom.warning(kind, "%s: %s; again in %.1f s", self.name, error, wait_s)
+            self._next_s = self._owner.now_s() + wait_s
             self._again.clear()
             self._patient = error.fault in _PATIENT
             with contextlib.suppress(TimeoutError):

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from hub.brokers.base import Broker, Channel, Listing
-from hub.core.model import Want
+from hub.core.model import Mode, Want
 from hub.core.settings import Settings
 from hub.instruments.store import Store, Unusable, path_of
 from hub.instruments.update import Progress
@@ -181,17 +181,28 @@ class Universes:
 
     async def unknown(self, want: Want) -> str:
         """Why nobody has it, in a sentence."""
+        if not any(_serves(_place(universe.broker, want)[0], want) for universe in self.each):
+            return f"{want.symbol} has no LTP and no quote: subscribe it in mode Depth (3)"
         told = [await universe.unknown(want) for universe in self.each]
         return told[0]
 
 
 def _way(universe: Universe, want: Want) -> Way | None:
-    channels = universe.broker.channels
+    channel, symbol = _place(universe.broker, want)
+    if not _serves(channel, want) or (channel.exchanges and want.exchange not in channel.exchanges):
+        return None
+    listing = universe.find(want.exchange, symbol)
+    return Way(listing, channel) if listing else None
+
+
+def _place(broker: Broker, want: Want) -> tuple[Channel, str]:
+    """By which channel it is had, and under which name."""
     base, colon, levels = want.symbol.rpartition(":")
-    for channel in channels[1:]:
+    for channel in broker.channels[1:]:
         if colon and levels == str(channel.levels):
-            listing = universe.find(want.exchange, base)
-            good = not channel.exchanges or want.exchange in channel.exchanges
-            return Way(listing, channel) if listing and good else None
-    listing = universe.find(want.exchange, want.symbol)
-    return Way(listing, channels[0]) if listing else None
+            return channel, base
+    return broker.channels[0], want.symbol
+
+
+def _serves(channel: Channel, want: Want) -> bool:
+    return not channel.books or bool(want.modes & Mode.DEPTH.bit)

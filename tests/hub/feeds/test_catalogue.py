@@ -57,6 +57,15 @@ def test_a_feed_that_is_named_twice_is_told() -> None:
     assert caught.value.problems == ("hub.feeds: feed sim is named twice; once is enough",)
 
 
+def test_two_feeds_whose_ticks_would_be_mixed_are_told_to_be_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        catalogue.check(settings("angel", "sim", "zerodha-dhan"))
+    (problem,) = caught.value.problems
+    assert "angel and zerodha-dhan have the same symbols" in problem
+    assert problem.endswith("make them one feed, angel-zerodha-dhan")
+    catalogue.check(settings("angel", "binance", "sim"))
+
+
 def test_all_unknown_names_are_told_at_once_each_with_the_nearest_there_is() -> None:
     catalogue.check(settings("sim", "bus"))
     with pytest.raises(ConfigError) as caught:

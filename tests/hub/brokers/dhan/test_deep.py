@@ -110,14 +110,10 @@ def test_books_of_200_levels_may_be_shallow() -> None:
     assert [len(taken[0]["depth"]["buy"]), taken[0]["depth"]["sell"]] == [150, []]
 
 
-def test_ltp_of_a_deep_book_is_refused_once() -> None:
+def test_of_a_deep_book_no_ltp_is_made_up() -> None:
     codec, taken = made(), Taken()
-    sub = wanted(codec, 2)
-    (event,) = codec.receive(bids(100), NOW, taken)
-    assert isinstance(event, Refused)
-    assert (event.subs, event.fault) == ((sub,), Fault.CAPACITY)
-    assert "Depth" in event.text
-    assert not codec.receive(bids(100), NOW, taken)
+    wanted(codec, 2)
+    assert not codec.receive(bids(100) + asks(100.05), NOW, taken)
     assert taken == []
 
 

@@ -524,6 +524,56 @@ def test_what_an_account_that_is_shut_out_had_goes_to_another(
     play(body, world(tokens=("one", "good")))
 
 
+def test_what_an_account_had_that_stays_away_goes_to_another(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.feeds.native.account._AWAY_S", 0.3)
+
+    async def body(w: World) -> None:
+        await until(lambda: len(w.server.sockets) == 2)
+        await w.answer(w.want(1))
+        first = next(s for s, held in w.server.held.items() if held)
+        w.server.away.add("one")
+        first.transport.abort()
+        await until(lambda: sum("1" in h for s, h in w.server.held.items() if s is not first))
+        assert [row["symbols"] for row in w.feed.health().accounts] == [0, 1]
+
+    play(body, world(tokens=("one", "good")))
+
+
+def test_what_is_new_goes_to_an_account_that_is_there_and_the_other_says_when_it_tries_again(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.feeds.native.retry._FIRST_S", 8.0)
+
+    async def body(w: World) -> None:
+        await until(lambda: len(w.server.sockets) == 2)
+        w.server.away.add("one")
+        one = next(s for s in w.server.sockets if s.request.headers["x-token"] == "one")
+        one.transport.abort()
+        await until(lambda: w.feed.health().accounts[0]["state"] == "down")
+        assert not (await w.answer(w.want(1))).error
+        assert [row["symbols"] for row in w.feed.health().accounts] == [0, 1]
+        await until(lambda: "; again in " in w.feed.health().accounts[0]["problem"])
+
+    play(body, world(tokens=("one", "good")))
+
+
+def test_a_deep_book_has_no_ltp_and_takes_no_connection_for_it(world: Make) -> None:
+    async def body(w: World) -> None:
+        key = w.want_symbol("NSE", "S1:20", QUOTE)
+        told = (await w.answer(key)).error
+        assert told == "S1:20 has no LTP and no quote: subscribe it in mode Depth (3)"
+        assert len(w.server.tries) == 1
+        assert not (await w.answer(w.want_symbol("NSE", "S1:20", DEPTH | LTP), 2)).error
+        assert len(w.server.tries) == 2
+        w.want_symbol("NSE", "S1:20", LTP)  # who wanted the book has left
+        assert (await w.answer(key, 3)).error == told
+        await until(lambda: not w.server.held[w.server.sockets[-1]])
+
+    play(body, world())
+
+
 def test_a_silent_connection_is_left_in_a_session_and_kept_outside_of_one(
     world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,8 +109,9 @@ def toy(**limits: Any) -> Broker:
     usual = {"sockets": 1, "per_message": 10, "confirm_s": 0.3, "ready_s": 0.5, "ping_s": 0.0}
     found = Limits(**usual | limits)
     channel = Channel("toy", Addresses("ws://127.0.0.1:1"), found, ToyCodec)
+    deep = channel._replace(name="deep", levels=20, books=True)
     reader = Reader((Source("all", "http://127.0.0.1:1/all"),), _read)
-    return Broker("angel", "Toy", (channel,), reader, (Field("token", "The token."),))
+    return Broker("angel", "Toy", (channel, deep), reader, (Field("token", "The token."),))
 
 
 def _read(_: str, __: IO[bytes]) -> Iterable[Listing]:
@@ -118,11 +119,12 @@ def _read(_: str, __: IO[bytes]) -> Iterable[Listing]:
 
 
 class ToyServer:
-    """What the broker does. `tokens` are let in; `quiet` are never confirmed, `bad` refused; of
+    """What the broker does. `tokens` are let in, but while they are `away`; `quiet` are never confirmed, `bad` refused; of
     more than `room` on one connection the rest is, or with `whole` all of the message."""
 
     def __init__(self) -> None:
         self.tokens = {"good", "one"}
+        self.away: set[str] = set()
         self.by_status = False
         self.quiet: set[str] = set()
         self.bad: set[str] = set()
@@ -137,6 +139,8 @@ class ToyServer:
     def process(self, socket: ServerConnection, asked: Asked) -> Response | None:
         token = asked.headers["x-token"]
         self.tries.append(token)
+        if token in self.away:
+            return socket.respond(HTTPStatus.SERVICE_UNAVAILABLE, "no")
         if self.by_status and token not in self.tokens:
             return socket.respond(HTTPStatus.FORBIDDEN, "no")
         return None
