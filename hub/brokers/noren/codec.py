@@ -179,7 +179,8 @@ class NorenCodec:
         is how a server refuses who comes back too soon."""
         title = self._profile.title
         if end.status in (401, 403):
-            return Fault.AUTH, f"{title} refused the connection (HTTP {end.status}): log in again"
+            refused = f"{title} refused the connection (HTTP {end.status})"
+            return Fault.AUTH, f"{refused}: type `hub login {title.lower()}`"
         if end.status == 429:
             return Fault.RATE, f"{title} was asked too often (HTTP 429)"
         if end.status:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.brokers.base import Addresses, Change, Failed, Listing, Refused, Subscription
+from hub.brokers.base import Addresses, Change, Failed, Listing, Subscription
 from hub.brokers.dhan.deep import Deep, Deepest
 from hub.core.model import Fault
 from tests.brokers import dhan_server as server

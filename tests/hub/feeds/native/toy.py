@@ -119,8 +119,9 @@ def _read(_: str, __: IO[bytes]) -> Iterable[Listing]:
 
 
 class ToyServer:
-    """What the broker does. `tokens` are let in, but while they are `away`; `quiet` are never confirmed, `bad` refused; of
-    more than `room` on one connection the rest is, or with `whole` all of the message."""
+    """What the broker does. `tokens` are let in, but while they are `away`; `quiet` are never
+    confirmed, `bad` refused; of more than `room` on one connection the rest is, or with `whole` all
+    of the message."""
 
     def __init__(self) -> None:
         self.tokens = {"good", "one"}
