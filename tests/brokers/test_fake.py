@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -201,3 +204,20 @@ def test_http_is_answered_too_and_from_a_thread() -> None:
             fake.call(fake.until(lambda: fake.peers[0].wants))
             fake.call(fake.push(fake.peers[0], fake.ticks(fake.peers[0])))
             assert socket.recv(5) == "tick of a"
+
+
+def test_by_hand_it_says_how_a_hub_reaches_it_with_nothing_of_the_broker_itself() -> None:
+    command = [sys.executable, "-m", "tests.brokers.angel_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+        finally:
+            process.terminate()
+    found = re.fullmatch(
+        r"hub start --feed angel --angel-url (ws://127\.0\.0\.1:\d+)"
+        r" --angel-api-url (http://127\.0\.0\.1:\d+) --angel-instruments-url (\S+)\n",
+        line,
+    )
+    assert found, line
+    assert found[2] == found[3]

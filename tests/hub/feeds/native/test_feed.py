@@ -247,6 +247,7 @@ def test_a_token_that_is_refused_is_tried_three_times_and_a_new_one_at_once(
         key = w.want(1)
         told = await w.answer(key)
         assert told.error.startswith("angel is not connected: it does not know the token")
+        assert not w.feed.health().refused, "it is no fault of the symbol"
         await until(lambda: w.feed.health().accounts[0]["state"] == "blocked")
         await asyncio.sleep(0.3)
         assert w.server.tries == ["dead"] * 3
@@ -561,6 +562,7 @@ def test_what_is_new_goes_to_an_account_that_is_there_and_the_other_says_when_it
 
 def test_a_deep_book_has_no_ltp_and_takes_no_connection_for_it(world: Make) -> None:
     async def body(w: World) -> None:
+        await w.up()
         key = w.want_symbol("NSE", "S1:20", QUOTE)
         told = (await w.answer(key)).error
         assert told == "S1:20 has no LTP and no quote: subscribe it in mode Depth (3)"
