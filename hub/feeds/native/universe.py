@@ -181,7 +181,7 @@ class Universes:
 
     async def unknown(self, want: Want) -> str:
         """Why nobody has it, in a sentence."""
-        if not any(_serves(_place(universe.broker, want)[0], want) for universe in self.each):
+        if not all(_serves(_place(universe.broker, want)[0], want) for universe in self.each):
             return f"{want.symbol} has no LTP and no quote: subscribe it in mode Depth (3)"
         told = [await universe.unknown(want) for universe in self.each]
         return told[0]
