@@ -593,6 +593,21 @@ def test_a_silent_connection_is_left_in_a_session_and_kept_outside_of_one(
     play(body, world(idle_s=0.3))
 
 
+def test_a_connection_on_which_ticks_come_is_not_silent(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NativeFeed, "is_open", lambda *_: True)
+
+    async def body(w: World) -> None:
+        await w.answer(w.want(1))
+        for _ in range(12):
+            await asyncio.sleep(0.1)
+            await w.server.tick("1")
+        assert len(w.server.tries) == 1
+
+    play(body, world(idle_s=0.3))
+
+
 def test_a_codec_that_cannot_be_made_ends_no_connection(
     world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
