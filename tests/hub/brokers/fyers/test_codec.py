@@ -139,6 +139,15 @@ def test_the_plan_s_limit_is_the_capacity_of_those_who_wait() -> None:
     assert has not in event.subs
 
 
+def test_the_plan_s_limit_may_be_told_after_the_reply() -> None:
+    desk = Desk()
+    sub = desk.want(RELIANCE, 1)
+    assert desk.hear(wire.yes(4)) == []
+    (event,) = desk.hear(wire.custom(51001, "too many symbols", 4))
+    assert isinstance(event, Refused)
+    assert (event.subs, event.fault) == ((sub,), Fault.CAPACITY)
+
+
 def test_who_is_refused_is_none_of_this_connection_any_more() -> None:
     desk = Desk()
     sub = desk.want(RELIANCE, 3)

@@ -13,6 +13,8 @@ from tests.brokers import fyers_wire as wire
 from tests.brokers.fyers_server import full
 from tests.hub.brokers.fyers.kit import DP, HOLES, IF, NIFTY, NOW_MS, RELIANCE, SBIN, SF, Desk
 
+OTHER = "sf|nse_cm|3045"
+
 
 def test_a_quote_has_every_field() -> None:
     desk = Desk()
@@ -109,6 +111,34 @@ def test_a_snapshot_forgets_what_it_does_not_name() -> None:
     desk.data(wire.snapshot(1, SF, full(SF, 0)), wire.snapshot(2, SF, [5, None, None, 9]))
     payload = desk.ticks[1][2]
     assert (payload["ltp"], payload["volume"], payload["close"]) == (0.05, 0, 0)
+
+
+def test_a_snapshot_without_a_close_has_no_change() -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 2)
+    desk.data(wire.snapshot(1, SF, [100, *HOLES[1:20], 50]), wire.snapshot(1, SF, [100]))
+    assert [(payload["change"], payload["change_percent"]) for _, _, payload, _ in desk.ticks] == [
+        (0.5, 100.0), (0.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_a_snapshot_of_a_book_forgets_levels_that_it_does_not_name() -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 3)
+    desk.data(wire.snapshot(1, SF, full(SF, 0)), wire.snapshot(2, DP, full(DP, 0)))
+    desk.data(wire.snapshot(2, DP, [200]))
+    assert desk.ticks[-1][2]["depth"] == {
+        "buy": [{"price": 2.0, "quantity": 0, "orders": 0}], "sell": [],
+    }  # fmt: skip
+
+
+def test_quantities_and_orders_of_a_book_have_no_sign() -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 3)
+    book = [100] * 10 + [-5] * 10 + [-3] * 10
+    desk.data(wire.snapshot(1, SF, full(SF, 0)), wire.snapshot(2, DP, book))
+    level = {"price": 1.0, "quantity": 2**32 - 5, "orders": 2**32 - 3}
+    assert desk.ticks[0][2]["depth"] == {"buy": [level] * 5, "sell": [level] * 5}
 
 
 def test_quantities_have_no_sign_and_prices_do() -> None:
@@ -245,14 +275,53 @@ def test_ids_of_topics_are_of_one_connection() -> None:
     assert next_desk.ticks[0][2]["ltp"] == full(SF, 1)[0] / 100
 
 
+def test_a_book_on_a_new_connection_tells_no_price_of_the_old_one() -> None:
+    desk, next_desk = Desk(), Desk()
+    sub = desk.want(RELIANCE, 3)
+    desk.data(wire.snapshot(1, SF, full(SF, 0)), wire.snapshot(2, DP, full(DP, 0)))
+    sub.waits = True
+    next_desk.codec.change([Change(sub, 0, 3)])
+    next_desk.data(wire.snapshot(2, DP, full(DP, 1)))
+    assert next_desk.ticks == []
+    next_desk.data(wire.snapshot(1, SF, full(SF, 1)))
+    assert [payload["ltp"] for _, _, payload, _ in next_desk.ticks] == [full(SF, 1)[0] / 100]
+
+
 def test_an_id_that_moves_belongs_to_its_new_topic_alone() -> None:
     desk = Desk()
     one, other = desk.want(RELIANCE, 1), desk.want(SBIN, 1)
-    desk.data(wire.snapshot(1, SF, [100]), wire.snapshot(1, "sf|nse_cm|3045", [200]))
+    desk.data(wire.snapshot(1, SF, [100]), wire.snapshot(1, OTHER, [200]))
     desk.data(wire.lite(1, 300))
     assert [(sub, payload["ltp"]) for sub, _, payload, _ in desk.ticks] == [
         (one, 1.0), (other, 2.0), (other, 3.0),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("to", [1, 2])
+def test_an_id_that_has_moved_is_not_taken_from_its_new_topic_by_the_old_one(to: int) -> None:
+    """The old topic gets another id, or its own one back."""
+    desk = Desk()
+    one, other = desk.want(RELIANCE, 2), desk.want(SBIN, 2)
+    desk.data(wire.snapshot(1, SF, full(SF, 0)), wire.snapshot(1, OTHER, full(OTHER, 0)))
+    desk.data(wire.snapshot(to, SF, full(SF, 0)))
+    desk.ticks.clear()
+    desk.data(wire.update(1, [777]))
+    assert [(sub, payload["ltp"]) for sub, _, payload, _ in desk.ticks] == [
+        (one if to == 1 else other, 7.77)
+    ]
+
+
+def test_what_comes_late_of_a_subscription_that_was_made_anew_harms_nobody() -> None:
+    desk = Desk()
+    old, index = desk.want(RELIANCE, 3), desk.want(NIFTY, 1)
+    topics = enumerate((SF, DP, IF), 1)
+    desk.data(*(wire.snapshot(number, name, full(name, 0)) for number, name in topics))
+    desk.move(old, 0)
+    desk.want(RELIANCE, 3)
+    desk.ticks.clear()
+    desk.data(wire.update(2, [5] + [None] * 29), wire.update(3, [777]))
+    assert [(sub, payload["ltp"]) for sub, _, payload, _ in desk.ticks] == [(index, 7.77)]
+    assert desk.codec.malformed == 0
 
 
 def test_what_comes_late_is_left_out() -> None:
