@@ -157,6 +157,25 @@ def test_depth_has_what_quote_has_and_the_book() -> None:
     assert book["sell"][4] == {"price": 2500.3, "quantity": 204, "orders": 0}
 
 
+def test_a_quote_after_depth_has_no_book() -> None:
+    one = codec()
+    infy = sub(3)
+    wanted(one, infy)
+    fed(one, feed(INFY, Values(), "full"))
+    infy.mode = 2
+    one.change([Change(infy, 3, 2)])
+    ((_, mode, payload, _),) = fed(one, feed(INFY, Values(), "full"))
+    assert mode == 2
+    assert "depth" not in payload
+
+
+def test_no_more_levels_are_told_than_are_asked_for() -> None:
+    one = codec()
+    wanted(one, sub(3))
+    ((_, _, payload, _),) = fed(one, feed(INFY, Values(), "full_d30"))
+    assert len(payload["depth"]["buy"]) == len(payload["depth"]["sell"]) == 5
+
+
 def test_thirty_levels_where_they_are_asked_for() -> None:
     deep = BROKER.channels[1]
     one = deep.codec(CREDENTIALS, deep.addresses)
@@ -208,6 +227,16 @@ def test_the_days_volume_is_the_candles_where_it_does_not_come_by_itself() -> No
     assert fed(one, feed(INFY, Values(vtt=0), "full"))[0][2]["volume"] == 999
     assert fed(one, feed(INFY, Values(vtt=5), "full"))[0][2]["volume"] == 5
     assert fed(one, feed(INFY, Values(vtt=0, traded=1000), "full"))[0][2]["volume"] == 5
+
+
+@pytest.mark.parametrize("traded", [999, 1000])
+def test_after_a_snapshot_without_the_days_volume_it_is_the_candles_again(traded: int) -> None:
+    """Whether the candle has changed since, or not."""
+    one = codec()
+    wanted(one, sub(2))
+    fed(one, feed(INFY, Values(vtt=5), "full"))
+    (tick,) = fed(one, feed(INFY, Values(vtt=0, traded=traded), "full"), kind=INITIAL)
+    assert tick[2]["volume"] == traded
 
 
 @pytest.mark.parametrize("price", ["open", "high", "low"])
@@ -355,6 +384,18 @@ def test_what_is_released_is_heard_of_no_more() -> None:
     one.change([Change(infy, 2, 0)])
     assert not fed(one, feed(INFY, Values(), "full"))
     assert not one.malformed
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_old_subscription_that_is_released_does_not_silence_a_new_one(together: bool) -> None:
+    one = codec()
+    old, new = sub(2), sub(2)
+    wanted(one, old)
+    changes = [Change(new, 0, 2), Change(old, 2, 0)]
+    for some in [changes] if together else [[change] for change in changes]:
+        one.change(some)
+    (tick,) = fed(one, feed(INFY, Values(), "full"))
+    assert tick[0] is new
 
 
 def test_the_state_of_the_exchanges_says_nothing() -> None:

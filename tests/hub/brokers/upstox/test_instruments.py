@@ -40,6 +40,7 @@ def test_a_contract_has_all_that_the_file_says_of_it() -> None:
         "USDINR", "PE", "2026-11-26", 85.25, 1, 0.0025, 4,
     )  # fmt: skip
     assert [one.kind for one in listings()[:4]] == ["EQ", "EQ", "EQ", "INDEX"]
+    assert [one.lot for one in listings()[3:7]] == [1, 1, 75, 75]
 
 
 def test_the_day_of_expiry_is_indias() -> None:
