@@ -7,7 +7,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 import pytest
 
-from hub.brokers.base import Source
+from hub.brokers.base import Broker, Source
 from hub.core.errors import BrokerError, HubError
 from hub.core.model import Fault
 from hub.core.settings import Account, Settings
+from hub.instruments import store
 from hub.instruments import update as updating
 from hub.instruments.store import Store
 from hub.instruments.update import Progress, _name, where_of
@@ -27,16 +28,22 @@ from tests.hub.instruments.kit import INDEX, SOURCES, broker, lay
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves files; each path in `failing` is refused as often as it says there."""
+    """Serves files; each path in `failing` is refused as often as it says there, after `half`."""
 
     failing: dict[str, int]
     asked: list[str]
+    half: bytes
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
         if self.failing.get(self.path, 0):
             self.failing[self.path] -= 1
             self.close_connection = True
+            if self.half:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(self.half) + 1))
+                self.end_headers()
+                self.wfile.write(self.half)
             return
         super().do_GET()
 
@@ -46,7 +53,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[tuple[str, type[Handler]]]:
-    handler = type("One", (Handler,), {"failing": {}, "asked": []})
+    handler = type("One", (Handler,), {"failing": {}, "asked": [], "half": b""})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -62,6 +69,12 @@ def run(where: str | Path, path: Path, least: int = 1) -> tuple[int, list[Progre
     seen: list[Progress] = []
     count = asyncio.run(updating.update(broker(least), str(where), path, seen.append))
     return count, seen
+
+
+def sourced(*sources: Source, least: int = 1) -> Broker:
+    """The broker, with other sources."""
+    own = broker(least)
+    return own._replace(instruments=own.instruments._replace(sources=sources))
 
 
 def symbols(path: Path) -> list[str]:
@@ -100,6 +113,48 @@ def test_files_are_downloaded_by_their_names_and_again_when_the_network_fails(
         with pytest.raises(BrokerError, match=r"cash\.csv: it broke off"):
             run(url, path)
     assert symbols(path) == ["EQ0", "F0", "4"]
+
+
+def test_what_has_come_of_a_file_before_it_broke_off_is_not_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updating, "PAUSES_S", (0.0,))
+    path = tmp_path / "angel.sqlite"
+    with served(lay(tmp_path / "files")) as (url, handler):
+        handler.failing["/cash.csv"] = 1
+        handler.half = b"symbol,token\n" + b"".join(b"HALF%d,1\n" % n for n in range(99))
+        assert run(url, path)[0] == 4
+        assert handler.asked.count("/cash.csv") == 2
+    assert symbols(path) == ["EQ0", "F0", "4"]
+
+
+@pytest.mark.parametrize("where", ["folder", "address"])
+def test_a_file_that_is_not_at_its_first_place_is_taken_from_the_other(
+    tmp_path: Path, where: str
+) -> None:
+    path, files = tmp_path / "angel.sqlite", lay(tmp_path / "files")
+    own = sourced(
+        SOURCES[0]._replace(url="https://x.invalid/no.csv", other=SOURCES[0].url), SOURCES[1]
+    )
+    with served(files) as (url, _):
+        place = url if where == "address" else str(files)
+        assert asyncio.run(updating.update(own, place, path, lambda _: None)) == 4
+    assert symbols(path) == ["EQ0", "F0", "4"]
+
+
+@pytest.mark.parametrize(("days", "count"), [(3.9, 1), (4.1, 3)])
+def test_a_whole_list_is_better_than_a_part_for_four_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, count: int
+) -> None:
+    monkeypatch.setattr(updating, "PAUSES_S", ())
+    path = tmp_path / "angel.sqlite"
+    store.write(path, "Angel One", [INDEX], time.time() - days * 86_400)
+    with served(lay(tmp_path / "files")) as (url, handler):
+        handler.failing["/nfo%20list.csv"] = 1
+        with suppress(BrokerError):
+            run(url, path)
+    with Store(path) as kept:
+        assert kept.count == count
 
 
 def test_where_there_is_no_list_a_part_is_taken_and_a_whole_one_is_due_at_once(
@@ -149,9 +204,8 @@ def test_a_list_of_the_brokers_own_that_is_short_replaces_nothing(
     """As the reader says, or as the list that is there: half of that is too short."""
     path = tmp_path / "angel.sqlite"
     with served(lay(tmp_path / "files", 17, 2)) as (url, _):
-        sources = tuple(Source(one.name, f"{url}{quote(_name(one.url))}") for one in SOURCES)
-        own = broker(least)
-        own = own._replace(instruments=own.instruments._replace(sources=sources))
+        sources = (Source(one.name, f"{url}{quote(_name(one.url))}") for one in SOURCES)
+        own = sourced(*sources, least=least)
         assert asyncio.run(updating.update(own, "", path, lambda _: None)) == 20
         lay(tmp_path / "files", 4, 1)
         with pytest.raises(HubError, match=f"has 6 instruments, and a good one has {bound} or m"):
