@@ -113,10 +113,18 @@ def test_a_snapshot_forgets_what_it_does_not_name() -> None:
     assert (payload["ltp"], payload["volume"], payload["close"]) == (0.05, 0, 0)
 
 
-def test_a_snapshot_without_a_close_has_no_change() -> None:
+def test_a_snapshot_without_a_price_is_no_tick_though_there_was_a_price_before() -> None:
     desk = Desk()
     desk.want(RELIANCE, 2)
-    desk.data(wire.snapshot(1, SF, [100, *HOLES[1:20], 50]), wire.snapshot(1, SF, [100]))
+    desk.data(wire.snapshot(1, SF, [100]), wire.snapshot(1, SF, HOLES))
+    assert len(desk.ticks) == 1
+
+
+@pytest.mark.parametrize("ltp", [100, 200])
+def test_a_snapshot_without_a_close_has_no_change(ltp: int) -> None:
+    desk = Desk()
+    desk.want(RELIANCE, 2)
+    desk.data(wire.snapshot(1, SF, [100, *HOLES[1:20], 50]), wire.snapshot(1, SF, [ltp]))
     assert [(payload["change"], payload["change_percent"]) for _, _, payload, _ in desk.ticks] == [
         (0.5, 100.0), (0.0, 0.0),
     ]  # fmt: skip
