@@ -129,13 +129,12 @@ def test_what_has_come_of_a_file_before_it_broke_off_is_not_in_the_list(
 
 
 @pytest.mark.parametrize("where", ["folder", "address"])
-def test_a_file_that_is_not_at_its_first_place_is_taken_from_the_other(
-    tmp_path: Path, where: str
-) -> None:
+@pytest.mark.parametrize("there", [0, 1])
+def test_a_file_may_be_at_either_of_its_places(tmp_path: Path, there: int, where: str) -> None:
     path, files = tmp_path / "angel.sqlite", lay(tmp_path / "files")
-    own = sourced(
-        SOURCES[0]._replace(url="https://x.invalid/no.csv", other=SOURCES[0].url), SOURCES[1]
-    )
+    urls = ["https://x.invalid/no.csv"] * 2
+    urls[there] = SOURCES[0].url
+    own = sourced(Source("cash", *urls), SOURCES[1])
     with served(files) as (url, _):
         place = url if where == "address" else str(files)
         assert asyncio.run(updating.update(own, place, path, lambda _: None)) == 4
