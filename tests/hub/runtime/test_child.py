@@ -101,3 +101,14 @@ def test_what_ties_this_process_to_its_parent_is_not_inherited(
         monkeypatch.setenv(name, "/x")
     program = f"import os\nfor name in {(*ties, 'SHARDHUB_OTHER')}:\n"
     assert _work(program + "    if name in os.environ: print(name)") == [b"SHARDHUB_OTHER\n"]
+
+
+def test_who_says_things_without_end_is_killed_all_the_same() -> None:
+    async def scene() -> None:
+        async with asyncio.timeout(20):
+            await child.work(
+                ["-c", 'import os\nwhile True: os.write(2, b"x" * 60_000)'], 1.0, lambda _: None
+            )
+
+    with pytest.raises(HubError, match=r"^it was not done after 1 s$"):
+        asyncio.run(scene())
