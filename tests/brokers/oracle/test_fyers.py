@@ -7,10 +7,8 @@ quantities with a sign, and an update that changes nothing makes no tick of it.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -24,6 +22,7 @@ from hub.brokers.fyers.tbt import TbtCodec
 from tests.brokers import fyers_wire as wire
 from tests.brokers.fyers_server import CREDENTIALS
 from tests.brokers.fyers_tbt import whole
+from tests.brokers.oracle.stubs import client
 
 TRANSPORT = (
     "aws_lambda_powertools", "pkg_resources", "requests", "websocket", "aiohttp",
@@ -47,26 +46,12 @@ QUOTE = {
 @pytest.fixture(scope="module")
 def sdk() -> Iterator[Any]:
     """The SDK's modules, with nothing that they connect by or write with."""
-    before = dict(sys.modules)
-    for name in (*TRANSPORT, "fyers_apiv3.fyers_logger"):
-        stub = ModuleType(name)
-        stub.__getattr__ = _stub  # type: ignore[method-assign]
-        sys.modules[name] = stub
-    try:
-        reason = "fyers-apiv3 is not installed: see requirements-oracle.lock"
-        data = pytest.importorskip("fyers_apiv3.FyersWebsocket.data_ws", reason=reason)
-        books = pytest.importorskip("fyers_apiv3.FyersWebsocket.tbt_ws", reason=reason)
+    without = (*TRANSPORT, "fyers_apiv3.fyers_logger")
+    with (
+        client("fyers_apiv3.FyersWebsocket.data_ws", *without) as data,
+        client("fyers_apiv3.FyersWebsocket.tbt_ws", *without) as books,
+    ):
         yield data, books
-    finally:
-        for name in set(sys.modules) - set(before):
-            del sys.modules[name]
-        sys.modules.update(before)
-
-
-def _stub(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return type(name, (), {}) if name[0].isupper() else MagicMock()
 
 
 class Theirs:

@@ -6,11 +6,8 @@ Where the two differ on purpose: its prices are unsigned, so what is drawn is be
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import given
@@ -18,6 +15,7 @@ from hypothesis import strategies as st
 
 from hub.brokers.base import Addresses, Change, Listing, Subscription
 from hub.brokers.zerodha.codec import Codec
+from tests.brokers.oracle.stubs import client
 from tests.brokers.zerodha_server import CREDENTIALS, KNOWN, MODES, Values, frame, packet
 
 TRANSPORT = (
@@ -30,27 +28,8 @@ TRANSPORT = (
 @pytest.fixture(scope="module")
 def parser() -> Iterator[Any]:
     """The SDK's ticker, with nothing that it connects by."""
-    before = dict(sys.modules)
-    for name in TRANSPORT:
-        stub = ModuleType(name)
-        stub.__getattr__ = _stub  # type: ignore[method-assign]
-        sys.modules[name] = stub
-    try:
-        ticker = pytest.importorskip(
-            "kiteconnect.ticker",
-            reason="kiteconnect is not installed: see requirements-oracle.lock",
-        )
+    with client("kiteconnect.ticker", *TRANSPORT) as ticker:
         yield ticker.KiteTicker.__new__(ticker.KiteTicker)
-    finally:
-        for name in set(sys.modules) - set(before):
-            del sys.modules[name]
-        sys.modules.update(before)
-
-
-def _stub(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return type(name, (), {}) if name[0].isupper() else MagicMock()
 
 
 NOW_MS = 1_795_000_000_001
