@@ -189,11 +189,12 @@ def test_it_survives_the_monitor_s_restart(browser: Browser, own: Served) -> Non
     assert page.run("document.body.classList.contains('stale')")
     assert "shard-2" in page.text("#processes"), "the last figures stay"
     served.board.watched.clear()
+    page.run("document.querySelector('#heard').textContent = ''")
     served.start()
     page.until("document.title.startsWith('WARN')")
     assert page.run("document.querySelector('#lost').hidden")
     assert not page.run("document.body.classList.contains('stale')")
-    page.until("!document.querySelector('.quote').hidden")
+    see(page, "#heard", "tick at")
     assert served.board.watched == [("NSE:INFY", "ltp")]
     assert page.run("window.mine"), "the same page goes on"
 
