@@ -47,7 +47,7 @@ _ENDLESS = {"--watch", "-f", "--loop", "60"}
 _SILENT = frozenset({"logs", "record", "replay"})
 """What may have nothing to say, without a terminal."""
 
-_ENOUGH_S = 3.0
+_ENOUGH_S = (3.0, 10.0, 30.0)
 _MAY_FAIL = frozenset({"doctor"})
 """What may find something to mend on this machine."""
 
@@ -188,7 +188,19 @@ def run(demo: Demo, one: Typed) -> str:
 
 
 def interrupt(demo: Demo, one: Typed) -> str:
-    """The same for what goes on until Ctrl-C."""
+    """The same for what goes on until Ctrl-C; what was not even up yet gets more time for it."""
+    for enough_s in _ENOUGH_S:
+        code, out, err = interrupted_after(enough_s, demo, one)
+        if code in {0, _INTERRUPTED} and (out or one.args[0] in _SILENT):
+            return ""
+        if code != -signal.SIGINT:
+            break
+    return f"hub {shlex.join(one.args)}: {code}\n{out}\n{err}"
+
+
+def interrupted_after(enough_s: float, demo: Demo, one: Typed) -> tuple[int, str, str]:
+    """Type it, and Ctrl-C once it has said something; after so long if that may be nothing. The
+    exit code and what came."""
     with subprocess.Popen(
         [sys.executable, "-m", "cli", *one.args], env=demo.environ | keys_of(demo, one),
         cwd=demo.folder, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -197,14 +209,12 @@ def interrupt(demo: Demo, one: Typed) -> str:
         assert child.stdout is not None
         first = ""
         if one.args[0] in _SILENT:
-            time.sleep(_ENOUGH_S)
+            time.sleep(enough_s)
         else:
             first = child.stdout.readline()
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=4 * WITHIN_S)
-    if child.returncode in {0, _INTERRUPTED} and (first or one.args[0] in _SILENT):
-        return ""
-    return f"hub {shlex.join(one.args)}: {child.returncode}\n{first}{out}\n{err}"
+    return child.returncode, first + out, err
 
 
 def keys_of(demo: Demo, one: Typed) -> dict[str, str]:

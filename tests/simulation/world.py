@@ -278,6 +278,7 @@ class World:
             upstream=msgspec.structs.replace(settings.upstream, linger_s=0.0),
             flow=msgspec.structs.replace(settings.flow, sample_ms=0.0),  # no clock, no loop
             keys=msgspec.structs.replace(settings.keys, file=str(runtime_dir / "keys.json")),
+            sim=msgspec.structs.replace(settings.sim, symbols=1),  # this is the source instead
         )
         self.links: dict[str, Link] = {}
         self.upward: deque[tuple[str, Message]] = deque()
