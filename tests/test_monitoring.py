@@ -1,6 +1,6 @@
 """docs/grafana.json and docs/alerts.yml, held to what the hub tells Prometheus.
 
-1. Prometheus's own promtool finds the rules valid, and they alarm when tests/alerts.test.yml says.
+1. Prometheus's own promtool finds the rules valid, and they alarm when tests/alerts*.test.yml say.
 2. Every metric that a rule or a panel names is told by the hub, and with the labels they use.
 3. Whoever imports the dashboard is asked for nothing but a data source.
 4. docs/operations.md lists every metric, and its configuration of Prometheus is valid.
@@ -84,8 +84,9 @@ def test_the_rules_are_valid() -> None:
 
 
 @needs_promtool
-def test_the_rules_alarm_when_they_should_and_not_before() -> None:
-    assert "SUCCESS" in promtool("test", "rules", str(TESTS / "alerts.test.yml"))
+@pytest.mark.parametrize("name", ["alerts.test.yml", "alerts.week.test.yml"])
+def test_the_rules_alarm_when_they_should_and_not_before(name: str) -> None:
+    assert "SUCCESS" in promtool("test", "rules", str(TESTS / name))
 
 
 @needs_promtool
