@@ -252,8 +252,9 @@ def _cut(draw: st.DrawFn) -> tuple[bytes, int]:
     return frame, draw(st.integers(0, len(frame)))
 
 
-@given(_cut(), st.binary(max_size=8))
+@given(_cut(), st.binary(max_size=8).filter(lambda more: 4 not in more))
 def test_damage_does_not_reach_another_instrument(cut: tuple[bytes, int], more: bytes) -> None:
+    """Unless it happens to name that one: nobody can tell that from what was meant."""
     desk = Desk()
     for listing in (RELIANCE, NIFTY):
         desk.want(listing, 3)
