@@ -22,7 +22,7 @@ from hub.brokers import catalogue
 from hub.core.errors import BrokerError, HubError
 from hub.core.settings import Account, Settings
 from hub.credentials.provider import Found, Provider, providers
-from hub.credentials.sources import folder
+from hub.credentials.sources import usual_file
 
 _COLUMNS = (
     Column("broker"),
@@ -158,8 +158,7 @@ async def _look_at_all(settings: Settings) -> list[_Look]:
     feeds = catalogue.among(settings.hub.feeds)
     for name in catalogue.NAMES:
         account: Account = getattr(settings, name)
-        usual = folder(settings, os.environ) / f"{name}.env"
-        if name in feeds or account.credentials or usual.exists():
+        if name in feeds or account.credentials or usual_file(name, settings).exists():
             accounts = providers(catalogue.get(name), settings, os.environ)
             looks += [await _look(number, one) for number, one in enumerate(accounts, 1)]
     return looks

@@ -177,6 +177,11 @@ def folder(settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
     return keys.parent
 
 
+def usual_file(name: str, settings: Settings, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the credentials of a broker are that nobody has given a place."""
+    return folder(settings, environ) / f"{name}.env"
+
+
 def _source(given: str, broker: Broker, settings: Settings, environ: Mapping[str, str]) -> Source:
     name = broker.name
     form, colon, rest = given.partition(":")
@@ -194,7 +199,7 @@ def _source(given: str, broker: Broker, settings: Settings, environ: Mapping[str
     except ValueError as error:
         raise ConfigError([f"{name}.credentials = {_shown(given)}: {error}"]) from None
     fields = frozenset(field.name for field in broker.fields)
-    return UsualSource(folder(settings, environ) / f"{name}.env", name, environ, fields)
+    return UsualSource(usual_file(name, settings, environ), name, environ, fields)
 
 
 def _path(given: str, environ: Mapping[str, str]) -> Path:

@@ -299,12 +299,16 @@ class NativeFeed:
             self._lost(wish, fault, text, results)
 
     def _lost(self, wish: _Wish, fault: Fault, text: str, results: list[Result]) -> None:
-        """It cannot be had: a client hears why, and it is wanted no more until it is asked for."""
-        want = wish.want
-        self._release(want.key)
-        self._refused[want.key] = text
+        """It cannot be had: that is shown until it is asked for again."""
+        self._give_up(wish, fault, text, results)
+        self._refused[wish.want.key] = text
         while len(self._refused) > _KEPT:
             self._refused.popitem(last=False)
+
+    def _give_up(self, wish: _Wish, fault: Fault, text: str, results: list[Result]) -> None:
+        """A client hears why, and it is wanted no more until it is asked for."""
+        want = wish.want
+        self._release(want.key)
         code = FULL if fault is Fault.CAPACITY else ""
         results.append(Result(want.key, want.modes, text, code=code))
 
@@ -377,8 +381,7 @@ class NativeFeed:
         else:
             account = accounts[0]
             text = f"{account.name} is not connected: {account.trouble() or account.state}"
-        self._lost(wish, Fault.NETWORK, text, results)
-        del self._refused[wish.want.key]  # it is no fault of the symbol, and told by itself
+        self._give_up(wish, Fault.NETWORK, text, results)  # no fault of the symbol
 
     def _problem(self) -> str:
         told = [

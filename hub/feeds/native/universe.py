@@ -183,8 +183,7 @@ class Universes:
         """Why nobody has it, in a sentence."""
         if not all(_serves(_place(universe.broker, want)[0], want) for universe in self.each):
             return f"{want.symbol} has no LTP and no quote: subscribe it in mode Depth (3)"
-        told = [await universe.unknown(want) for universe in self.each]
-        return told[0]
+        return await self.each[0].unknown(want)
 
 
 def _way(universe: Universe, want: Want) -> Way | None:

@@ -508,33 +508,18 @@ def test_of_two_copies_the_first_is_published_and_one_account_is_enough(world: M
     play(body, world(tokens=("good", "good"), copies=2))
 
 
-def test_what_an_account_that_is_shut_out_had_goes_to_another(
-    world: Make, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shut_out", [True, False], ids=["shut out", "away"])
+def test_what_an_account_had_that_is_out_goes_to_another(
+    world: Make, monkeypatch: pytest.MonkeyPatch, *, shut_out: bool
 ) -> None:
     monkeypatch.setattr("hub.feeds.native.gate._WAITS_S", (0.05, 0.05))
+    monkeypatch.setattr("hub.feeds.native.account._AWAY_S", 60.0 if shut_out else 0.3)
 
     async def body(w: World) -> None:
         await until(lambda: len(w.server.sockets) == 2)
         await w.answer(w.want(1))
         first = next(s for s, held in w.server.held.items() if held)
-        w.server.tokens.discard("one")
-        first.transport.abort()
-        await until(lambda: sum("1" in h for s, h in w.server.held.items() if s is not first))
-        assert [row["symbols"] for row in w.feed.health().accounts] == [0, 1]
-
-    play(body, world(tokens=("one", "good")))
-
-
-def test_what_an_account_had_that_stays_away_goes_to_another(
-    world: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hub.feeds.native.account._AWAY_S", 0.3)
-
-    async def body(w: World) -> None:
-        await until(lambda: len(w.server.sockets) == 2)
-        await w.answer(w.want(1))
-        first = next(s for s, held in w.server.held.items() if held)
-        w.server.away.add("one")
+        (w.server.tokens.discard if shut_out else w.server.away.add)("one")
         first.transport.abort()
         await until(lambda: sum("1" in h for s, h in w.server.held.items() if s is not first))
         assert [row["symbols"] for row in w.feed.health().accounts] == [0, 1]
