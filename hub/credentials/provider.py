@@ -74,6 +74,15 @@ class Provider:
         login = self.broker.login
         return login is not None and login.visit is None and not self._source.login
 
+    @property
+    def renewal(self) -> str:
+        """What its owner does for another session, in words."""
+        if self._source.login:
+            return f"log in at {self._source.login}"
+        if self.broker.login is not None:
+            return f"type `hub login {self.broker.name}`"
+        return f"change {self.name}"
+
     async def get(self, reason: str = "start") -> dict[str, str]:
         """The credentials as they are now; `reason` is told by `repr`. Raises BrokerError (AUTH)
         when they cannot be read, or a needed field is missing."""
@@ -119,8 +128,7 @@ class Provider:
         if login.visit and not answer:
             raise BrokerError(
                 Fault.AUTH,
-                f"{self.broker.title} wants a login in a browser; type `hub login "
-                f"{self.broker.name}`",
+                f"{self.broker.title} wants a login in a browser; {self.renewal}",
             )
         mark = mark_of(own)
         if self._refused and not answer and self._refused[0] == mark:
@@ -196,10 +204,8 @@ class Provider:
     def _lack(self, missing: tuple[str, ...]) -> str:
         kept = {field.name for field in self.broker.fields if field.kept}
         advice = "add what is missing"
-        if self._source.login:
-            advice = f"log in at {self._source.login}"
-        elif self.broker.login is not None and kept.issuperset(missing):
-            advice = f"type `hub login {self.broker.name}`"
+        if self._source.login or (self.broker.login is not None and kept.issuperset(missing)):
+            advice = self.renewal
         return (
             f"{self.name} has no {_listed(missing)}; {advice}, as "
             f"docs/feeds/{self.broker.name}.md tells"

@@ -97,9 +97,7 @@ class Codec:
         told = self._credentials
         for name in ("api_key", "client_code", "access_token", "feed_token"):
             if not told.get(name):
-                raise BrokerError(
-                    Fault.AUTH, f"Angel's credentials have no {name}; type `hub login angel`"
-                )
+                raise BrokerError(Fault.AUTH, f"Angel's credentials have no {name}")
         headers = {
             "Authorization": f"Bearer {told['access_token'].removeprefix('Bearer ')}",
             "x-api-key": told["api_key"],

@@ -248,7 +248,7 @@ class FyersCodec:
     def _let_in(self, data: bytes) -> Sequence[Event]:
         found = frames.fields(data)
         if found.get(1) != frames.YES:
-            return (Failed(Fault.AUTH, "Fyers refuses this access token: type `hub login fyers`"),)
+            return (Failed(Fault.AUTH, "Fyers refuses this access token"),)
         self._ack_every = int.from_bytes(found.get(2, b"")[:4], "big")
         self._ready = True
         return (Say((frames.full_mode(),)), Ready())

@@ -9,10 +9,7 @@ from hub.core.model import Fault
 def why_ended(end: Ended) -> tuple[Fault, str]:
     """The kind, and a sentence."""
     if end.status in {401, 403}:
-        return (
-            Fault.AUTH,
-            f"Fyers refuses the access token (HTTP {end.status}): type `hub login fyers`",
-        )
+        return Fault.AUTH, f"Fyers refuses the access token (HTTP {end.status})"
     if end.status == 429:
         return Fault.RATE, "Fyers was asked too often (HTTP 429)"
     if end.status:

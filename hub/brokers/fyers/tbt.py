@@ -109,7 +109,7 @@ class TbtCodec:
         if reply is not None and reply.status in {401, 403}:
             raise BrokerError(
                 Fault.AUTH,
-                f"Fyers refuses the access token (HTTP {reply.status}): type `hub login fyers`",
+                f"Fyers refuses the access token (HTTP {reply.status})",
             )
         url = _socket_url(reply) or self._addresses.url
         return Endpoint(url, {"Authorization": token.authorization(self._credentials)})

@@ -23,7 +23,7 @@ def hsm_key(token: str) -> str:
     if not isinstance(key, str) or not key or not key.isascii():
         raise BrokerError(
             Fault.AUTH,
-            "this is no access token of Fyers' API v3 (it has no hsm_key): type `hub login fyers`",
+            "this is no access token of Fyers' API v3 (it has no hsm_key)",
         )
     return key
 

@@ -110,8 +110,7 @@ class NorenCodec:
             if not self._credentials.get(field):
                 raise BrokerError(
                     Fault.AUTH,
-                    f"the credentials of {self._profile.title} have no {field.upper()}: put it "
-                    f"there, or run hub login {self._profile.name}",
+                    f"the credentials of {self._profile.title} have no {field.upper()}",
                 )
         return Endpoint(self._addresses.url)
 
@@ -179,8 +178,7 @@ class NorenCodec:
         is how a server refuses who comes back too soon."""
         title = self._profile.title
         if end.status in (401, 403):
-            refused = f"{title} refused the connection (HTTP {end.status})"
-            return Fault.AUTH, f"{refused}: type `hub login {title.lower()}`"
+            return Fault.AUTH, f"{title} refused the connection (HTTP {end.status})"
         if end.status == 429:
             return Fault.RATE, f"{title} was asked too often (HTTP 429)"
         if end.status:
@@ -286,8 +284,7 @@ class NorenCodec:
             Failed(
                 Fault.AUTH,
                 f"{self._profile.title} does not take the session of "
-                f"{self._credentials.get('user_id', 'this account')}, which ends each day: run hub "
-                f"login {self._profile.name}",
+                f"{self._credentials.get('user_id', 'this account')}, which ends each day",
             ),
         )
 

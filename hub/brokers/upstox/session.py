@@ -25,7 +25,7 @@ def headers(credentials: Credentials) -> Mapping[str, str]:
     """Of a request in the name of that account. Raises BrokerError when it has no token."""
     token = credentials.get("access_token", "")
     if not token:
-        raise BrokerError(Fault.AUTH, "Upstox needs an access_token: type `hub login upstox`")
+        raise BrokerError(Fault.AUTH, "Upstox needs an access_token")
     return {"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": AGENT}
 
 
@@ -52,7 +52,7 @@ def why(status: int, body: bytes) -> tuple[Fault, str]:
     if _GUARDED in body:
         return Fault.NETWORK, f"Upstox' guard before the API lets nothing through ({said})"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Fault.AUTH, f"Upstox refuses the access token ({said}): type `hub login upstox`"
+        return Fault.AUTH, f"Upstox refuses the access token ({said})"
     return Fault.NETWORK, f"Upstox does not take the connection ({said})"
 
 

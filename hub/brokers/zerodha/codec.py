@@ -42,7 +42,6 @@ from hub.core.errors import BrokerError
 from hub.core.model import Fault
 
 PER_MESSAGE = 200
-_LOGIN = "type `hub login zerodha`"
 _MODES = ("", "ltp", "quote", "full")
 
 _WORD = Struct(">H").unpack_from
@@ -77,7 +76,7 @@ def keys(credentials: Credentials) -> tuple[str, str]:
     else:
         api_key = credentials.get("api_key", "")
     if not api_key or not token:
-        raise BrokerError(Fault.AUTH, f"Zerodha needs api_key and access_token: {_LOGIN}")
+        raise BrokerError(Fault.AUTH, "Zerodha needs api_key and access_token")
     return api_key, token
 
 
@@ -179,10 +178,7 @@ class Codec:
             if waiting:
                 return Refused(waiting, Fault.CAPACITY, f"Zerodha has no room: {said[:200]}")
         elif any(word in low for word in _KEY):
-            return Failed(
-                Fault.AUTH,
-                f"Zerodha does not take the access token any more: {_LOGIN}",
-            )
+            return Failed(Fault.AUTH, "Zerodha does not take the access token any more")
         return Warned(f"Zerodha reports an error: {said[:300]}")
 
     def beat(self) -> Sequence[Frame]:
@@ -193,7 +189,7 @@ class Codec:
         """A refused key is 403 (400 when it is none at all), too many sockets or tries are 429."""
         match end.status:
             case HTTPStatus.FORBIDDEN | HTTPStatus.UNAUTHORIZED | HTTPStatus.BAD_REQUEST:
-                text = f"Zerodha refuses api_key or access_token (HTTP {end.status}): {_LOGIN}"
+                text = f"Zerodha refuses api_key or access_token (HTTP {end.status})"
                 return Fault.AUTH, text
             case HTTPStatus.TOO_MANY_REQUESTS:
                 text = (

@@ -124,7 +124,8 @@ class Admission:
             self._logins = 0
         self._let_in_s = None
         self._refusal = str(error)
-        self._note(error)
+        by_hand = f"; for another session, {self._provider.renewal}"
+        self._note(str(error) + by_hand * (not self._provider.logs_in))
 
     def _held(self, now_s: float) -> bool:
         """Whether we have been in for a minute."""
@@ -140,7 +141,7 @@ class Admission:
             except BrokerError as error:
                 if error.fault is not Fault.AUTH:
                     raise
-                self._note(error)
+                self._note(str(error))
                 wait_s = self._rest_s()
             finally:
                 self._reading = False
@@ -171,9 +172,8 @@ class Admission:
             log.info("%s: logged in", self._name)
         credentials = await provider.get()
         if self._expired(credentials):
-            name = self._broker.name
-            advice = f"type `hub login {name}`" if self._broker.login else "put in another one"
-            raise BrokerError(Fault.AUTH, f"what {self.source} says has expired; {advice}")
+            told = f"what {self.source} says has expired"
+            raise BrokerError(Fault.AUTH, f"{told}; {provider.renewal}")
         return credentials
 
     def _expired(self, credentials: Credentials) -> bool:
@@ -185,7 +185,7 @@ class Admission:
         may_log_in = self._provider.logs_in and self._logins < _LOGINS
         return _REST_S if may_log_in else None
 
-    def _note(self, error: BrokerError) -> None:
-        if str(error) != self.problem:
-            log.warning("%s: %s", self._name, error)
-        self.problem = str(error)
+    def _note(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s: %s", self._name, problem)
+        self.problem = problem

@@ -150,7 +150,7 @@ def test_any_other_answer_refuses_the_session_and_names_no_secret(word: object) 
     (failed,) = line.events
     assert isinstance(failed, Failed)
     assert failed.fault is Fault.AUTH
-    assert "hub login flattrade" in failed.text
+    assert "does not take the session" in failed.text
     assert "secret" not in failed.text
     assert not line.codec.ready
 

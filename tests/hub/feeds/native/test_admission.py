@@ -23,6 +23,7 @@ class Source:
 
     name = "a file"
     logs_in = True
+    renewal = "knock at the door"
 
     def __init__(self) -> None:
         self.logins = 0
@@ -94,6 +95,18 @@ def test_rule_3_a_session_that_has_held_for_a_minute_lets_logins_begin_anew() ->
             await w.in_and_out(61.0)
         assert w.source.logins == 7
         assert not w.admission.blocked
+
+    play(body)
+
+
+@pytest.mark.parametrize("logs_in", [True, False])
+def test_who_has_to_log_in_by_hand_is_told_how(*, logs_in: bool) -> None:
+    async def body(w: World) -> None:
+        w.source.logs_in = logs_in
+        await w.ask()
+        w.admission.told(REFUSED)
+        by_hand = "" if logs_in else "; for another session, knock at the door"
+        assert w.admission.problem == f"it knows no such token{by_hand}"
 
     play(body)
 
