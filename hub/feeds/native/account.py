@@ -222,10 +222,10 @@ class Account:
 
     def trouble(self) -> str:
         """What is wrong with it, in words."""
-        found = [line.trouble() for line in self.lines if line.problem and line.state != "up"]
-        if self._admission.blocked or not found:
+        found = [line for line in self.lines if line.problem and line.state != "up"]
+        if not found or self._admission.blocked or found[0].fault is Fault.AUTH:
             return self._admission.trouble()
-        return found[0]
+        return found[0].trouble()
 
     # Below: details.
 

@@ -42,6 +42,7 @@ class Line:
         self.name = owner.name if number == 1 else f"{owner.name}, connection {number}"
         self.state = "idle"
         self.problem = ""
+        self.fault: Fault | None = None
         self.ticks = self.reconnects = self.malformed = 0
         self.ticked_s = 0.0
         self._owner = owner
@@ -51,7 +52,6 @@ class Line:
         self._trial: Once | None = None
         self._up_s = self._next_s = 0.0
         self._full_until_s = 0.0
-        self._patient = False
         self.portion = channel.limits.per_message
         self._now_s = self._latest_ms = 0.0
         self._pairs: list[bytes] = []
@@ -91,7 +91,7 @@ class Line:
 
     def hurry(self) -> None:
         """Wait no longer for the next try, unless the broker wants to be left alone."""
-        if not self._patient:
+        if self.fault not in _PATIENT:
             self._again.set()
 
     def trouble(self) -> str:
@@ -105,7 +105,7 @@ class Line:
             least_s, error = await self._connect()
             if self._leaving:
                 return
-            self.problem, self.state = str(error), "waiting"
+            self.problem, self.fault, self.state = str(error), error.fault, "waiting"
             self.ledger.lost()
             wait_s = 0.0  # of credentials that are refused the account takes care
             if error.fault is not Fault.AUTH:
@@ -114,7 +114,6 @@ class Line:
                 self._seldom.warning(kind, "%s: %s; again in %.1f s", self.name, error, wait_s)
             self._next_s = self._owner.now_s() + wait_s
             self._again.clear()
-            self._patient = error.fault in _PATIENT
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._again.wait()

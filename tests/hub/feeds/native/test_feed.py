@@ -285,6 +285,18 @@ def _let_in(codec: ToyCodec) -> Sequence[str]:
     return ['{"hello": 1}']
 
 
+def test_whose_token_is_refused_is_told_what_to_do_before_it_is_given_up(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.feeds.native.gate._WAITS_S", (60.0, 60.0))
+
+    async def body(w: World) -> None:
+        await until(lambda: w.feed.health().accounts[0]["state"] == "down")
+        assert "token; for another session, " in w.feed.health().problem
+
+    play(body, world(tokens=("dead",)))
+
+
 def test_an_upgrade_that_is_refused_for_the_token_counts_as_that(
     world: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
